@@ -1,0 +1,1 @@
+"""Singer tap for the history of LlamaCloud classify jobs."""
