@@ -1,0 +1,140 @@
+"""How the command ends: one line for an error, the right exit code, and nothing after a signal."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+import click
+from singer_sdk.exceptions import MappingError
+from singer_sdk.plugin_base import SingerCommand
+from typing_extensions import override
+
+from tap_llamaclassify.errors import LoaderGoneError, SettingsError, TapError
+
+SIGNAL_EXIT = 128
+"""What a shell adds to the number of the signal that ended a command."""
+SIGINT = 2
+LONGEST_LINE = 1000
+
+
+class Terminated(BaseException):
+    """A signal asks the process to end; what was not written yet is dropped."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__()
+        self.signum = signum
+
+
+class OneLineCommand(SingerCommand):
+    """A Singer command that says in one ERROR line why it failed."""
+
+    @override
+    def main(  # type: ignore[override] # always ends the process, so it never returns a value
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> NoReturn:
+        try:
+            code = super().main(args, prog_name, **extra | {"standalone_mode": False})
+            sys.stdout.flush()
+        except Terminated as signal:
+            # No flush and no waiting for the thread that fetches the next page.
+            os._exit(SIGNAL_EXIT + signal.signum)
+        except click.Abort:
+            code = SIGNAL_EXIT + SIGINT
+        except SystemExit as end:
+            code = end.code
+        except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one line
+            code = self._report(error)
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def _report(self, error: Exception) -> int:
+        if isinstance(error, OSError | TapError) and not _can_flush():
+            _discard_output()
+        if isinstance(error, LoaderGoneError | BrokenPipeError):
+            self.logger.info("The loader closed the pipe; stopping")
+            return 1
+        self.logger.error(_one_line(error))
+        self.logger.debug("Raised at\n%s", "".join(traceback.format_tb(error.__traceback__)))
+        return error.exit_code if isinstance(error, click.ClickException) else 1
+
+
+def _one_line(error: Exception) -> str:
+    match error:
+        case TapError():
+            text = str(error)
+        case click.ClickException():
+            text = error.format_message()
+        case MappingError():
+            text = f"stream_maps: {error}"
+        case OSError():
+            text = f"cannot read or write a file: {error.strerror}"
+        case _:
+            # Its own text may hold anything, a document's among it.
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            text = (
+                f"this is a defect of the tap: {type(error).__name__} in "
+                f"{Path(at.filename).name}, line {at.lineno}; TAP_LLAMACLASSIFY_LOGLEVEL=DEBUG "
+                "shows the way there"
+            )
+    return " ".join(text.split())[:LONGEST_LINE]
+
+
+def _can_flush() -> bool:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return False
+    return True
+
+
+def _discard_output() -> None:
+    """Let the interpreter flush into nothing, instead of failing once more when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def json_object(option: str, text: str) -> dict[str, Any]:
+    """Read the JSON object in a file that was named on the command line; an empty one is `{}`.
+
+    Raises:
+        SettingsError: It holds something else.
+    """
+    try:
+        content = json.loads(text) if text.strip() else {}
+    except ValueError as error:
+        where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise SettingsError(f"{option}: the file is no JSON{where}") from None
+    if not isinstance(content, dict):
+        raise SettingsError(f"{option}: the file holds no JSON object")
+    return content
+
+
+def checked_file(option: str, file: IO[str] | None) -> IO[str] | None:
+    """Make sure that a file holds a JSON object; answers one to read it from once more."""
+    if file is None:
+        return None
+    try:
+        text = file.read()
+    except (OSError, ValueError):
+        raise SettingsError(f"{option}: the file cannot be read as text") from None
+    return io.StringIO(json.dumps(json_object(option, text)))
+
+
+def read_config_file(path: str) -> dict[str, Any]:
+    """Read a configuration file.
+
+    Raises:
+        SettingsError: It is missing, cannot be read, or holds no JSON object.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"--config: cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        raise SettingsError(f"--config: {path} is no text") from None
+    return json_object(f"--config {path}", text)

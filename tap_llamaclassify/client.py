@@ -1,0 +1,297 @@
+"""One HTTP session with the API: auth, timeouts, retries, pace; it knows no jobs and no Singer."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+from requests.auth import AuthBase
+from typing_extensions import override
+
+from tap_llamaclassify import errors
+from tap_llamaclassify.connection import Connection
+from tap_llamaclassify.errors import ApiError, CutShortError, Outcome, Verdict
+from tap_llamaclassify.waits import Clock, Pace, Patience, http_date, retry_after
+
+CONNECT_TIMEOUT = 5
+"""Seconds that connecting may take."""
+
+_SHORT = 6
+
+_logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass
+class Activity:
+    """What has been done so far, for the log.
+
+    Attributes:
+        requests: Requests sent, repeated ones among them.
+        waits: Times that a request was held back.
+    """
+
+    pages: int = 0
+    jobs: int = 0
+    requests: int = 0
+    waits: int = 0
+
+    def __str__(self) -> str:
+        """Write it as part of a log line."""
+        return (
+            f"{self.pages:,} pages, {self.jobs:,} jobs, "
+            f"{self.requests:,} requests, {self.waits:,} waits"
+        )
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request and the status it was answered with, for metrics.
+
+    Attributes:
+        seconds: From sending the request to having read the reply's headers.
+    """
+
+    path: str
+    status: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Answer(Generic[_T]):
+    """What a request brought.
+
+    Attributes:
+        asked_at: The server's clock when the request left, or shortly before: what was
+            committed later may be missing from the content.
+    """
+
+    content: _T
+    asked_at: datetime
+
+
+@dataclass(eq=False)
+class _Failure(Exception):  # noqa: N818 - it never leaves this module
+    """A try that brought nothing."""
+
+    what: str
+    outcome: Outcome
+    retry_after: float | None = None
+
+
+class BearerAuth(AuthBase):
+    """Puts the key on requests to one host; a header alone would give way to ~/.netrc."""
+
+    def __init__(self, key: str, netloc: str) -> None:
+        self._key = key
+        self._netloc = netloc
+
+    @override
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        if urlsplit(r.url or "").netloc == self._netloc:
+            r.headers["Authorization"] = f"Bearer {self._key}"
+        return r
+
+
+class Client:
+    """Sends GET requests, one at a time, and tries again what is worth it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        clock: Clock | None = None,
+        on_exchange: Callable[[Exchange], None] | None = None,
+    ) -> None:
+        self.activity = Activity()
+        self._connection = connection
+        self._clock = clock or Clock()
+        self._on_exchange = on_exchange
+        self._pace = Pace(connection.requests_per_minute, self._clock)
+        self._session = requests.Session()
+        self._session.auth = BearerAuth(connection.api_key, urlsplit(connection.api_url).netloc)
+        self._session.headers["User-Agent"] = connection.user_agent
+        self._session.headers["Accept"] = "application/json"
+        # At debug level urllib3 logs whole URLs, page tokens and ids among them.
+        logging.getLogger("urllib3").setLevel(logging.WARNING)
+
+    def get(
+        self, path: str, *, params: Mapping[str, str], read: Callable[[bytes], _T]
+    ) -> Answer[_T]:
+        """Ask for one resource.
+
+        Args:
+            path: Below the API's address, with a leading slash.
+            params: Query parameters; values of any characters.
+            read: Turns the reply's body into content; raises ReplyError.
+
+        Raises:
+            ApiError: The API refuses, or was not reached in the time given.
+        """
+        patience = Patience(self._connection.retry_seconds, self._clock)
+        while True:
+            self._keep_pace()
+            try:
+                return self._try(path, params, read)
+            except _Failure as failure:
+                wait = self._wait_after(failure, patience)
+                if wait is None:
+                    self._give_up(path, failure, patience)
+                self._hold(wait, f"{failure.what}; try {patience.tries}")
+
+    def _try(self, path: str, params: Mapping[str, str], read: Callable[[bytes], _T]) -> Answer[_T]:
+        self._pace.note()
+        self.activity.requests += 1
+        left_at = self._clock.now()
+        response = self._send(path, params)
+        if self._on_exchange:
+            seconds = response.elapsed.total_seconds()
+            self._on_exchange(Exchange(path, response.status_code, seconds))
+        if response.status_code != requests.codes.ok:
+            self._refuse(response, params)
+        try:
+            content = read(response.content)
+        except CutShortError:
+            raise _Failure("the reply was cut short", errors.CUT_SHORT) from None
+        except errors.ReplyError as error:
+            raise type(error)(f"{self._where(path)} {error}") from None
+        return Answer(content, _asked_at(response, left_at))
+
+    def _send(self, path: str, params: Mapping[str, str]) -> requests.Response:
+        timeout = self._connection.timeout
+        try:
+            return self._session.get(
+                self._connection.api_url + path,
+                params=params,
+                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            # Their texts hold the whole URL, so the cause is named, and the chain cut.
+            raise _failure_of(error) from None
+
+    def _refuse(self, response: requests.Response, params: Mapping[str, str]) -> NoReturn:
+        outcome = errors.outcome_of(response.status_code)
+        what = f"answered {errors.status_text(response.status_code)}"
+        if response.is_redirect:
+            what += f", a redirect to {_without_query(response.headers['Location'])}"
+        if response.status_code == requests.codes.unprocessable:
+            reasons, outcome = _refused_parameters(response, self._secrets(params))
+            what += reasons
+        raise _Failure(what, outcome, retry_after(response.headers, self._clock.now()))
+
+    def _secrets(self, params: Mapping[str, str]) -> list[str]:
+        return [self._connection.api_key, *params.values()]
+
+    def _wait_after(self, failure: _Failure, patience: Patience) -> float | None:
+        if failure.outcome.verdict is Verdict.STOP:
+            return None
+        return patience.wait(failure.retry_after)
+
+    def _give_up(self, path: str, failure: _Failure, patience: Patience) -> NoReturn:
+        text = f"{self._where(path)} {failure.what}"
+        if failure.outcome.verdict is Verdict.RETRY:
+            text += f" (try {patience.tries})"
+            if failure.retry_after:
+                text += f" and asks to wait {failure.retry_after:,.0f} s"
+        raise ApiError(f"{text}: {failure.outcome.advice}") from None
+
+    def _where(self, path: str) -> str:
+        host = urlsplit(self._connection.api_url).netloc
+        return f"GET {path} at {host}, request {self.activity.requests:,},"
+
+    def _keep_pace(self) -> None:
+        if due_in := self._pace.due_in():
+            self._hold(due_in, "requests_per_minute")
+
+    def _hold(self, seconds: float, reason: str) -> None:
+        self.activity.waits += 1
+        _logger.info("Waiting %.1f s (%s); so far %s", seconds, reason, self.activity)
+        self._clock.sleep(seconds)
+
+
+def _asked_at(response: requests.Response, left_at: datetime) -> datetime:
+    """Answer when the request left, by the server's clock where the reply shows it.
+
+    `Date` is made after the server looked at its jobs, so the time the reply took is taken off.
+    """
+    date = http_date(response.headers.get("Date", ""))
+    if date is None:
+        return left_at
+    return date - response.elapsed
+
+
+def _failure_of(error: requests.RequestException) -> _Failure:
+    # SSLError and ProxyError are ConnectionErrors, and some timeouts are, too.
+    causes = _causes(error)
+    if "CERTIFICATE_VERIFY_FAILED" in causes:
+        return _Failure("failed: its certificate is not trusted", errors.NO_TRUST)
+    if isinstance(error, requests.Timeout):
+        return _Failure("timed out", errors.TIMEOUT)
+    if isinstance(
+        error,
+        requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError,
+    ):
+        return _Failure("failed: the reply was cut short or garbled", errors.CUT_SHORT)
+    if isinstance(error, requests.exceptions.ProxyError):
+        return _Failure("failed: the proxy cannot be reached or refuses", errors.NO_CONNECTION)
+    if isinstance(error, requests.ConnectionError):
+        return _Failure(f"failed: {_connection_trouble(causes)}", errors.NO_CONNECTION)
+    return _Failure("failed: the address cannot be used", errors.UNKNOWN_STATUS)
+
+
+def _connection_trouble(causes: str) -> str:
+    for mark, trouble in (
+        ("NameResolution", "the host is unknown"),
+        ("Connection refused", "the connection was refused"),
+        ("timed out", "the reply stalled"),
+        ("SSL", "no TLS connection could be made"),
+    ):
+        if mark in causes:
+            return trouble
+    return "the connection broke"
+
+
+def _causes(error: BaseException) -> str:
+    """Write out an error for looking into it, never for showing it."""
+    return repr(error) + repr(error.__context__)
+
+
+def _without_query(location: str) -> str:
+    parts = urlsplit(location)
+    return f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else parts.path
+
+
+def _refused_parameters(response: requests.Response, sent: list[str]) -> tuple[str, Outcome]:
+    """Say which parameters a 422 is about, in the API's words less every value that was sent."""
+    outcome = errors.outcome_of(response.status_code)
+    try:
+        detail: Any = response.json().get("detail")
+    except (ValueError, AttributeError, RecursionError):
+        return "", outcome
+    if not isinstance(detail, list):
+        return "", outcome
+    reasons = "; ".join(_problem(problem) for problem in detail if isinstance(problem, dict))
+    if "page_size" in reasons:
+        outcome = Outcome(outcome.verdict, "change the setting page_size")
+    return f" ({_mask(reasons, sent)[:200]})" if reasons else "", outcome
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    place = problem.get("loc")
+    where = ".".join(map(str, place)) if isinstance(place, list) else "?"
+    return f"{where}: {problem.get('msg')}"
+
+
+def _mask(text: str, values: list[str]) -> str:
+    """Hide values in a text; a short one only where it stands as a word, not inside another."""
+    for value in sorted(values, key=len, reverse=True):
+        literal = re.escape(value)
+        text = re.sub(literal if len(value) > _SHORT else rf"(?<!\w){literal}(?!\w)", "***", text)
+    return " ".join(text.split())

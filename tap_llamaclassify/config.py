@@ -1,0 +1,96 @@
+"""The settings as singer-sdk knows them: their JSON Schema, the environment's texts, the check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
+
+from tap_llamaclassify.errors import SettingsError
+from tap_llamaclassify.settings import Settings, check, check_texts
+
+_TRUE = {"true", "1", "yes", "on"}
+_FALSE = {"false", "0", "no", "off"}
+
+
+def config_jsonschema() -> dict[str, Any]:
+    """Describe the settings in the plain JSON Schema that `--about` and Meltano can show.
+
+    No setting that the environment may supply has a default, because singer-sdk writes defaults
+    into the configuration, where they would win.
+    """
+    described = Settings.model_json_schema()["properties"]
+    return {
+        "type": "object",
+        "properties": {name: _plain(described[name]) for name in Settings.model_fields},
+        "additionalProperties": False,
+    }
+
+
+def _plain(described: Mapping[str, Any]) -> dict[str, Any]:
+    value = described["anyOf"][0]
+    plain = {"type": [value["type"], "null"], "description": described["description"]}
+    if described.get("default") is not None:
+        plain["default"] = described["default"]
+    if "format" in described:
+        plain["format"] = described["format"]
+    if value.get("format") == "password":
+        plain["secret"] = True
+    return plain
+
+
+def check_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Settings:
+    """Check a whole configuration: the tap's own settings, and those that singer-sdk adds.
+
+    Raises:
+        SettingsError: Names every setting that is unknown or wrong, and why; never a value.
+    """
+    sdk_names = schema["properties"].keys() - Settings.model_fields.keys()
+    own = {name: value for name, value in config.items() if name not in sdk_names}
+    settings = check(own)
+    others = {name: value for name, value in config.items() if name in sdk_names}
+    wrong = {
+        ".".join(map(str, error.absolute_path))
+        for error in DEFAULT_JSONSCHEMA_VALIDATOR(dict(schema)).iter_errors(others)
+    }
+    if wrong:
+        raise SettingsError("; ".join(f"{name} is not valid" for name in sorted(wrong)))
+    if others.get("flattening_enabled") and others.get("flattening_max_depth") is None:
+        raise SettingsError("flattening_max_depth is missing: flattening_enabled needs it")
+    return settings
+
+
+def read_environment(
+    schema: Mapping[str, Any], prefix: str, environ: Mapping[str, str]
+) -> dict[str, Any]:
+    """Read settings from variables such as `TAP_LLAMACLASSIFY_PAGE_SIZE`.
+
+    Raises:
+        SettingsError: A text cannot be read as its setting's type; names the settings.
+    """
+    texts = {
+        name: environ[variable]
+        for name in schema["properties"]
+        if (variable := prefix + name.upper()) in environ
+    }
+    own = check_texts({name: text for name, text in texts.items() if name in Settings.model_fields})
+    sdk = {
+        name: _typed(name, text, schema["properties"][name])
+        for name, text in texts.items()
+        if name not in Settings.model_fields
+    }
+    return own | sdk
+
+
+def _typed(name: str, text: str, schema: Mapping[str, Any]) -> Any:
+    types = schema.get("type", "object")
+    if "string" in types:
+        return text
+    if "boolean" in types and text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise SettingsError(f"{name} is no JSON") from None

@@ -1,0 +1,106 @@
+"""Where to ask and as whom: settings, then the environment, then defaults; nothing is sent here."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from urllib.parse import urlsplit
+
+from tap_llamaclassify.errors import SettingsError
+from tap_llamaclassify.settings import DEFAULT_API_URL, Settings, is_key, normal_url
+
+KEY_VARIABLES = ("LLAMA_CLOUD_API_KEY", "LLAMA_PARSE_API_KEY")
+URL_VARIABLE = "LLAMA_CLOUD_BASE_URL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """Where to ask, as whom, and how patiently; nothing in it is missing any more.
+
+    Attributes:
+        api_url: `scheme://host[:port][/path]`, without a slash at its end.
+        scope: The query parameters that choose organization and project.
+        timeout: Seconds of silence before a request is given up.
+        retry_seconds: Seconds for which one request may be tried again.
+        requests_per_minute: The most requests in any minute; None for no limit.
+        insecure: Whether the key travels unencrypted over a network.
+    """
+
+    api_url: str
+    api_key: str = field(repr=False)
+    scope: Mapping[str, str]
+    page_size: int
+    timeout: int
+    retry_seconds: int
+    requests_per_minute: int | None
+    user_agent: str
+    insecure: bool
+
+
+def connect(settings: Settings, environ: Mapping[str, str]) -> Connection:
+    """Settle where to ask and as whom: setting, then environment, then default.
+
+    Raises:
+        SettingsError: There is no key, or an address that the key must not travel to.
+    """
+    given = settings.value("api_key")
+    key = given.get_secret_value() if given else _key_from(environ)
+    url_source, url = _api_url(settings, environ)
+    insecure = url.startswith("http://") and not _is_loopback(urlsplit(url).hostname or "")
+    if insecure and not settings.value("allow_insecure_http"):
+        raise SettingsError(
+            f"{url_source} is an http:// address, over which the key would travel unencrypted: "
+            "use https://, or set allow_insecure_http to accept that"
+        )
+    scope = {
+        name: value
+        for name in ("organization_id", "project_id")
+        if (value := settings.value(name)) is not None
+    }
+    return Connection(
+        api_url=url,
+        api_key=key,
+        scope=scope,
+        page_size=settings.value("page_size"),
+        timeout=settings.value("request_timeout_seconds"),
+        retry_seconds=settings.value("retry_seconds"),
+        requests_per_minute=settings.value("requests_per_minute"),
+        user_agent=settings.value("user_agent") or _default_user_agent(),
+        insecure=insecure,
+    )
+
+
+def _key_from(environ: Mapping[str, str]) -> str:
+    for name in KEY_VARIABLES:
+        if key := environ.get(name, "").strip():
+            if not is_key(key):
+                raise SettingsError(f"{name} holds characters that no key has")
+            return key
+    raise SettingsError(
+        f"api_key is missing: set it, or {KEY_VARIABLES[0]} in the environment, "
+        "to a key from your LlamaCloud project"
+    )
+
+
+def _api_url(settings: Settings, environ: Mapping[str, str]) -> tuple[str, str]:
+    if settings.api_url:
+        return "api_url", settings.api_url
+    if address := environ.get(URL_VARIABLE, "").strip():
+        try:
+            return URL_VARIABLE, normal_url(address)
+        except ValueError as reason:
+            raise SettingsError(f"{URL_VARIABLE} {reason}") from None
+    return "api_url", DEFAULT_API_URL
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _default_user_agent() -> str:
+    return f"tap-llamaclassify/{metadata.version('tap-llamaclassify')}"

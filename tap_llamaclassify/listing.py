@@ -1,0 +1,122 @@
+"""One scope (a key and its project) read page by page, one page ahead of whoever works on them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from tap_llamaclassify.client import Activity, Answer, Client
+from tap_llamaclassify.connection import Connection
+from tap_llamaclassify.errors import ApiError, ReplyError
+from tap_llamaclassify.models import Json, PageOfJobs, read_page
+
+V1_JOBS_PATH = "/api/v1/classifier/jobs"
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the listing.
+
+    Attributes:
+        asked_at: The server's clock when the listing began: a job that changed later may have
+            been listed as it was before.
+        total_size: How many jobs the API says there are, if it does; an estimate.
+        replaced: How many characters of the page could not be read.
+    """
+
+    jobs: Sequence[Json]
+    asked_at: datetime
+    total_size: int | None
+    replaced: int
+
+
+class Listing:
+    """The jobs of one scope, in whatever order the API lists them."""
+
+    def __init__(self, client: Client, connection: Connection, path: str = V1_JOBS_PATH) -> None:
+        self._client = client
+        self._path = path
+        self._params = {**connection.scope, "page_size": str(connection.page_size)}
+
+    @property
+    def path(self) -> str:
+        """The path that is listed, below the API's address."""
+        return self._path
+
+    @property
+    def activity(self) -> Activity:
+        """What has been read so far, pages that are only fetched left out."""
+        return self._client.activity
+
+    def pages(self, *, ahead: bool = True) -> Iterator[Page]:
+        """Read the listing to its end: a token that is absent, null or empty.
+
+        Args:
+            ahead: Fetch the next page while one is worked on. Two pages are held at most.
+
+        Raises:
+            ApiError: A page cannot be had, or a token comes twice and there would be no end.
+        """
+        answer = self._fetch(None)
+        asked_at = answer.asked_at
+        seen: set[int] = set()
+        while True:
+            content = answer.content
+            token = content.next_page_token
+            self._guard(token, seen)
+            following = self._follow(token, ahead=ahead) if token else None
+            self.activity.pages += 1
+            self.activity.jobs += len(content.jobs)
+            yield Page(content.jobs, asked_at, content.total_size, content.replaced)
+            if following is None:
+                return
+            del answer, content
+            answer = following()
+
+    def _fetch(self, token: str | None) -> Answer[PageOfJobs]:
+        params = self._params if token is None else {**self._params, "page_token": token}
+        try:
+            return self._client.get(self._path, params=params, read=read_page)
+        except ReplyError as error:
+            raise type(error)(f"page {self.activity.pages + 1:,}: {error}") from None
+
+    def _follow(self, token: str, *, ahead: bool) -> Callable[[], Answer[PageOfJobs]]:
+        def fetch() -> Answer[PageOfJobs]:
+            return self._fetch(token)
+
+        return _begin(fetch) if ahead else fetch
+
+    def _guard(self, token: str | None, seen: set[int]) -> None:
+        if token is None:
+            return
+        if hash(token) in seen:
+            page = self.activity.pages + 1
+            raise ApiError(
+                f"page {page:,}: the API handed out a page token for the second time, so the "
+                "listing has no end; run again, and tell LlamaCloud if it stays so"
+            )
+        # Hashes, because a long history has many tokens and a token may be long.
+        seen.add(hash(token))
+
+
+def _begin(work: Callable[[], _T]) -> Callable[[], _T]:
+    """Begin work in a thread; answer a function that waits for what comes of it.
+
+    The thread is a daemon, so that a process told to stop need not wait for the network.
+    """
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="next-page", daemon=True).start()
+    return future.result

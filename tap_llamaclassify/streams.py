@@ -1,0 +1,152 @@
+"""The Singer streams: what each is called, its key, and which rows a job gives it.
+
+A stream does not list jobs itself during a sync: one pass over the listing serves them all. For
+that, methods of singer-sdk are overridden here that it keeps private (`_write_schema_message`,
+`_write_activate_version_message`, `_sync_records`, `_sync_batches`): what `Stream.sync`, which is
+final, calls in turn. With `Tap._handle_termination` they are all that the tap leans on.
+"""
+
+from __future__ import annotations
+
+import abc
+import logging
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, ClassVar, Protocol
+
+from singer_sdk import Stream, Tap
+from singer_sdk.helpers.types import Context
+from singer_sdk.singerlib import Catalog
+from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL
+from typing_extensions import override
+
+from tap_llamaclassify import rows
+from tap_llamaclassify.bookmarks import REPLICATION_KEY
+from tap_llamaclassify.errors import CatalogError
+from tap_llamaclassify.models import Json
+from tap_llamaclassify.rows import Row
+from tap_llamaclassify.schemas import schema_of
+
+
+class Pass(Protocol):
+    """Whatever takes all selected streams through one listing."""
+
+    def serves(self, stream: ClassifyStream) -> bool:
+        """Answer whether a stream's part was done while another stream was synced."""
+
+    def run(self, driver: ClassifyStream) -> None:
+        """Sync all selected streams, or nothing when the driver was served already."""
+
+    def rows(self, stream: ClassifyStream) -> Iterable[Row]:
+        """Read one stream's rows from a listing of its own."""
+
+
+class ClassifyStream(Stream):
+    """What the streams have in common.
+
+    Attributes:
+        keys: The columns that tell one row from another.
+        api_fields: The API's fields that the stream has columns for, one way or another.
+    """
+
+    replication_key = REPLICATION_KEY
+    keys: ClassVar[Sequence[str]]
+    api_fields: ClassVar[frozenset[str]]
+
+    @staticmethod
+    @abc.abstractmethod
+    def rows_of(jobs: Iterable[Json]) -> list[Row]:
+        """Make the stream's rows from the jobs of a page."""
+
+    def __init__(self, tap: Tap, one_pass: Pass) -> None:
+        super().__init__(tap, schema=schema_of(self.name))
+        self.primary_keys = self.keys
+        self._pass = one_pass
+
+    def write_schema(self) -> None:
+        """Write the stream's SCHEMA messages, one for each of its stream maps."""
+        self._write_schema_message()
+
+    @override
+    def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
+        """Read the stream's rows from a listing of its own, bookmark and start date aside."""
+        return self._pass.rows(self)
+
+    @override
+    def apply_catalog(self, catalog: Catalog) -> None:
+        super().apply_catalog(catalog)
+        entry = catalog.get_stream(self.name)
+        if entry is None:
+            return
+        if self.replication_method not in {REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL}:
+            raise self._unsupported("replication method", "INCREMENTAL or FULL_TABLE")
+        if self.replication_key not in {REPLICATION_KEY, None}:
+            raise self._unsupported("replication key", REPLICATION_KEY)
+        if self.replication_method == REPLICATION_INCREMENTAL:
+            self.replication_key = REPLICATION_KEY
+        # A catalog without keys would make a loader append each job's versions.
+        entry.key_properties = entry.key_properties or self.keys
+        self.primary_keys = entry.key_properties
+
+    def _unsupported(self, what: str, supported: str) -> CatalogError:
+        return CatalogError(f"catalog: stream {self.name} cannot have that {what}; use {supported}")
+
+    @override
+    def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
+        # Stream.sync announces each failure at level ERROR before it raises it again; the one
+        # line that a user needs is written where it ends up.
+        super().log(message, *args, level=min(level, logging.WARNING), **kwargs)
+
+    @override
+    def _write_schema_message(self) -> None:
+        if not self._pass.serves(self):
+            super()._write_schema_message()
+
+    @override
+    def _write_activate_version_message(self, full_table_version: int) -> None:
+        """Write nothing: Stream.sync asks for it before the rows, the pass does it after them."""
+
+    @override
+    def _sync_records(
+        self, context: Context | None = None, *, write_messages: bool = True
+    ) -> Generator[dict[str, Any], Any, Any]:
+        self._pass.run(self)
+        yield from ()
+
+    @override
+    def _sync_batches(self, batch_config: Any, context: Context | None = None) -> None:
+        self._pass.run(self)
+
+
+class ClassifyJobs(ClassifyStream):
+    """One row a job."""
+
+    name = "classify_jobs"
+    keys = ("id",)
+    rows_of = staticmethod(rows.job_rows)
+    api_fields = rows.JOB_FIELDS
+
+
+class ClassifyJobRules(ClassifyStream):
+    """One row a rule."""
+
+    name = "classify_job_rules"
+    keys = ("job_id", "rule_index")
+    rows_of = staticmethod(rows.rule_rows)
+    api_fields = rows.RULE_FIELDS
+
+
+class ClassifyJobParsingConfigs(ClassifyStream):
+    """One row a job with a parsing configuration."""
+
+    name = "classify_job_parsing_configs"
+    keys = ("job_id",)
+    rows_of = staticmethod(rows.parsing_config_rows)
+    api_fields = rows.PARSING_CONFIGURATION_FIELDS
+
+
+STREAMS: tuple[type[ClassifyStream], ...] = (
+    ClassifyJobs,
+    ClassifyJobRules,
+    ClassifyJobParsingConfigs,
+)
+"""Every stream of the tap, in the order in which a page's rows are written."""

@@ -1,0 +1,117 @@
+"""When the next request may leave: the pace, the wait before another try, and `Retry-After`."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+FIRST_WAIT = 1.0
+"""Seconds: the most that the first wait before another try takes; each further one, twice that."""
+LONGEST_WAIT = 60.0
+"""Seconds: the most that any such wait takes."""
+LONGEST_RETRY_AFTER = 300.0
+"""Seconds: a server that asks for more than this is not waited for."""
+
+_IS_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?").fullmatch
+
+
+class Clock:
+    """This machine's clocks, its patience and its dice; a simulation brings its own."""
+
+    def now(self) -> datetime:
+        """Answer the wall clock, UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Answer seconds since some moment, never going back."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        time.sleep(seconds)
+
+    def up_to(self, seconds: float) -> float:
+        """Answer a random wait between none and that many seconds."""
+        return random.uniform(0, seconds)  # noqa: S311 - spreads retries, guards nothing
+
+
+class Pace:
+    """At most so many requests in any minute; the first of a run need not be spread out."""
+
+    def __init__(self, requests_per_minute: int | None, clock: Clock) -> None:
+        self._clock = clock
+        self._starts: deque[float] | None = (
+            deque(maxlen=requests_per_minute) if requests_per_minute else None
+        )
+
+    def due_in(self) -> float:
+        """Answer the seconds until another request may leave."""
+        if self._starts is None or len(self._starts) < (self._starts.maxlen or 0):
+            return 0.0
+        return max(0.0, self._starts[0] + 60 - self._clock.monotonic())
+
+    def note(self) -> None:
+        """Take down that a request leaves now."""
+        if self._starts is not None:
+            self._starts.append(self._clock.monotonic())
+
+
+class Patience:
+    """How long one request goes on being tried: exponential waits with full jitter."""
+
+    def __init__(self, retry_seconds: float, clock: Clock) -> None:
+        self._clock = clock
+        self._deadline = clock.monotonic() + retry_seconds
+        self.tries = 1
+
+    def left(self) -> float:
+        """Answer the seconds that are left for further tries."""
+        return self._deadline - self._clock.monotonic()
+
+    def wait(self, retry_after: float | None) -> float | None:
+        """Answer the seconds to wait before the next try; None when there shall be none.
+
+        Args:
+            retry_after: Seconds that the server asks for. None, or nothing to wait for,
+                leaves the choice to the dice.
+        """
+        left = self.left()
+        if left <= 0:
+            return None
+        if retry_after:
+            wait = retry_after
+            if wait > min(left, LONGEST_RETRY_AFTER):
+                return None
+        else:
+            ceiling = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(self.tries - 1, 16))
+            wait = min(left, self._clock.up_to(ceiling))
+        self.tries += 1
+        return wait
+
+
+def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Read `Retry-After` as seconds from now; None when there is none or it says nothing.
+
+    A date is read against the reply's own `Date`, so that the two clocks need not agree.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if _IS_SECONDS(text):
+        return float(text)
+    moment = http_date(text)
+    if moment is None:
+        return None
+    return max(0.0, (moment - (http_date(headers.get("Date", "")) or now)).total_seconds())
+
+
+def http_date(text: str) -> datetime | None:
+    """Read an HTTP date; None when it is none."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
