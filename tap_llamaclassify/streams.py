@@ -91,6 +91,10 @@ class ClassifyStream(Stream):
         return CatalogError(f"catalog: stream {self.name} cannot have that {what}; use {supported}")
 
     @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        """Set no limit by this machine's clock: the pass goes by the server's."""
+
+    @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
         # Stream.sync announces each failure at level ERROR before it raises it again; the one
         # line that a user needs is written where it ends up.
