@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ SIGNAL_EXIT = 128
 """What a shell adds to the number of the signal that ended a command."""
 SIGINT = 2
 LONGEST_LINE = 1000
+_KEY = re.compile(r"llx-\S+")
+"""What a LlamaCloud key looks like: it may stand where the name of a setting should."""
 
 
 class Terminated(BaseException):
@@ -82,7 +85,7 @@ def _one_line(error: Exception) -> str:
                 f"{Path(at.filename).name}, line {at.lineno}; TAP_LLAMACLASSIFY_LOGLEVEL=DEBUG "
                 "shows the way there"
             )
-    return " ".join(text.split())[:LONGEST_LINE]
+    return _KEY.sub("llx-***", " ".join(text.split()))[:LONGEST_LINE]
 
 
 def _can_flush() -> bool:

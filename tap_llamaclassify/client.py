@@ -212,7 +212,7 @@ class Client:
 
     def _hold(self, seconds: float, reason: str) -> None:
         self.activity.waits += 1
-        _logger.info("Waiting %.1f s (%s); so far %s", seconds, reason, self.activity)
+        _logger.info("Waiting %.1f s (%s); so far %s", seconds, reason, str(self.activity))
         self._clock.sleep(seconds)
 
 

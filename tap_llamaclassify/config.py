@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from jsonschema import ValidationError as JSONSchemaError
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
 from tap_llamaclassify.errors import SettingsError
@@ -51,15 +52,20 @@ def check_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Settin
     own = {name: value for name, value in config.items() if name not in sdk_names}
     settings = check(own)
     others = {name: value for name, value in config.items() if name in sdk_names}
-    wrong = {
-        ".".join(map(str, error.absolute_path))
-        for error in DEFAULT_JSONSCHEMA_VALIDATOR(dict(schema)).iter_errors(others)
-    }
-    if wrong:
-        raise SettingsError("; ".join(f"{name} is not valid" for name in sorted(wrong)))
+    wrong = DEFAULT_JSONSCHEMA_VALIDATOR(dict(schema)).iter_errors(others)
+    if reasons := sorted(_reason(error) for error in wrong):
+        raise SettingsError("; ".join(reasons))
     if others.get("flattening_enabled") and others.get("flattening_max_depth") is None:
         raise SettingsError("flattening_max_depth is missing: flattening_enabled needs it")
     return settings
+
+
+def _reason(error: JSONSchemaError) -> str:
+    name = ".".join(map(str, error.absolute_path))
+    if error.validator != "type":
+        return f"{name} is not valid"
+    types = error.validator_value
+    return f"{name} must be {types if isinstance(types, str) else ' or '.join(types)}"
 
 
 def read_environment(

@@ -89,7 +89,7 @@ class OnePass:
                 if limit is not None and listing.activity.jobs >= limit:
                     break
             run.finish(whole=limit is None)
-            _logger.info("Listed %s", listing.activity)
+            _logger.info("Listed %s", str(listing.activity))
 
     def _listing(self, on_exchange: Callable[[Exchange], None] | None) -> Listing:
         connection = connect(self._settings, os.environ)
@@ -214,7 +214,7 @@ class Progress:
         if now - self._said_at >= PROGRESS_SECONDS:
             self._said_at = now
             of = f" of about {page.total_size:,} jobs" if page.total_size else ""
-            _logger.info("So far %s%s", self._listing.activity, of)
+            _logger.info("So far %s%s", str(self._listing.activity), of)
 
 
 def _is_due(job: Json, since: str | None) -> bool:

@@ -1,0 +1,279 @@
+"""What a user can set: from a file, from the environment, by default; and what is refused."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from singer_sdk.configuration._dict_config import merge_missing_config_jsonschema
+from singer_sdk.helpers.capabilities import BATCH_CONFIG, FLATTENING_CONFIG, STREAM_MAPS_CONFIG
+
+from tap_llamaclassify.config import check_config, config_jsonschema, read_environment
+from tap_llamaclassify.connection import Connection, connect
+from tap_llamaclassify.errors import SettingsError
+from tap_llamaclassify.settings import DEFAULT_API_URL, Settings, check
+
+PREFIX = "TAP_LLAMACLASSIFY_"
+SECRET = "llx-marked-secret"
+
+
+def whole_schema() -> dict[str, Any]:
+    schema = config_jsonschema()
+    for more in (STREAM_MAPS_CONFIG, FLATTENING_CONFIG, BATCH_CONFIG):
+        merge_missing_config_jsonschema(more, schema)
+    return schema
+
+
+def connected(environ: dict[str, str] | None = None, **config: Any) -> Connection:
+    return connect(check({"api_key": "llx-key"} | config), environ or {})
+
+
+def test_connection_by_default_is_what_the_readme_says() -> None:
+    assert connected() == Connection(
+        api_url=DEFAULT_API_URL,
+        api_key="llx-key",
+        scope={},
+        page_size=100,
+        timeout=60,
+        retry_seconds=600,
+        requests_per_minute=None,
+        user_agent="tap-llamaclassify/0.1.0",
+        insecure=False,
+    )
+
+
+def test_settings_given_as_null_take_their_defaults() -> None:
+    nulls = dict.fromkeys(Settings.model_fields.keys() - {"api_key"})
+    assert connected(**nulls) == connected()
+
+
+def test_scope_is_sent_only_when_it_is_set() -> None:
+    assert connected(project_id="p").scope == {"project_id": "p"}
+    assert connected(project_id="p", organization_id="o").scope == {
+        "organization_id": "o",
+        "project_id": "p",
+    }
+
+
+@pytest.mark.parametrize(
+    ("config", "environ", "key"),
+    [
+        ({"api_key": "a"}, {"LLAMA_CLOUD_API_KEY": "b", "LLAMA_PARSE_API_KEY": "c"}, "a"),
+        ({}, {"LLAMA_CLOUD_API_KEY": "b", "LLAMA_PARSE_API_KEY": "c"}, "b"),
+        ({"api_key": None}, {"LLAMA_PARSE_API_KEY": "c"}, "c"),
+        ({}, {"LLAMA_CLOUD_API_KEY": " ", "LLAMA_PARSE_API_KEY": "c\n"}, "c"),
+        ({"api_key": " a\n"}, {}, "a"),
+    ],
+    ids=["setting first", "then the newer variable", "then the older", "blank is none", "trimmed"],
+)
+def test_key_comes_from_the_setting_then_the_environment(
+    config: dict[str, Any], environ: dict[str, str], key: str
+) -> None:
+    assert connect(check(config), environ).api_key == key
+
+
+@pytest.mark.parametrize("environ", [{}, {"LLAMA_CLOUD_API_KEY": ""}], ids=["absent", "blank"])
+def test_missing_key_is_an_error_that_names_setting_and_variable(environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="api_key is missing: set it, or LLAMA_CLOUD_API_KEY"):
+        connect(check({}), environ)
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("https://api.cloud.eu.llamaindex.ai/", "https://api.cloud.eu.llamaindex.ai"),
+        ("api.example.com", "https://api.example.com"),
+        ("api.example.com:8443/llama/", "https://api.example.com:8443/llama"),
+        ("127.0.0.1:8080", "https://127.0.0.1:8080"),
+        (" http://127.0.0.1:8080 ", "http://127.0.0.1:8080"),
+        ("http://localhost", "http://localhost"),
+        ("http://api.localhost:1", "http://api.localhost:1"),
+        ("http://127.8.9.1", "http://127.8.9.1"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("HTTPS://api.example.com", "https://api.example.com"),
+    ],
+)
+def test_api_url_is_brought_into_one_form(given: str, url: str) -> None:
+    assert connected(api_url=given).api_url == url
+    assert connected({"LLAMA_CLOUD_BASE_URL": given}).api_url == url
+
+
+def test_api_url_setting_comes_before_the_environment() -> None:
+    environ = {"LLAMA_CLOUD_BASE_URL": "https://elsewhere.example.com"}
+    assert connected(environ, api_url="https://here.example.com").api_url.endswith(
+        "here.example.com"
+    )
+    assert connected({"LLAMA_CLOUD_BASE_URL": " "}).api_url == DEFAULT_API_URL
+
+
+@pytest.mark.parametrize(
+    "url", ["http://api.example.com", "http://10.0.0.1", "http://localhost.example.com"]
+)
+def test_http_is_for_loopback_hosts_only_unless_allowed(url: str) -> None:
+    with pytest.raises(SettingsError, match="allow_insecure_http"):
+        connected(api_url=url)
+    with pytest.raises(SettingsError, match="LLAMA_CLOUD_BASE_URL is an http://"):
+        connected({"LLAMA_CLOUD_BASE_URL": url})
+    assert connected(api_url=url, allow_insecure_http=True).insecure
+    assert not connected(api_url="http://localhost", allow_insecure_http=True).insecure
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://{SECRET}@api.example.com",
+        f"https://user:{SECRET}@api.example.com",
+        f"https://api.example.com?key={SECRET}",
+        f"https://api.example.com#{SECRET}",
+        f"ftp://{SECRET}.example.com",
+        f"https://{SECRET} .example.com",
+        f"https://example.com:{SECRET}",
+        "https://",
+        "https://example.com:99999",
+        "https://[::1",
+    ],
+)
+def test_api_url_that_is_none_is_refused_without_being_shown(url: str) -> None:
+    for config, environ in (({"api_url": url}, {}), ({}, {"LLAMA_CLOUD_BASE_URL": url})):
+        with pytest.raises(SettingsError, match=r"api_url|LLAMA_CLOUD_BASE_URL") as caught:
+            connected(environ, **config)
+        assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({"pagesize": SECRET}, "pagesize is not a setting of this tap; did you mean page_size?"),
+        ({"zzz": SECRET}, "zzz is not a setting of this tap"),
+        ({"api_key": ""}, "api_key is empty"),
+        ({"api_key": "  "}, "api_key is empty"),
+        ({"api_key": f"{SECRET}\nX: y"}, "api_key holds characters that no key has"),
+        ({"api_key": f"{SECRET}é"}, "api_key holds characters that no key has"),
+        ({"api_key": 5}, "api_key must be text"),
+        ({"api_key": [SECRET]}, "api_key must be text"),
+        ({"page_size": 0}, "page_size must be at least 1"),
+        ({"page_size": "100"}, "page_size must be a whole number"),
+        ({"page_size": SECRET}, "page_size must be a whole number"),
+        ({"page_size": True}, "page_size must be a whole number"),
+        ({"page_size": 1.5}, "page_size must be a whole number"),
+        ({"start_date": SECRET}, "start_date is no ISO 8601 date or timestamp"),
+        ({"start_date": 20260101}, "start_date must be text"),
+        ({"lookback_seconds": -1}, "lookback_seconds must be at least 0"),
+        ({"request_timeout_seconds": 0}, "request_timeout_seconds must be at least 1"),
+        ({"retry_seconds": -1}, "retry_seconds must be at least 0"),
+        ({"requests_per_minute": 0}, "requests_per_minute must be at least 1"),
+        ({"user_agent": f"{SECRET}\r\nX: y"}, "user_agent may hold printable ASCII"),
+        ({"project_id": ""}, "project_id is empty"),
+        ({"allow_insecure_http": SECRET}, "allow_insecure_http must be true or false"),
+        ({"page_size": 0, "start_date": "x"}, "page_size must be at least 1; start_date is no"),
+        ({"stream_maps": SECRET}, "stream_maps must be object or null"),
+        ({"flattening_enabled": SECRET}, "flattening_enabled must be boolean or null"),
+        ({"flattening_enabled": True}, "flattening_max_depth is missing"),
+        ({"batch_config": {"encoding": {"format": SECRET}}}, "batch_config.encoding.format is not"),
+    ],
+)
+def test_wrong_setting_is_named_with_the_reason_and_without_its_value(
+    config: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_config(config, whole_schema())
+    assert str(caught.value).startswith(text)
+    assert SECRET not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("given", "fixed"),
+    [
+        ("2026-01-31", "2026-01-31T00:00:00.000000Z"),
+        ("2026-01-31T12:00:00+02:00", "2026-01-31T10:00:00.000000Z"),
+        ("2026-01-31T12:00:00", "2026-01-31T12:00:00.000000Z"),
+    ],
+    ids=["a date is midnight UTC", "an offset", "no zone is UTC"],
+)
+def test_start_date_is_an_instant(given: str, fixed: str) -> None:
+    assert check({"start_date": given}).start_date == fixed
+
+
+def test_environment_texts_become_typed_settings() -> None:
+    environ = {
+        "TAP_LLAMACLASSIFY_API_KEY": "llx-key",
+        "TAP_LLAMACLASSIFY_API_URL": "localhost",
+        "TAP_LLAMACLASSIFY_ALLOW_INSECURE_HTTP": "true",
+        "TAP_LLAMACLASSIFY_PROJECT_ID": "123",
+        "TAP_LLAMACLASSIFY_PAGE_SIZE": "7",
+        "TAP_LLAMACLASSIFY_START_DATE": "2026-01-31",
+        "TAP_LLAMACLASSIFY_STREAM_MAPS": '{"classify_jobs": {"status": "status"}}',
+        "TAP_LLAMACLASSIFY_FLATTENING_ENABLED": "Yes",
+        "TAP_LLAMACLASSIFY_FLATTENING_MAX_DEPTH": "2",
+        "TAP_LLAMACLASSIFY_FLATTENING_SEPARATOR": "__",
+        "TAP_LLAMACLASSIFY_NO_SETTING": "x",
+    }
+    read = read_environment(whole_schema(), PREFIX, environ)
+    assert read == {
+        "api_key": "llx-key",
+        "api_url": "https://localhost",
+        "allow_insecure_http": True,
+        "project_id": "123",
+        "page_size": 7,
+        "start_date": "2026-01-31T00:00:00.000000Z",
+        "stream_maps": {"classify_jobs": {"status": "status"}},
+        "flattening_enabled": True,
+        "flattening_max_depth": 2,
+        "flattening_separator": "__",
+    }
+    check_config(read, whole_schema())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("PAGE_SIZE", SECRET, "page_size must be a whole number"),
+        ("PAGE_SIZE", "0", "page_size must be at least 1"),
+        ("ALLOW_INSECURE_HTTP", SECRET, "allow_insecure_http must be true or false"),
+        ("API_KEY", "", "api_key is empty"),
+        ("START_DATE", SECRET, "start_date is no ISO 8601"),
+        ("STREAM_MAPS", SECRET, "stream_maps is no JSON"),
+        ("FLATTENING_MAX_DEPTH", SECRET, "flattening_max_depth is no JSON"),
+    ],
+)
+def test_environment_text_of_the_wrong_type_is_named_without_its_value(
+    name: str, text: str, reason: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_environment(whole_schema(), PREFIX, {PREFIX + name: text})
+    assert str(caught.value).startswith(reason)
+    assert SECRET not in str(caught.value)
+
+
+def test_schema_for_singer_sdk_is_plain_and_marks_the_key_as_secret() -> None:
+    schema = config_jsonschema()
+    assert list(schema["properties"]) == list(Settings.model_fields)
+    assert "required" not in schema
+    assert schema["properties"]["api_key"] == {
+        "type": ["string", "null"],
+        "description": Settings.model_fields["api_key"].description,
+        "secret": True,
+    }
+    for name, described in schema["properties"].items():
+        assert described.keys() <= {"type", "description", "default", "format", "secret"}, name
+        assert described["description"].endswith("."), name
+
+
+def test_settings_that_the_environment_may_supply_have_no_default_in_the_schema() -> None:
+    properties = config_jsonschema()["properties"]
+    assert [name for name in properties if "default" in properties[name]] == [
+        "allow_insecure_http",
+        "page_size",
+        "lookback_seconds",
+        "request_timeout_seconds",
+        "retry_seconds",
+    ]
+
+
+def test_connection_does_not_show_its_key() -> None:
+    shown = repr(connected(api_key=SECRET)) + repr(check({"api_key": SECRET}))
+    assert SECRET not in shown
+    assert "LLAMA_CLOUD_API_KEY" not in os.environ

@@ -1,0 +1,411 @@
+"""What is emitted, what is left out, and how far the bookmarks move."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from builders import (
+    STREAMS,
+    SimulatedClock,
+    captured,
+    catalog_with,
+    connection,
+    job,
+    new_tap,
+    seconds_after,
+    sync,
+)
+from conftest import Command
+from sandbox.server import Sandbox
+from tap_llamaclassify.client import Client
+from tap_llamaclassify.errors import ApiError, StateError
+from tap_llamaclassify.listing import Listing
+from tap_llamaclassify.sync import Progress
+
+OLD = "2026-10-01T00:00:00.000000Z"
+MIDDLE = "2026-10-15T00:00:00.000000Z"
+NEW = "2026-11-01T00:00:00.000000Z"
+
+
+def put(sandbox: Sandbox, *jobs: dict[str, Any]) -> None:
+    for each in jobs:
+        sandbox.world.put(each | {"project_id": sandbox.project_id})
+
+
+def bookmarks_at(value: str) -> dict[str, Any]:
+    entry = {"replication_key": "updated_at", "replication_key_value": value}
+    return {"bookmarks": {stream: dict(entry) for stream in STREAMS}}
+
+
+def server_clock(sandbox: Sandbox) -> str:
+    return sandbox.world.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@pytest.fixture
+def history(sandbox: Sandbox) -> Sandbox:
+    put(
+        sandbox,
+        job("old", updated_at=OLD),
+        job("mid", updated_at=MIDDLE),
+        job("new", updated_at=NEW),
+    )
+    return sandbox
+
+
+def test_first_run_emits_every_job_and_sets_each_bookmark_to_the_newest_update(
+    history: Sandbox,
+) -> None:
+    output = sync(history)
+    assert sorted(output.ids()) == ["mid", "new", "old"]
+    assert output.bookmarks() == dict.fromkeys(STREAMS, NEW)
+
+
+def test_next_run_emits_what_was_updated_since_the_bookmark_less_the_lookback(
+    history: Sandbox,
+) -> None:
+    put(
+        history,
+        job("just before", updated_at=seconds_after(NEW, -301)),
+        job("at the edge", updated_at=seconds_after(NEW, -300)),
+    )
+    output = sync(history, state=bookmarks_at(NEW))
+    assert sorted(output.ids()) == ["at the edge", "new"]
+
+
+def test_lookback_of_zero_emits_the_job_at_the_bookmark_again(history: Sandbox) -> None:
+    output = sync(history, state=bookmarks_at(NEW), lookback_seconds=0)
+    assert output.ids() == ["new"]
+
+
+def test_lookback_beyond_the_first_year_reads_everything(history: Sandbox) -> None:
+    output = sync(history, state=bookmarks_at(NEW), lookback_seconds=10**11)
+    assert len(output.ids()) == 3
+
+
+@pytest.mark.parametrize("updated_at", [None, "yesterday", ""], ids=["null", "unreadable", "empty"])
+def test_job_without_readable_update_is_always_emitted_and_moves_no_bookmark(
+    history: Sandbox, updated_at: str | None
+) -> None:
+    put(history, job("odd", updated_at=updated_at))
+    output = sync(history, state=bookmarks_at(NEW))
+    assert sorted(output.ids()) == ["new", "odd"]
+    assert output.bookmarks() == dict.fromkeys(STREAMS, NEW)
+
+
+def test_job_without_any_update_field_is_always_emitted(sandbox: Sandbox) -> None:
+    bare = job("bare")
+    del bare["updated_at"]
+    put(sandbox, bare)
+    assert sync(sandbox, state=bookmarks_at(NEW)).ids() == ["bare"]
+
+
+def test_updates_are_compared_as_instants_not_as_texts(sandbox: Sandbox) -> None:
+    put(
+        sandbox,
+        job("later", updated_at="2026-10-31T23:30:00-01:00"),
+        job("earlier", updated_at="2026-11-01T00:29:59+01:00"),
+        job("equal", updated_at="2026-11-01T00:00:00"),
+    )
+    output = sync(sandbox, state=bookmarks_at(NEW), lookback_seconds=0)
+    assert sorted(output.ids()) == ["equal", "later"]
+    assert output.bookmarks()["classify_jobs"] == "2026-11-01T00:30:00.000000Z"
+
+
+def test_bookmark_in_another_form_is_understood(history: Sandbox) -> None:
+    state = bookmarks_at("2026-11-01T02:00:00+02:00")
+    assert sync(history, state=state, lookback_seconds=0).ids() == ["new"]
+
+
+def test_start_date_leaves_out_what_was_last_updated_before_it(history: Sandbox) -> None:
+    assert sorted(sync(history, start_date="2026-10-15").ids()) == ["mid", "new"]
+
+
+def test_start_date_later_than_the_bookmark_prevails(history: Sandbox) -> None:
+    output = sync(history, state=bookmarks_at(OLD), start_date="2026-10-20T00:00:00Z")
+    assert output.ids() == ["new"]
+
+
+def test_start_date_earlier_than_the_bookmark_changes_nothing(history: Sandbox) -> None:
+    output = sync(history, state=bookmarks_at(NEW), start_date="2026-01-01")
+    assert output.ids() == ["new"]
+
+
+def test_bookmark_never_passes_the_servers_clock(sandbox: Sandbox) -> None:
+    clock = server_clock(sandbox)
+    put(sandbox, job("ahead", updated_at=seconds_after(clock, 3600)))
+    value = sync(sandbox).bookmarks()["classify_jobs"]
+    assert value is not None
+    assert seconds_after(clock, -60) < value <= clock
+
+
+def test_bookmark_goes_by_the_first_replys_clock(sandbox: Sandbox) -> None:
+    clock = server_clock(sandbox)
+    for number in range(3):
+        put(sandbox, job(f"j{number}", updated_at=seconds_after(clock, 1000)))
+
+    def time_passes(_: int) -> None:
+        sandbox.world.advance(2000)
+
+    sandbox.before_page = lambda number: time_passes(number) if number > 1 else None
+    value = sync(sandbox, page_size=1).bookmarks()["classify_jobs"]
+    assert value is not None
+    assert value <= clock
+
+
+def test_bookmark_never_goes_back(history: Sandbox) -> None:
+    later = seconds_after(NEW, 5000)
+    assert sync(history, state=bookmarks_at(later)).bookmarks() == dict.fromkeys(STREAMS, later)
+
+
+def test_bookmark_stays_when_nothing_is_listed(sandbox: Sandbox) -> None:
+    assert sync(sandbox, state=bookmarks_at(NEW)).bookmarks() == dict.fromkeys(STREAMS, NEW)
+
+
+def test_bookmark_beyond_the_servers_clock_is_not_trusted(
+    history: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = bookmarks_at(seconds_after(server_clock(history), 3600))
+    state["bookmarks"]["classify_job_rules"]["replication_key_value"] = NEW
+    output = sync(history, state=state)
+    assert len(output.ids()) == 3
+    assert [rule["job_id"] for rule in output.records("classify_job_rules")] == ["new"]
+    assert output.bookmarks() == dict.fromkeys(STREAMS, NEW)
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert len(warnings) == 2
+    assert warnings[0].startswith("The bookmark of classify_jobs")
+    assert warnings[0].endswith("the stream is read from its beginning")
+
+
+def test_bookmark_that_is_not_trusted_leaves_the_start_date_in_force(history: Sandbox) -> None:
+    state = bookmarks_at(seconds_after(server_clock(history), 3600))
+    assert sync(history, state=state, start_date="2026-10-20").ids() == ["new"]
+
+
+def test_bookmark_that_is_not_trusted_goes_even_when_nothing_is_listed(sandbox: Sandbox) -> None:
+    state = bookmarks_at(seconds_after(server_clock(sandbox), 3600))
+    assert sync(sandbox, state=state).bookmarks() == dict.fromkeys(STREAMS)
+
+
+def test_stream_selected_later_gets_its_whole_history(history: Sandbox) -> None:
+    without_rules = catalog_with(history, classify_job_rules={"selected": False})
+    first = sync(history, catalog=without_rules)
+    assert "classify_job_rules" not in first.bookmarks()
+    second = sync(history, catalog=catalog_with(history), state=first.state)
+    assert second.ids() == ["new"]
+    assert len(second.records("classify_job_rules")) == 3
+    assert second.bookmarks() == dict.fromkeys(STREAMS, NEW)
+
+
+def test_stream_deselected_for_a_while_catches_up_from_its_own_bookmark(history: Sandbox) -> None:
+    first = sync(history)
+    put(history, job("meanwhile", updated_at=seconds_after(NEW, 1000)))
+    jobs_only = catalog_with(
+        history,
+        classify_job_rules={"selected": False},
+        classify_job_parsing_configs={"selected": False},
+    )
+    second = sync(history, catalog=jobs_only, state=first.state)
+    assert second.bookmarks()["classify_job_rules"] == NEW
+    put(history, job("last", updated_at=seconds_after(NEW, 2000)))
+    third = sync(history, catalog=catalog_with(history), state=second.state)
+    rules = [rule["job_id"] for rule in third.records("classify_job_rules")]
+    assert sorted(rules) == ["last", "meanwhile", "new"]
+    assert sorted(third.ids()) == ["last", "meanwhile"]
+
+
+def test_job_that_changes_while_it_is_listed_is_emitted_by_the_next_run(sandbox: Sandbox) -> None:
+    clock = server_clock(sandbox)
+    for number in range(4):
+        put(sandbox, job(f"j{number}", status="PENDING", updated_at=seconds_after(clock, -900)))
+    sandbox.settings.order = "oldest"
+
+    def change(number: int) -> None:
+        if number == 2:
+            sandbox.world.advance(60)
+            sandbox.world.touch("j0", status="SUCCESS")
+            sandbox.world.touch("j3", status="SUCCESS")
+
+    sandbox.before_page = change
+    first = sync(sandbox, page_size=2, lookback_seconds=0)
+    sandbox.before_page = None
+    statuses = {r["id"]: r["status"] for r in first.records("classify_jobs")}
+    assert statuses == {"j0": "PENDING", "j1": "PENDING", "j2": "PENDING", "j3": "SUCCESS"}
+    second = sync(sandbox, state=first.state, lookback_seconds=0)
+    assert {r["id"]: r["status"] for r in second.records("classify_jobs")} == {
+        "j0": "SUCCESS",
+        "j3": "SUCCESS",
+    }
+
+
+def test_failed_run_leaves_the_bookmarks_where_they_were(
+    history: Sandbox, command: Command, config: dict[str, Any]
+) -> None:
+    history.answer_next(200, {"items": [job("a")], "next_page_token": "more"})
+    history.answer_next(500)
+    ended = command("--config", config, "--state", bookmarks_at(OLD))
+    assert ended.code == 1
+    assert ended.output.ids() == ["a"]
+    assert ended.output.of_type("STATE") == [{"type": "STATE", "value": bookmarks_at(OLD)}]
+
+
+def test_tap_can_sync_again_after_a_failed_run(history: Sandbox) -> None:
+    tap = new_tap(history)
+    history.answer_next(500)
+    with pytest.raises(ApiError):
+        captured(tap)
+    output = captured(tap)
+    assert len(output.ids()) == 3
+    assert len(output.of_type("SCHEMA")) == 3
+
+
+@pytest.mark.parametrize("selected", [STREAMS, STREAMS[:1], STREAMS[1:2], STREAMS[2:], ()])
+def test_one_listing_serves_whatever_is_selected(
+    sandbox: Sandbox, selected: tuple[str, ...]
+) -> None:
+    for number in range(1000):
+        put(sandbox, job(f"j{number:04}"))
+    catalog = catalog_with(sandbox, **{name: {"selected": name in selected} for name in STREAMS})
+    sandbox.clear_requests()
+    output = sync(sandbox, catalog=catalog)
+    assert len(sandbox.requests) == (10 if selected else 0)
+    assert {name for name in STREAMS if output.records(name)} == set(selected)
+    assert all(len(output.records(name)) == 1000 for name in selected)
+
+
+def test_state_is_the_last_line_and_schema_comes_before_its_records(history: Sandbox) -> None:
+    kinds = [(m["type"], m.get("stream")) for m in sync(history, page_size=1).messages]
+    assert kinds[-1] == ("STATE", None)
+    assert kinds.count(("STATE", None)) == 1
+    for stream in STREAMS:
+        assert kinds.count(("SCHEMA", stream)) == 1
+        assert kinds.index(("SCHEMA", stream)) < kinds.index(("RECORD", stream))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        None,
+        {},
+        {"bookmarks": {}},
+        {"bookmarks": {"classify_jobs": {}}},
+        {"bookmarks": {"gone_stream": {"replication_key_value": "x"}}},
+        {"bookmarks": {"classify_jobs": {"replication_key_value": None}}},
+        {"bookmarks": {"classify_jobs": {"progress_markers": {"Note": "not resumable"}}}},
+    ],
+    ids=["none", "empty", "no stream", "empty stream", "gone stream", "null", "leftovers"],
+)
+def test_state_without_bookmarks_reads_from_the_beginning(
+    history: Sandbox, state: dict[str, Any] | None
+) -> None:
+    assert len(sync(history, state=state).ids()) == 3
+
+
+def test_state_of_a_stream_that_is_gone_is_kept(history: Sandbox) -> None:
+    state = {"bookmarks": {"gone": {"replication_key_value": "x"}}}
+    assert sync(history, state=state).state["bookmarks"]["gone"] == {"replication_key_value": "x"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "field"),
+    [
+        ([], "bookmarks.classify_jobs is no object"),
+        ({"replication_key_value": "soon"}, "classify_jobs.replication_key_value is no timestamp"),
+        ({"replication_key_value": 5}, "classify_jobs.replication_key_value is no timestamp"),
+        (
+            {"replication_key": "created_at", "replication_key_value": NEW},
+            "classify_jobs.replication_key is not updated_at",
+        ),
+        ({"partitions": [{"context": {}}]}, "classify_jobs.partitions holds bookmarks"),
+    ],
+    ids=["no object", "no timestamp", "number", "other key", "partitions"],
+)
+def test_state_that_cannot_be_read_names_stream_and_field(
+    history: Sandbox, entry: Any, field: str
+) -> None:
+    with pytest.raises(StateError, match=field):
+        sync(history, state={"bookmarks": {"classify_jobs": entry}})
+    assert history.requests == []
+
+
+def test_state_that_holds_no_bookmarks_object_is_refused(history: Sandbox) -> None:
+    with pytest.raises(StateError, match="bookmarks is no object"):
+        sync(history, state={"bookmarks": []})
+
+
+def test_misfits_are_counted_at_the_end_and_unknown_fields_named_once(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for number in range(3):
+        put(sandbox, job(f"j{number}", created_at="soon", mode=5, priority=number))
+    sync(sandbox, page_size=1)
+    texts = [record.getMessage() for record in caplog.records]
+    assert [text for text in texts if "New field" in text] == [
+        "New field in the API, kept in additional_fields: 'classify_jobs.priority'"
+    ]
+    assert [text for text in texts if "did not fit" in text] == [
+        (
+            "6 values did not fit their columns and are in additional_fields: "
+            "classify_jobs.created_at 3, classify_jobs.mode 3"
+        )
+    ]
+
+
+def test_names_of_unknown_fields_do_not_flood_the_log(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    put(sandbox, job("a") | {f"{number:03}{'x' * 1000}": 1 for number in range(200)})
+    sync(sandbox)
+    lines = [r.getMessage() for r in caplog.records if "New field" in r.getMessage()]
+    assert len(lines) == 50
+    assert max(map(len, lines)) < 200
+
+
+def test_replaced_surrogates_are_counted(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox.answer_next(200, rb'{"items": [{"id": "a", "status": "x\ud800y\udfff"}]}')
+    output = sync(sandbox)
+    assert output.records("classify_jobs")[0]["status"] == "x\ufffdy\ufffd"
+    assert "2 lone surrogates in the API's text became U+FFFD" in caplog.text
+
+
+def test_progress_is_logged_at_page_ends_every_ten_seconds_at_most(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    put(sandbox, *(job(f"j{number}") for number in range(6)))
+    clock = SimulatedClock()
+    details = connection(sandbox, page_size=1)
+    listing = Listing(Client(details, clock=clock), details)
+    progress = Progress(listing, clock)
+    for page in listing.pages(ahead=False):
+        clock.sleep(4)
+        progress.at_page_end(page)
+    lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("So far")]
+    assert lines == [
+        "So far 3 pages, 3 jobs, 3 requests, 0 waits of about 6 jobs",
+        "So far 6 pages, 6 jobs, 6 requests, 0 waits of about 6 jobs",
+    ]
+
+
+def test_metrics_count_records_requests_and_time_as_singer_sdk_does(
+    history: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    sync(history, page_size=2)
+    points = [json.loads(r.getMessage()[8:]) for r in caplog.records if r.msg == "METRIC: %s"]
+    found = [(point["metric"], point["tags"]["stream"], point["value"]) for point in points]
+    assert [(s, v) for m, s, v in found if m == "record_count"] == [
+        ("classify_job_parsing_configs", 3),
+        ("classify_job_rules", 3),
+        ("classify_jobs", 3),
+    ]
+    assert [v for m, _, v in found if m == "http_request_count"] == [2]
+    assert len([v for m, _, v in found if m == "http_request_duration"]) == 2
+    assert {s for m, s, _ in found if m == "sync_duration"} == set(STREAMS)
