@@ -1,0 +1,104 @@
+"""The sandbox on the command line: `python -m sandbox --jobs 5000 --port 8080`."""
+
+import argparse
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+from typing import get_args
+
+from sandbox.clock import Clock
+from sandbox.history import History
+from sandbox.server import Sandbox
+from sandbox.settings import Order, Settings, Tokens
+from sandbox.world import World
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until Ctrl-C. The exit code is 0, or 2 for options that cannot be."""
+    options = _parser().parse_args(arguments)
+    try:
+        _serve(options)
+    except KeyboardInterrupt:
+        return 0
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"sandbox: {error}\n")
+    return 2
+
+
+def _serve(options: argparse.Namespace) -> None:
+    with _sandbox(options) as sandbox:
+        if options.prerender:
+            sandbox.prerender(options.prerender)
+        # A shell's background jobs ignore SIGINT, and SIGTERM would skip the clean end.
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(stop, signal.default_int_handler)
+        sys.stdout.write(_greeting(sandbox))
+        sys.stdout.flush()
+        threading.Event().wait()
+
+
+def _sandbox(options: argparse.Namespace) -> Sandbox:
+    history = History(
+        seed=options.seed,
+        jobs=options.jobs,
+        days=options.days,
+        unknown_fields=options.unknown_fields,
+    )
+    settings = Settings(
+        order=options.order,
+        tokens=options.tokens,
+        page_size_limit=options.page_size_limit,
+        latency_ms=options.latency_ms,
+    )
+    clock = Clock(options.start or datetime.now(UTC), speed=options.speed)
+    return Sandbox(World(history, clock=clock), settings, port=options.port)
+
+
+def _greeting(sandbox: Sandbox) -> str:
+    lines = [f"LlamaCloud classify sandbox: {sandbox.url}", ""]
+    for project_id, key in sandbox.keys.items():
+        jobs = len(sandbox.world.entries(project_id))
+        lines.append(f"project {project_id}  key {key}  {jobs} jobs")
+    lines += [
+        f"organization {sandbox.world.organization_id}",
+        "",
+        f"export LLAMA_CLOUD_BASE_URL={sandbox.url}",
+        f"export LLAMA_CLOUD_API_KEY={sandbox.key}",
+        "",
+        "Ctrl-C stops it.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox",
+        description="A LlamaCloud classify API on this machine, with a made-up history of jobs.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    option = parser.add_argument
+    option("--jobs", type=int, default=5000, help="jobs created before now, all projects")
+    option("--days", type=float, default=90.0, help="days over which they were created")
+    option("--seed", type=int, default=1, help="the same seed makes the same jobs")
+    option("--unknown-fields", type=float, default=0.01, help="share with undocumented fields")
+    option("--port", type=int, default=8080, help="0 for any free one")
+    option("--speed", type=float, default=60.0, help="world seconds per real second")
+    option("--order", choices=get_args(Order), default="newest", help="of the listing")
+    option("--tokens", choices=get_args(Tokens), default="cursor", help="kind of page token")
+    option("--page-size-limit", type=int, default=500, help="largest page_size")
+    option("--latency-ms", type=float, default=0.0, help="milliseconds before each reply")
+    option("--start", type=datetime.fromisoformat, help="world's now, with its zone; or real now")
+    option(
+        "--prerender",
+        type=int,
+        default=0,
+        metavar="PAGE_SIZE",
+        help="encode the first project's pages once, for clients that send only this page_size",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

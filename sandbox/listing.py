@@ -1,0 +1,113 @@
+"""A project's jobs in the listing's order, cut into pages; knows the world but no HTTP."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from sandbox.settings import Order, Settings
+from sandbox.tokens import Place, Query, Token, write
+from sandbox.world import World, created_at, updated_at
+
+SortKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All items in the order they are listed, and their sort keys in ascending order."""
+
+    items: list[Any]
+    keys: list[SortKey]
+    descending: bool
+
+    def position_after(self, place: Place) -> int:
+        """How many items come before the next page: those at or before this place."""
+        if isinstance(place, int):
+            return place
+        if self.descending:
+            return len(self.keys) - bisect_left(self.keys, place)
+        return bisect_right(self.keys, place)
+
+    def key_at(self, position: int) -> SortKey:
+        """The sort key of the item at this position of the listing."""
+        return self.keys[-1 - position if self.descending else position]
+
+
+class Listings:
+    """The pages of every project; sorts again only when the world has changed."""
+
+    def __init__(self, world: World, settings: Settings) -> None:
+        self._world = world
+        self._settings = settings
+        self._sorted: dict[tuple[str, Order], tuple[int, Listing]] = {}
+
+    def walk(
+        self, project_id: str, query: Query, *, size: int
+    ) -> Iterator[tuple[str | None, bytes]]:
+        """The JSON of every page, each with the token that asks for it (None: the first)."""
+        body, token = self.page(project_id, query, size=size)
+        yield None, body
+        while token is not None:
+            text = write(token)
+            body, token = self.page(project_id, query, size=size, token=token)
+            yield text, body
+
+    def page(
+        self, project_id: str, query: Query, *, size: int, token: Token | None = None
+    ) -> tuple[bytes, Token | None]:
+        """The JSON of one page (the first, or the one this token asks for), and its token."""
+        settings, listing = self._settings, self._listing(project_id)
+        number = token.page + 1 if token else 1
+        begin = listing.position_after(token.place) if token else 0
+        items = [] if self._is_empty_page(number) else listing.items[begin : begin + size]
+        end = begin + len(items)
+        following: Token | None = None
+        if end < len(listing.items) or (items and self._is_empty_page(number + 1)):
+            place = token.place if token and not items else self._place(listing, end)
+            following = Token(query=query, order=settings.order, page=number, place=place)
+        total = len(listing.items) if settings.total_size else None
+        body = {"items": items, **self._next_page_token(following), "total_size": total}
+        return msgspec.json.encode(body), following
+
+    def _next_page_token(self, token: Token | None) -> dict[str, str | None]:
+        if token is not None:
+            return {"next_page_token": write(token)}
+        form = self._settings.at_end
+        return {} if form == "absent" else {"next_page_token": "" if form == "empty" else None}
+
+    def _place(self, listing: Listing, end: int) -> Place:
+        return end if self._settings.tokens == "position" else listing.key_at(end - 1)
+
+    def _is_empty_page(self, number: int) -> bool:
+        full_pages = self._settings.empty_pages
+        return full_pages > 0 and number % (full_pages + 1) == 0
+
+    def _listing(self, project_id: str) -> Listing:
+        order = self._settings.order
+        # Read before the entries: a change in between costs another sort, not a stale page.
+        version = self._world.version
+        known = self._sorted.get((project_id, order))
+        if known is None or known[0] != version:
+            known = (version, self._sort(project_id, order))
+            self._sorted[project_id, order] = known
+        return known[1]
+
+    def _sort(self, project_id: str, order: Order) -> Listing:
+        first = self._first_key(order)
+        entries = self._world.entries(project_id)
+        keyed = {(first(key, item), key): item for key, item in entries.items()}
+        keys = sorted(keyed)
+        descending = order in ("newest", "updated")
+        items = [keyed[key] for key in (reversed(keys) if descending else keys)]
+        return Listing(items, keys, descending)
+
+    def _first_key(self, order: Order) -> Callable[[str, Any], str]:
+        if order == "shuffled":
+            seed = self._world.history.seed
+            return lambda key, _: blake2b(f"{seed} {key}".encode(), digest_size=8).hexdigest()
+        if order == "updated":
+            return lambda _, item: updated_at(item)
+        return lambda _, item: created_at(item)

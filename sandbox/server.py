@@ -1,0 +1,123 @@
+"""The sandbox as a server of its own thread on loopback, and the strings a test pulls on it."""
+
+import socket
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from sandbox.api import PATH, create_app, keys_of
+from sandbox.front import JSON_TYPE, Canned, Front, Request, canned_body, ready_key
+from sandbox.listing import Listings
+from sandbox.settings import Settings
+from sandbox.thread import ServerThread
+from sandbox.tokens import Query
+from sandbox.world import World
+
+HOST = "127.0.0.1"
+
+
+class Sandbox:
+    """A classify API on 127.0.0.1 while the `with` block lasts.
+
+    `keys` has the one key of each project; `key` and `project_id` are the first project's.
+    `before_page`, if set, is called with a page's number in its listing (from 1) before the
+    page is made, in the server's thread: a test may change the world there. What it raises
+    is answered with 500 and raised again at the end of the `with` block.
+    """
+
+    def __init__(
+        self, world: World | None = None, settings: Settings | None = None, *, port: int = 0
+    ) -> None:
+        self.world = world or World()
+        self.settings = settings or Settings()
+        self.keys = keys_of(self.world)
+        self.project_id, self.key = next(iter(self.keys.items()))
+        self.before_page: Callable[[int], None] | None = None
+        self._listings = Listings(self.world, self.settings)
+        app = create_app(
+            self.world, self.settings, listings=self._listings, before_page=self._before_page
+        )
+        self._front = Front(app, self.world, settings=self.settings)
+        self._port = port
+
+    def __enter__(self) -> Self:
+        """Listen, and return once requests can be sent. OSError: the port is taken."""
+        listener = socket.create_server((HOST, self._port))
+        self.url = f"http://{HOST}:{listener.getsockname()[1]}"
+        self._server = ServerThread(self._front, listener)
+        self._server.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close, and raise what went wrong inside the server unless the block failed already."""
+        self._server.stop()
+        if kind is None and self._front.failures:
+            raise self._front.failures[0]
+
+    @property
+    def requests(self) -> list[Request]:
+        """What was asked so far, canned replies included, in order of arrival."""
+        return list(self._front.requests)
+
+    def clear_requests(self) -> None:
+        """Forget what was asked so far."""
+        self._front.requests.clear()
+
+    def answer_next(  # noqa: PLR0913 - one reply has so many sides
+        self,
+        status: int = 200,
+        body: Any = b"",
+        *,
+        headers: dict[str, str] | None = None,
+        times: int = 1,
+        date: bool = True,
+        cut: bool = False,
+        delay_ms: float = 0.0,
+    ) -> None:
+        """Answer the next requests, whatever they ask, with this; queued behind earlier ones.
+
+        body: bytes or str as they are, anything else as JSON. date: False for no Date header;
+        else the world's, unless `headers` has one. cut: close the connection in the middle of
+        the body. delay_ms: real milliseconds to wait before answering.
+        """
+        raw, lowered = canned_body(body, headers or {})
+        reply = Canned(
+            status=status, body=raw, headers=lowered, date=date, cut=cut, delay_ms=delay_ms
+        )
+        self._front.canned.extend([reply] * times)
+
+    @property
+    def unanswered(self) -> int:
+        """How many canned replies have not been asked for yet."""
+        return len(self._front.canned)
+
+    def prerender(
+        self, page_size: int, *, project_id: str | None = None, key: str | None = None
+    ) -> int:
+        """Encode the whole listing now, for a client that asks with exactly these parameters.
+
+        Such a request is then one dictionary look-up. It skips the check of parameters and
+        tokens, the world's later changes, the sorting, the encoding and `before_page`; it
+        keeps the record of requests, canned replies, the Date and `latency_ms`. Any other
+        request is answered as ever. Returns the number of pages.
+        """
+        key = key or self.key
+        project = next(id_ for id_, its_key in self.keys.items() if its_key == key)
+        query = Query(project_id=project_id, page_size=str(page_size))
+        asked = {"page_size": str(page_size)} | ({"project_id": project_id} if project_id else {})
+        pages = 0
+        for token, body in self._listings.walk(project, query, size=page_size):
+            parameters = asked if token is None else {**asked, "page_token": token}
+            name = ready_key(PATH, f"Bearer {key}", parameters.items())
+            self._front.ready[name] = Canned(body=body, headers=JSON_TYPE)
+            pages += 1
+        return pages
+
+    def _before_page(self, number: int) -> None:
+        if self.before_page is not None:
+            self.before_page(number)

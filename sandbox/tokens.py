@@ -1,0 +1,61 @@
+"""Page tokens: opaque, awkward in a URL, and bound to the query that began the listing."""
+
+import base64
+import binascii
+
+import msgspec
+
+# These three bytes come out as "+//+", and the padding below as "==": a client that does not
+# encode a token for the URL, or cuts it at an "=", is found out on its second request.
+MARK = b"\xfb\xff\xfe"
+
+Place = tuple[str, str] | int
+
+
+class UnreadableTokenError(ValueError):
+    """A page token this listing did not give; its text goes into the reply."""
+
+
+class Query(msgspec.Struct, frozen=True):
+    """The parameters that must be sent again with each token, as they were sent."""
+
+    project_id: str | None = None
+    organization_id: str | None = None
+    page_size: str | None = None
+
+
+class Token(msgspec.Struct, frozen=True):
+    """Where a listing stands: `page` replies are given, and it continues after `place`.
+
+    A place is the sort key of the last job seen, or the number of jobs seen.
+    """
+
+    query: Query
+    order: str
+    page: int
+    place: Place
+
+
+def write(token: Token) -> str:
+    """Put a token into standard base64, with the characters a URL must encode."""
+    text = MARK + msgspec.json.encode(token)
+    return base64.b64encode(text + b" " * ((1 - len(text)) % 3)).decode()
+
+
+def read(text: str, query: Query, *, order: str, kind: str) -> Token:
+    """Read a token back; UnreadableTokenError if it is none, or one of another listing."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+        token = msgspec.json.decode(raw.removeprefix(MARK), type=Token)
+    except (binascii.Error, ValueError, msgspec.DecodeError) as error:
+        message = f"page_token cannot be read: {error}"
+        raise UnreadableTokenError(message) from error
+    for name in Query.__struct_fields__:
+        first, now = getattr(token.query, name), getattr(query, name)
+        if first != now:
+            message = f"page_token belongs to a listing with {name} {first!r}, not {now!r}"
+            raise UnreadableTokenError(message)
+    if token.order != order or (kind == "position") != isinstance(token.place, int):
+        message = f"page_token belongs to a listing in another order than {order!r} by {kind}"
+        raise UnreadableTokenError(message)
+    return token

@@ -1,0 +1,358 @@
+"""Schemas, catalogs, selection, stream maps, flattening, full tables and batch files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from pydantic import TypeAdapter
+from singer_sdk.exceptions import MappingError
+
+from builders import STREAMS, captured, catalog_with, job, new_tap, sync
+from sandbox.server import Sandbox
+from tap_llamaclassify import rows
+from tap_llamaclassify.errors import CatalogError, OutputError, SettingsError
+from tap_llamaclassify.models import Job, ParsingConfiguration, Rule
+from tap_llamaclassify.schemas import schema_folder, schema_of
+from tap_llamaclassify.streams import STREAMS as STREAM_CLASSES
+
+KEYS = {
+    "classify_jobs": ["id"],
+    "classify_job_rules": ["job_id", "rule_index"],
+    "classify_job_parsing_configs": ["job_id"],
+}
+
+
+@pytest.fixture
+def two_jobs(sandbox: Sandbox) -> Sandbox:
+    for identity in ("a", "b"):
+        sandbox.world.put(job(identity, project_id=sandbox.project_id))
+    return sandbox
+
+
+# Schemas
+
+
+def test_schemas_are_one_file_a_stream() -> None:
+    assert sorted(path.stem for path in schema_folder().iterdir()) == sorted(STREAMS)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_schema_describes_and_types_every_column_and_constrains_nothing(stream: str) -> None:
+    schema = schema_of(stream)
+    assert schema.keys() == {"type", "description", "properties"}
+    for name, column in schema["properties"].items():
+        assert column["description"].endswith("."), name
+        assert column.keys() <= {"type", "format", "items", "description"}, name
+        expected_null = name not in KEYS[stream]
+        assert ("null" in column["type"]) is expected_null, name
+
+
+@pytest.mark.parametrize(
+    ("stream", "make"),
+    [
+        ("classify_jobs", rows.job_rows),
+        ("classify_job_rules", rows.rule_rows),
+        ("classify_job_parsing_configs", rows.parsing_config_rows),
+    ],
+)
+def test_schema_has_the_columns_of_the_rows_in_their_order(stream: str, make: Any) -> None:
+    assert list(make([job("a")])[0]) == list(schema_of(stream)["properties"])
+
+
+@pytest.mark.parametrize(
+    ("stream", "model", "elsewhere"),
+    [
+        ("classify_jobs", Job, {"rules", "parsing_configuration"}),
+        ("classify_job_rules", Rule, set()),
+        ("classify_job_parsing_configs", ParsingConfiguration, set()),
+    ],
+)
+def test_schema_agrees_with_the_models_on_names_and_types(
+    stream: str, model: Any, elsewhere: set[str]
+) -> None:
+    columns = schema_of(stream)["properties"]
+    fields = TypeAdapter(model).json_schema(ref_template="{model}")["properties"]
+    for name in fields.keys() - elsewhere:
+        alternatives = fields[name].get("anyOf", [fields[name]])
+        types = {alternative["type"] for alternative in alternatives}
+        column = columns[name]["type"]
+        assert types == set(column if isinstance(column, list) else [column]), name
+    own = {"rule_count", "additional_fields", "job_id", "rule_index", "project_id", "updated_at"}
+    assert columns.keys() - fields.keys() <= own
+
+
+def test_replication_key_and_keys_are_in_the_catalog(sandbox: Sandbox) -> None:
+    for entry in new_tap(sandbox).catalog_dict["streams"]:
+        assert entry["replication_key"] == "updated_at"
+        assert entry["replication_method"] == "INCREMENTAL"
+        assert list(entry["key_properties"]) == KEYS[entry["tap_stream_id"]]
+
+
+# Catalogs
+
+
+def test_schema_messages_carry_keys_and_bookmark(two_jobs: Sandbox) -> None:
+    for message in sync(two_jobs).of_type("SCHEMA"):
+        assert message["key_properties"] == KEYS[message["stream"]]
+        assert message["bookmark_properties"] == ["updated_at"]
+        assert message["schema"] == schema_of(message["stream"])
+
+
+def test_deselected_columns_are_left_out_of_schema_and_records(two_jobs: Sandbox) -> None:
+    catalog = catalog_with(
+        two_jobs,
+        classify_jobs={"deselect": ["user_id", "additional_fields"]},
+        classify_job_rules={"deselect": ["description"]},
+        classify_job_parsing_configs={"deselect": ["target_pages", "lang"]},
+    )
+    output = sync(two_jobs, catalog=catalog)
+    gone = {
+        "classify_jobs": {"user_id", "additional_fields"},
+        "classify_job_rules": {"description"},
+        "classify_job_parsing_configs": {"target_pages", "lang"},
+    }
+    for message in output.of_type("SCHEMA"):
+        stream = message["stream"]
+        expected = schema_of(stream)["properties"].keys() - gone[stream]
+        assert message["schema"]["properties"].keys() == expected
+        assert all(record.keys() == expected for record in output.records(stream))
+        assert len(output.records(stream)) == 2
+
+
+def test_keys_and_replication_key_cannot_be_deselected(two_jobs: Sandbox) -> None:
+    catalog = catalog_with(two_jobs, classify_jobs={"deselect": ["id", "updated_at"]})
+    record = sync(two_jobs, catalog=catalog).records("classify_jobs")[0]
+    assert {"id", "updated_at"} <= record.keys()
+
+
+def test_catalog_without_keys_keeps_those_of_the_stream(two_jobs: Sandbox) -> None:
+    catalog = catalog_with(two_jobs)
+    for entry in catalog["streams"]:
+        del entry["key_properties"]
+        for metadata in entry["metadata"]:
+            metadata["metadata"].pop("table-key-properties", None)
+    found = {
+        m["stream"]: m["key_properties"] for m in sync(two_jobs, catalog=catalog).of_type("SCHEMA")
+    }
+    assert found == KEYS
+
+
+def test_catalog_of_an_older_version_gives_the_columns_that_it_knows(two_jobs: Sandbox) -> None:
+    catalog = catalog_with(two_jobs)
+    entry = next(e for e in catalog["streams"] if e["tap_stream_id"] == "classify_jobs")
+    del entry["schema"]["properties"]["rule_count"]
+    entry["metadata"] = [m for m in entry["metadata"] if m["breadcrumb"][-1:] != ["rule_count"]]
+    output = sync(two_jobs, catalog=catalog)
+    assert all("rule_count" not in record for record in output.records("classify_jobs"))
+    assert output.of_type("SCHEMA")[-1]["schema"]["properties"].keys() >= {"id"}
+
+
+def test_catalog_with_one_stream_selects_that_one(two_jobs: Sandbox) -> None:
+    catalog = catalog_with(two_jobs)
+    catalog["streams"] = [e for e in catalog["streams"] if e["tap_stream_id"] == "classify_jobs"]
+    output = sync(two_jobs, catalog=catalog)
+    assert {m.get("stream") for m in output.messages} == {"classify_jobs", None}
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"replication_method": "LOG_BASED"}, "replication method; use INCREMENTAL or FULL_TABLE"),
+        ({"replication_key": "created_at"}, "replication key; use updated_at"),
+    ],
+)
+def test_catalog_that_asks_for_the_impossible_is_refused(
+    two_jobs: Sandbox, change: dict[str, Any], text: str
+) -> None:
+    catalog = catalog_with(two_jobs)
+    catalog["streams"][0] |= change
+    with pytest.raises(CatalogError, match=text):
+        sync(two_jobs, catalog=catalog)
+
+
+@pytest.mark.parametrize(
+    "catalog", [{"streams": [{}]}, {"streams": 5}, {"streams": [5]}, {"streams": None}]
+)
+def test_catalog_that_is_none_is_refused(sandbox: Sandbox, catalog: dict[str, Any]) -> None:
+    with pytest.raises(CatalogError, match="no Singer catalog"):
+        new_tap(sandbox, catalog=catalog)
+
+
+def test_incremental_catalog_without_replication_key_uses_updated_at(two_jobs: Sandbox) -> None:
+    catalog = catalog_with(two_jobs)
+    for entry in catalog["streams"]:
+        del entry["replication_key"]
+    assert len(sync(two_jobs, catalog=catalog).bookmarks()) == 3
+
+
+# Full tables
+
+
+def full_tables(sandbox: Sandbox, *streams: str) -> dict[str, Any]:
+    return catalog_with(sandbox, **{name: {"replication_method": "FULL_TABLE"} for name in streams})
+
+
+def test_full_table_emits_everything_and_leaves_the_bookmark_alone(two_jobs: Sandbox) -> None:
+    old = {"replication_key": "updated_at", "replication_key_value": "2026-11-01T09:00:00.000000Z"}
+    state = {"bookmarks": {name: dict(old) for name in STREAMS}}
+    output = sync(two_jobs, catalog=full_tables(two_jobs, "classify_jobs"), state=state)
+    assert output.ids() == ["a", "b"]
+    assert output.records("classify_job_rules") == []
+    assert output.state == state
+    assert output.of_type("ACTIVATE_VERSION") == []
+
+
+def test_full_table_activates_its_version_after_all_rows_when_asked(two_jobs: Sandbox) -> None:
+    catalog = full_tables(two_jobs, "classify_jobs", "classify_job_rules")
+    messages = sync(
+        two_jobs, catalog=catalog, emit_activate_version_messages=True, page_size=1
+    ).messages
+    kinds = [m["type"] for m in messages]
+    versions = {m["stream"]: m["version"] for m in messages if m["type"] == "ACTIVATE_VERSION"}
+    assert versions.keys() == {"classify_jobs", "classify_job_rules"}
+    assert kinds.index("ACTIVATE_VERSION") > max(i for i, k in enumerate(kinds) if k == "RECORD")
+    assert kinds[-1] == "STATE"
+    for message in messages:
+        if message["type"] == "RECORD":
+            assert message.get("version") == versions.get(message["stream"])
+
+
+def test_full_table_does_not_activate_a_version_after_a_dry_run(two_jobs: Sandbox) -> None:
+    tap = new_tap(
+        two_jobs,
+        catalog=full_tables(two_jobs, *STREAMS),
+        emit_activate_version_messages=True,
+    )
+    for stream in tap.streams.values():
+        stream.ABORT_AT_RECORD_COUNT = 1
+    output = captured(tap)
+    assert output.of_type("ACTIVATE_VERSION") == []
+    assert [len(output.records(name)) for name in STREAMS] == [1, 1, 1]
+
+
+# Stream maps and flattening
+
+
+def test_stream_map_changes_schema_and_records(two_jobs: Sandbox) -> None:
+    maps = {
+        "classify_jobs": {"status": "status.lower()", "user_id": "__NULL__", "both": "id + mode"},
+        "classify_job_rules": {"__filter__": "job_id == 'b'", "__alias__": "rules"},
+        "classify_job_parsing_configs": None,
+    }
+    output = sync(two_jobs, stream_maps=maps)
+    assert {m["stream"] for m in output.of_type("SCHEMA")} == {"classify_jobs", "rules"}
+    record = output.records("classify_jobs")[0]
+    assert (record["status"], record["both"], "user_id" in record) == ("success", "aFAST", False)
+    assert [rule["job_id"] for rule in output.records("rules")] == ["b"]
+    assert output.records("classify_job_parsing_configs") == []
+    assert len(output.bookmarks()) == 3
+
+
+def test_stream_map_can_make_a_second_stream_of_one(two_jobs: Sandbox) -> None:
+    maps = {"ids_only": {"__source__": "classify_jobs", "__else__": None, "id": "id"}}
+    output = sync(two_jobs, stream_maps=maps)
+    assert output.records("ids_only") == [{"id": "a"}, {"id": "b"}]
+    assert len(output.records("classify_jobs")) == 2
+
+
+def test_stream_maps_work_with_classify_jobs_deselected(two_jobs: Sandbox) -> None:
+    output = sync(
+        two_jobs,
+        catalog=catalog_with(two_jobs, classify_jobs={"selected": False}),
+        stream_maps={"classify_job_rules": {"type": "type.upper()"}},
+    )
+    assert [rule["type"] for rule in output.records("classify_job_rules")] == ["INVOICE"] * 2
+
+
+def test_stream_map_that_fails_on_a_row_says_so_without_the_row(sandbox: Sandbox) -> None:
+    sandbox.world.put(job("a", project_id=sandbox.project_id, error_message="a secret"))
+    with pytest.raises(
+        SettingsError, match="stream_maps: an expression of classify_jobs fails"
+    ) as e:
+        sync(sandbox, stream_maps={"classify_jobs": {"n": "int(error_message)"}})
+    assert "secret" not in str(e.value)
+
+
+def test_stream_map_that_cannot_be_parsed_is_refused_before_any_request(sandbox: Sandbox) -> None:
+    with pytest.raises(MappingError):
+        sync(sandbox, stream_maps={"classify_jobs": {"n": "1 +"}})
+    assert sandbox.requests == []
+
+
+def test_flattening_writes_objects_and_lists_as_json_text(sandbox: Sandbox) -> None:
+    sandbox.world.put(job("a", project_id=sandbox.project_id, extra={"deep": [1]}))
+    output = sync(sandbox, flattening_enabled=True, flattening_max_depth=1)
+    assert json.loads(output.records("classify_jobs")[0]["additional_fields"]) == {
+        "extra": {"deep": [1]}
+    }
+    assert output.records("classify_job_parsing_configs")[0]["target_pages"] == "[0,1]"
+    for message in output.of_type("SCHEMA"):
+        types = {name: p["type"] for name, p in message["schema"]["properties"].items()}
+        assert types["additional_fields"] == ["string", "null"]
+
+
+# Batches
+
+
+def batch_config(root: Path, **encoding: str) -> dict[str, Any]:
+    return {
+        "encoding": {"format": "jsonl", "compression": "gzip"} | encoding,
+        "storage": {"root": root.as_uri(), "prefix": "run-"},
+        "batch_size": 2,
+    }
+
+
+def test_batch_files_hold_the_same_rows_as_records(two_jobs: Sandbox, tmp_path: Path) -> None:
+    two_jobs.world.put(job("c", project_id=two_jobs.project_id))
+    maps = {"classify_jobs": {"status": "status.lower()"}}
+    catalog = catalog_with(two_jobs, classify_job_rules={"deselect": ["description"]})
+    plain = sync(two_jobs, catalog=catalog, stream_maps=maps)
+    two_jobs.clear_requests()
+    output = sync(two_jobs, catalog=catalog, stream_maps=maps, batch_config=batch_config(tmp_path))
+    assert len(two_jobs.requests) == 1
+    assert output.of_type("RECORD") == []
+    assert [m["type"] for m in output.messages][-1] == "STATE"
+    for stream in STREAMS:
+        batches = [m for m in output.of_type("BATCH") if m["stream"] == stream]
+        assert [len(lines_of(b)) for b in batches] == [2, 1]
+        assert [row for b in batches for row in lines_of(b)] == plain.records(stream)
+        assert batches[0]["encoding"] == {"format": "jsonl", "compression": "gzip"}
+    assert output.state == plain.state
+
+
+def lines_of(batch: dict[str, Any]) -> list[dict[str, Any]]:
+    (url,) = batch["manifest"]
+    return [json.loads(line) for line in gzip.open(urlsplit(url).path)]
+
+
+@pytest.mark.parametrize("encoding", [{"format": "parquet"}, {"compression": "none"}])
+def test_batch_encoding_that_is_not_supported_is_refused(
+    two_jobs: Sandbox, tmp_path: Path, encoding: dict[str, str]
+) -> None:
+    with pytest.raises(SettingsError, match=r"batch_config\.encoding"):
+        sync(two_jobs, batch_config=batch_config(tmp_path, **encoding))
+
+
+def test_batch_storage_that_cannot_be_written_names_its_setting(
+    two_jobs: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match=r"batch_config\.storage\.root"):
+        sync(two_jobs, batch_config=batch_config(tmp_path / "file" / "below"))
+
+
+# Streams by themselves
+
+
+def test_stream_reads_its_rows_from_a_listing_of_its_own(two_jobs: Sandbox) -> None:
+    stream = new_tap(two_jobs).streams["classify_job_rules"]
+    assert list(stream.get_records(None)) == rows.rule_rows(two_jobs.world.jobs())
+
+
+def test_every_stream_class_has_a_name_and_a_schema() -> None:
+    assert len(STREAM_CLASSES) == len(STREAMS)
