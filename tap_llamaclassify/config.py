@@ -64,7 +64,7 @@ def _reason(error: JSONSchemaError) -> str:
     name = ".".join(map(str, error.absolute_path))
     if error.validator != "type":
         return f"{name} is not valid"
-    types = error.validator_value
+    types: Any = error.validator_value
     return f"{name} must be {types if isinstance(types, str) else ' or '.join(types)}"
 
 

@@ -124,7 +124,7 @@ class Output:
 
 def parse(text: str) -> Output:
     """Read what the tap wrote, line by line; every line must be JSON."""
-    return Output([json.loads(line) for line in text.splitlines()])
+    return Output([json.loads(line) for line in text.split("\n") if line])
 
 
 def sync(
