@@ -141,7 +141,7 @@ class Settings(BaseModel):
     )
     user_agent: Annotated[Text, AfterValidator(_header)] | None = Field(
         default=None,
-        description="The User-Agent header. By default tap-llamaclassify/<version>.",
+        description="The User-Agent header. By default tap-llamaclassify/ and its version.",
     )
 
     def value(self, name: str) -> Any:

@@ -25,6 +25,9 @@ from tap_llamaclassify.streams import STREAMS
 from tap_llamaclassify.sync import OnePass
 
 
+ENVIRONMENT_PREFIX = "TAP_LLAMACLASSIFY_"
+
+
 class TapLlamaClassify(Tap):
     """Singer tap for the history of LlamaCloud classify jobs."""
 
@@ -54,7 +57,7 @@ class TapLlamaClassify(Tap):
             schema = copy.deepcopy(self.config_jsonschema)
             self.append_builtin_config(schema)
             if parse_env_config:
-                given |= read_environment(schema, self._env_var_prefix, os.environ)
+                given |= read_environment(schema, ENVIRONMENT_PREFIX, os.environ)
             self._settings = check_config(given, schema)
             connect(self._settings, os.environ)
         super().__init__(

@@ -1,0 +1,115 @@
+"""How the package is built: imports point one way, and singer-sdk calls what is overridden."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from singer_sdk import Stream, Tap
+from singer_sdk.plugin_base import PluginBase, SingerCommand
+
+PACKAGE = Path(__file__).parent.parent / "tap_llamaclassify"
+
+WAY = [
+    *("errors", "timestamps", "settings", "connection", "waits", "client", "models", "listing"),
+    *("rows", "schemas", "bookmarks", "messages", "streams", "batches", "outlets", "sync"),
+    *("config", "cli", "tap"),
+]
+"""Each module may import those that stand before it, and no other."""
+
+ONLY = {
+    "requests": {"client"},
+    "pydantic": {"settings", "models"},
+    "singer_sdk": set(WAY[WAY.index("messages") :]),
+    "click": {"cli", "tap"},
+    "pyarrow": set(),
+}
+"""Which modules may know a library."""
+
+
+def imports_of(module: str) -> set[str]:
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
+
+
+def test_way_names_every_module() -> None:
+    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    assert modules == set(WAY)
+
+
+@pytest.mark.parametrize("module", WAY)
+def test_module_imports_only_what_stands_before_it(module: str) -> None:
+    own = {
+        name.split(".")[1] for name in imports_of(module) if name.startswith("tap_llamaclassify.")
+    }
+    assert own & set(WAY) <= set(WAY[: WAY.index(module)])
+
+
+@pytest.mark.parametrize("library", ONLY)
+def test_library_is_known_to_few_modules(library: str) -> None:
+    knowing = {
+        module
+        for module in WAY
+        if any(name.split(".")[0] == library for name in imports_of(module))
+    }
+    assert knowing <= ONLY[library]
+
+
+def test_importing_the_tap_loads_no_pyarrow_and_says_nothing() -> None:
+    code = "import sys, tap_llamaclassify.tap; sys.exit('pyarrow' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+
+
+@pytest.mark.parametrize("module", WAY)
+def test_module_opens_with_a_sentence_and_stays_small(module: str) -> None:
+    text = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert (ast.get_docstring(tree) or "").partition("\n")[0].endswith(".")
+    assert text.count("\n") <= 300
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.end_lineno:
+            assert node.end_lineno - node.lineno < 40, node.name
+
+
+@pytest.mark.parametrize(
+    ("caller", "private"),
+    [
+        (Stream.sync, "self._write_schema_message()"),
+        (Stream.sync, "self._write_activate_version_message(self._stream_version)"),
+        (Stream.sync, "self._sync_batches(batch_config, context=context)"),
+        (Stream.sync, "for _ in self._sync_records(context=context):"),
+        (Stream.sync, "level=logging.ERROR"),
+        (Tap.write_schemas, "stream._write_schema_message()"),
+        (PluginBase._setup_signal_handlers, "signal.SIGTERM, self._handle_termination"),  # noqa: SLF001 - read, not called
+    ],
+)
+def test_singer_sdk_still_calls_what_the_tap_overrides(caller: object, private: str) -> None:
+    source = inspect.getsource(caller)  # type: ignore[arg-type] # a function
+    assert private in source, "singer-sdk has changed: see the docstring of streams.py"
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (Stream, "_write_schema_message"),
+        (Stream, "_write_activate_version_message"),
+        (Stream, "_sync_records"),
+        (Stream, "_sync_batches"),
+        (Stream, "ABORT_AT_RECORD_COUNT"),
+        (Tap, "_handle_termination"),
+        (SingerCommand, "main"),
+    ],
+)
+def test_singer_sdk_still_has_what_the_tap_leans_on(owner: type, name: str) -> None:
+    assert hasattr(owner, name), "singer-sdk has changed: see the docstring of streams.py"

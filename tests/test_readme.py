@@ -1,0 +1,91 @@
+"""The README's tables are what the code says; `UPDATE_GOLDEN=1` writes them anew."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+import pytest
+
+from conftest import ROOT
+from tap_llamaclassify import errors
+from tap_llamaclassify.config import config_jsonschema
+from tap_llamaclassify.schemas import schema_of
+from tap_llamaclassify.streams import STREAMS
+from tap_llamaclassify.tap import TapLlamaClassify
+
+README = ROOT / "README.md"
+
+
+def table(head: str, rows: Iterable[Iterable[str]]) -> str:
+    lines = [head, re.sub("[^|]+", "---", head)]
+    return "\n".join([*lines, *(f"| {' | '.join(cells)} |" for cells in rows)])
+
+
+def settings() -> str:
+    own = config_jsonschema()["properties"]
+    schema = config_jsonschema()
+    TapLlamaClassify.append_builtin_config(schema)
+    sdk = ", ".join(f"`{name}`" for name in schema["properties"] if name not in own)
+    rows = ((f"`{name}`", default(about), about["description"]) for name, about in own.items())
+    return f"{table('| setting | default | meaning |', rows)}\n\nAnd those of singer-sdk: {sdk}."
+
+
+def default(about: dict[str, object]) -> str:
+    value = about.get("default")
+    return "" if value is None else f"`{str(value).lower()}`"
+
+
+def streams() -> str:
+    return table(
+        "| stream | key | columns |",
+        (
+            (
+                f"`{stream.name}`",
+                ", ".join(f"`{key}`" for key in stream.keys),
+                ", ".join(schema_of(stream.name)["properties"]),
+            )
+            for stream in STREAMS
+        ),
+    )
+
+
+def outcomes() -> str:
+    failures = {
+        "no connection": errors.NO_CONNECTION,
+        "a certificate that is not trusted": errors.NO_TRUST,
+        "no reply in time": errors.TIMEOUT,
+        "a reply that is cut short": errors.CUT_SHORT,
+    }
+    statuses = {errors.status_text(status): out for status, out in errors.STATUSES.items()}
+    classes = {f"any other {digit}xx": out for digit, out in errors.CLASSES.items()}
+    others = {"any other status": errors.UNKNOWN_STATUS}
+    return table(
+        "| answer | | advice |",
+        (
+            (answer, outcome.verdict.value, outcome.advice)
+            for answer, outcome in (statuses | classes | others | failures).items()
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("settings", settings), ("streams", streams), ("outcomes", outcomes)]
+)
+def test_readme_shows_what_the_code_says(name: str, content: object) -> None:
+    assert callable(content)
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(begin)
+    shown, after = rest.split(end)
+    if "UPDATE_GOLDEN" in os.environ:
+        README.write_text(f"{before}{begin}{content()}\n{end}{after}", encoding="utf-8")
+        shown = f"{content()}\n"
+    assert shown == f"{content()}\n"
+
+
+def test_readme_names_every_target_of_the_makefile_that_it_uses() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"`?make ([a-z-]+)", README.read_text(encoding="utf-8"))):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
