@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from singer_sdk.batch import Batcher
@@ -15,17 +16,30 @@ FORMAT = "jsonl"
 COMPRESSION = "gzip"
 
 
-def check_batch_config(config: BatchConfig) -> None:
-    """Make sure that files can be written as the user wants them.
+def read_batch_config(raw: Mapping[str, Any] | None) -> BatchConfig | None:
+    """Read the setting `batch_config`; None when rows are to be RECORD messages.
 
     Raises:
-        SettingsError: Another format or compression is asked for.
+        SettingsError: It is incomplete, or files cannot be written as it wants them.
     """
+    if not raw:
+        return None
+    try:
+        config = BatchConfig.from_dict(copy.deepcopy(dict(raw)))
+        _ = config.encoding.format, config.storage.root
+    except (AttributeError, TypeError):
+        raise SettingsError(
+            "batch_config is not valid: it has encoding.format, storage.root, and perhaps "
+            "encoding.compression, storage.prefix, storage.params and batch_size"
+        ) from None
     if config.encoding.format != FORMAT:
         raise SettingsError(f"batch_config.encoding.format must be {FORMAT}")
     if config.encoding.compression not in {COMPRESSION, None}:
         raise SettingsError(f"batch_config.encoding.compression must be {COMPRESSION}")
+    if type(config.batch_size) is not int or config.batch_size < 1:
+        raise SettingsError("batch_config.batch_size must be a whole number, at least 1")
     config.encoding.compression = COMPRESSION
+    return config
 
 
 class BatchSink:
@@ -67,7 +81,8 @@ class BatchSink:
         except (OSError, ValueError, ImportError) as error:
             raise OutputError(
                 f"cannot write a batch file of {self._stream} ({type(error).__name__}): check "
-                "batch_config.storage.root, its permissions and free space"
+                "batch_config.storage.root, its permissions and free space, and that the package "
+                "for its kind of storage is installed"
             ) from None
         for manifest in manifests:
             self._writer.write_message(

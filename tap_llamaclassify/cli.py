@@ -102,13 +102,13 @@ def _discard_output() -> None:
 
 
 def json_object(option: str, text: str) -> dict[str, Any]:
-    """Read the JSON object in a file that was named on the command line; an empty one is `{}`.
+    """Read the JSON object in a file that was named on the command line.
 
     Raises:
         SettingsError: It holds something else.
     """
     try:
-        content = json.loads(text) if text.strip() else {}
+        content = json.loads(text)
     except ValueError as error:
         where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise SettingsError(f"{option}: the file is no JSON{where}") from None
@@ -118,13 +118,18 @@ def json_object(option: str, text: str) -> dict[str, Any]:
 
 
 def checked_file(option: str, file: IO[str] | None) -> IO[str] | None:
-    """Make sure that a file holds a JSON object; answers one to read it from once more."""
+    """Make sure that a file holds a JSON object; answers one to read it from once more.
+
+    An empty state file is what many a first run is started with.
+    """
     if file is None:
         return None
     try:
         text = file.read()
     except (OSError, ValueError):
         raise SettingsError(f"{option}: the file cannot be read as text") from None
+    if option == "--state" and not text.strip():
+        text = "{}"
     return io.StringIO(json.dumps(json_object(option, text)))
 
 

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Generic, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from requests.auth import AuthBase
 from typing_extensions import override
 
 from tap_llamaclassify import errors
 from tap_llamaclassify.connection import Connection
-from tap_llamaclassify.errors import ApiError, CutShortError, Outcome, Verdict
+from tap_llamaclassify.errors import ApiError, CutShortError, Verdict
+from tap_llamaclassify.failures import Failure, failure_of, refused_parameters, without_query
 from tap_llamaclassify.waits import Clock, Pace, Patience, http_date, retry_after
 
 CONNECT_TIMEOUT = 5
 """Seconds that connecting may take."""
-
-_SHORT = 6
 
 _logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -74,15 +73,6 @@ class Answer(Generic[_T]):
 
     content: _T
     asked_at: datetime
-
-
-@dataclass(eq=False)
-class _Failure(Exception):  # noqa: N818 - it never leaves this module
-    """A try that brought nothing."""
-
-    what: str
-    outcome: Outcome
-    retry_after: float | None = None
 
 
 class BearerAuth(AuthBase):
@@ -139,7 +129,7 @@ class Client:
             self._keep_pace()
             try:
                 return self._try(path, params, read)
-            except _Failure as failure:
+            except Failure as failure:
                 wait = self._wait_after(failure, patience)
                 if wait is None:
                     self._give_up(path, failure, patience)
@@ -158,7 +148,7 @@ class Client:
         try:
             content = read(response.content)
         except CutShortError:
-            raise _Failure("the reply was cut short", errors.CUT_SHORT) from None
+            raise Failure("the reply was cut short", errors.CUT_SHORT) from None
         except errors.ReplyError as error:
             raise type(error)(f"{self._where(path)} {error}") from None
         return Answer(content, _asked_at(response, left_at))
@@ -172,29 +162,29 @@ class Client:
                 timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
                 allow_redirects=False,
             )
-        except requests.RequestException as error:
+        except (OSError, UnicodeError, urllib3.exceptions.HTTPError) as error:
             # Their texts hold the whole URL, so the cause is named, and the chain cut.
-            raise _failure_of(error) from None
+            raise failure_of(error) from None
 
     def _refuse(self, response: requests.Response, params: Mapping[str, str]) -> NoReturn:
         outcome = errors.outcome_of(response.status_code)
         what = f"answered {errors.status_text(response.status_code)}"
         if response.is_redirect:
-            what += f", a redirect to {_without_query(response.headers['Location'])}"
+            what += f", a redirect to {without_query(response.headers['Location'])}"
         if response.status_code == requests.codes.unprocessable:
-            reasons, outcome = _refused_parameters(response, self._secrets(params))
+            reasons, outcome = refused_parameters(response, self._secrets(params))
             what += reasons
-        raise _Failure(what, outcome, retry_after(response.headers, self._clock.now()))
+        raise Failure(what, outcome, retry_after(response.headers, self._clock.now()))
 
     def _secrets(self, params: Mapping[str, str]) -> list[str]:
         return [self._connection.api_key, *params.values()]
 
-    def _wait_after(self, failure: _Failure, patience: Patience) -> float | None:
+    def _wait_after(self, failure: Failure, patience: Patience) -> float | None:
         if failure.outcome.verdict is Verdict.STOP:
             return None
         return patience.wait(failure.retry_after)
 
-    def _give_up(self, path: str, failure: _Failure, patience: Patience) -> NoReturn:
+    def _give_up(self, path: str, failure: Failure, patience: Patience) -> NoReturn:
         text = f"{self._where(path)} {failure.what}"
         if failure.outcome.verdict is Verdict.RETRY:
             text += f" (try {patience.tries})"
@@ -225,73 +215,3 @@ def _asked_at(response: requests.Response, left_at: datetime) -> datetime:
     if date is None:
         return left_at
     return date - response.elapsed
-
-
-def _failure_of(error: requests.RequestException) -> _Failure:
-    # SSLError and ProxyError are ConnectionErrors, and some timeouts are, too.
-    causes = _causes(error)
-    if "CERTIFICATE_VERIFY_FAILED" in causes:
-        return _Failure("failed: its certificate is not trusted", errors.NO_TRUST)
-    if isinstance(error, requests.Timeout):
-        return _Failure("timed out", errors.TIMEOUT)
-    if isinstance(
-        error,
-        requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError,
-    ):
-        return _Failure("failed: the reply was cut short or garbled", errors.CUT_SHORT)
-    if isinstance(error, requests.exceptions.ProxyError):
-        return _Failure("failed: the proxy cannot be reached or refuses", errors.NO_CONNECTION)
-    if isinstance(error, requests.ConnectionError):
-        return _Failure(f"failed: {_connection_trouble(causes)}", errors.NO_CONNECTION)
-    return _Failure("failed: the address cannot be used", errors.UNKNOWN_STATUS)
-
-
-def _connection_trouble(causes: str) -> str:
-    for mark, trouble in (
-        ("NameResolution", "the host is unknown"),
-        ("Connection refused", "the connection was refused"),
-        ("timed out", "the reply stalled"),
-        ("SSL", "no TLS connection could be made"),
-    ):
-        if mark in causes:
-            return trouble
-    return "the connection broke"
-
-
-def _causes(error: BaseException) -> str:
-    """Write out an error for looking into it, never for showing it."""
-    return repr(error) + repr(error.__context__)
-
-
-def _without_query(location: str) -> str:
-    parts = urlsplit(location)
-    return f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else parts.path
-
-
-def _refused_parameters(response: requests.Response, sent: list[str]) -> tuple[str, Outcome]:
-    """Say which parameters a 422 is about, in the API's words less every value that was sent."""
-    outcome = errors.outcome_of(response.status_code)
-    try:
-        detail: Any = response.json().get("detail")
-    except (ValueError, AttributeError, RecursionError):
-        return "", outcome
-    if not isinstance(detail, list):
-        return "", outcome
-    reasons = "; ".join(_problem(problem) for problem in detail if isinstance(problem, dict))
-    if "page_size" in reasons:
-        outcome = Outcome(outcome.verdict, "change the setting page_size")
-    return f" ({_mask(reasons, sent)[:200]})" if reasons else "", outcome
-
-
-def _problem(problem: Mapping[str, Any]) -> str:
-    place = problem.get("loc")
-    where = ".".join(map(str, place)) if isinstance(place, list) else "?"
-    return f"{where}: {problem.get('msg')}"
-
-
-def _mask(text: str, values: list[str]) -> str:
-    """Hide values in a text; a short one only where it stands as a word, not inside another."""
-    for value in sorted(values, key=len, reverse=True):
-        literal = re.escape(value)
-        text = re.sub(literal if len(value) > _SHORT else rf"(?<!\w){literal}(?!\w)", "***", text)
-    return " ".join(text.split())

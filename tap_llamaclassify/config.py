@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jsonschema import ValidationError as JSONSchemaError
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
+from tap_llamaclassify.batches import read_batch_config
 from tap_llamaclassify.errors import SettingsError
 from tap_llamaclassify.settings import Settings, check, check_texts
 
@@ -52,12 +53,22 @@ def check_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Settin
     own = {name: value for name, value in config.items() if name not in sdk_names}
     settings = check(own)
     others = {name: value for name, value in config.items() if name in sdk_names}
-    wrong = DEFAULT_JSONSCHEMA_VALIDATOR(dict(schema)).iter_errors(others)
-    if reasons := sorted(_reason(error) for error in wrong):
+    if reasons := sorted(_reasons(others, schema)):
         raise SettingsError("; ".join(reasons))
+    read_batch_config(others.get("batch_config"))
     if others.get("flattening_enabled") and others.get("flattening_max_depth") is None:
         raise SettingsError("flattening_max_depth is missing: flattening_enabled needs it")
     return settings
+
+
+def _reasons(others: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+    validator = DEFAULT_JSONSCHEMA_VALIDATOR(dict(schema))
+    for name, value in others.items():
+        try:
+            yield from [_reason(error) for error in validator.iter_errors({name: value})]
+        except AttributeError:
+            # In singer-sdk 0.54 the schema of stream_maps.__else__ is itself not a schema.
+            yield f"{name} is not valid"
 
 
 def _reason(error: JSONSchemaError) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from singer_sdk.exceptions import MappingError
 from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform, StreamMap
 from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
@@ -124,6 +125,9 @@ class Outlet:
     def _mapped(self, stream_map: StreamMap, row: Row) -> dict[str, Any] | None:
         try:
             return stream_map.transform(row)
+        except MappingError:
+            # It shows the expression, and nothing of the row.
+            raise
         except Exception as error:  # noqa: BLE001 - an expression may raise anything
             # The error's own text may hold a row's values.
             raise SettingsError(

@@ -98,7 +98,9 @@ class ClassifyStream(Stream):
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
         # Stream.sync announces each failure at level ERROR before it raises it again; the one
         # line that a user needs is written where it ends up.
-        super().log(message, *args, level=min(level, logging.WARNING), **kwargs)
+        super().log(
+            message, *args, level=logging.DEBUG if level == logging.ERROR else level, **kwargs
+        )
 
     @override
     def _write_schema_message(self) -> None:

@@ -15,7 +15,7 @@ from datetime import datetime
 from singer_sdk import Tap, metrics
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
-from tap_llamaclassify.batches import BatchSink, check_batch_config
+from tap_llamaclassify.batches import BatchSink, read_batch_config
 from tap_llamaclassify.bookmarks import Bookmark, read_bookmark, write_bookmark
 from tap_llamaclassify.client import Client, Exchange
 from tap_llamaclassify.connection import connect
@@ -134,11 +134,10 @@ class Run:
         self._replaced = 0
 
     def _sink(self, stream: ClassifyStream) -> Sink:
-        config = stream.get_batch_config(stream.config)
+        config = read_batch_config(stream.config.get("batch_config"))
         version = self._versions[stream.name]
         if config is None:
             return RecordSink(self._writer, version)
-        check_batch_config(config)
         return BatchSink(stream.name, config, self._writer, version)
 
     def take(self, page: Page) -> None:

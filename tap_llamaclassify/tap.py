@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import IO, Any, cast
@@ -23,7 +24,6 @@ from tap_llamaclassify.messages import MessageWriter
 from tap_llamaclassify.settings import Settings
 from tap_llamaclassify.streams import STREAMS
 from tap_llamaclassify.sync import OnePass
-
 
 ENVIRONMENT_PREFIX = "TAP_LLAMACLASSIFY_"
 
@@ -72,7 +72,8 @@ class TapLlamaClassify(Tap):
     @override
     def setup_mapper(self) -> None:
         # The streams complete the catalog, from which the stream maps take keys and columns.
-        _ = self.streams
+        if not any(stream.selected for stream in self.streams.values()):
+            self.logger.warning("The catalog selects no stream: there is nothing to sync")
         super().setup_mapper()
 
     @override
@@ -127,6 +128,15 @@ class TapLlamaClassify(Tap):
             help=command.help,
             logger=cls.logger,
         )
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        command = TapLlamaClassify.cli
+    except ValueError:
+        sys.exit("ERROR: LOGLEVEL is no log level: use DEBUG, INFO, WARNING or ERROR")
+    command()
 
 
 def _catalog(catalog: Mapping[str, Any] | Catalog | None) -> Catalog | None:

@@ -112,6 +112,6 @@ def http_date(text: str) -> datetime | None:
     """Read an HTTP date; None when it is none."""
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -15,14 +15,16 @@ from singer_sdk.plugin_base import PluginBase, SingerCommand
 PACKAGE = Path(__file__).parent.parent / "tap_llamaclassify"
 
 WAY = [
-    *("errors", "timestamps", "settings", "connection", "waits", "client", "models", "listing"),
+    *("errors", "timestamps", "settings", "connection", "waits", "failures", "client"),
+    *("models", "listing"),
     *("rows", "schemas", "bookmarks", "messages", "streams", "batches", "outlets", "sync"),
     *("config", "cli", "tap"),
 ]
 """Each module may import those that stand before it, and no other."""
 
 ONLY = {
-    "requests": {"client"},
+    "requests": {"client", "failures"},
+    "urllib3": {"client"},
     "pydantic": {"settings", "models"},
     "singer_sdk": set(WAY[WAY.index("messages") :]),
     "click": {"cli", "tap"},

@@ -197,6 +197,31 @@ def test_wrong_environment_text_ends_in_one_line(command: Command) -> None:
     assert (ended.code, ended.errors) == (1, ["page_size must be a whole number"])
 
 
+def test_log_level_that_is_none_is_refused(command: Command) -> None:
+    ended = command("--discover", env={"LOGLEVEL": SECRET})
+    assert ended.code == 1
+    assert ended.stderr.startswith("ERROR: LOGLEVEL is no log level")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_missing_certificate_bundle_ends_in_one_line(command: Command) -> None:
+    config = {"api_key": SECRET, "api_url": "https://127.0.0.1:9"}
+    ended = command("--config", config, env={"REQUESTS_CA_BUNDLE": "/nowhere"})
+    assert ended.code == 1
+    (line,) = ended.errors
+    assert "the file with trusted certificates is missing" in line
+    assert "REQUESTS_CA_BUNDLE" in line
+
+
+def test_catalog_without_streams_is_warned_about(
+    sandbox: Sandbox, command: Command, config: dict[str, Any]
+) -> None:
+    ended = command("--config", config, "--catalog", {"streams": []})
+    assert ended.code == 0
+    assert "selects no stream" in "".join(ended.lines("WARNING"))
+    assert sandbox.requests == []
+
+
 def test_unknown_option_ends_in_one_line(command: Command) -> None:
     ended = command("--catalogue", "x")
     assert ended.code == 2
@@ -238,6 +263,7 @@ def test_refusal_of_the_api_ends_in_one_line_that_says_what_to_do(
     ended = command("--config", config)
     assert ended.code == 1
     (line,) = ended.errors
+    assert ended.lines("WARNING") == []
     assert [word for word in [*words, "request 1", sandbox.url[7:]] if word not in line] == []
     assert "Traceback" not in ended.stderr
     assert "private" not in ended.stderr

@@ -8,11 +8,10 @@ from collections.abc import Iterable
 
 import pytest
 
+from builders import STREAMS
 from conftest import ROOT
 from tap_llamaclassify import errors
 from tap_llamaclassify.config import config_jsonschema
-from tap_llamaclassify.schemas import schema_of
-from tap_llamaclassify.streams import STREAMS
 from tap_llamaclassify.tap import TapLlamaClassify
 
 README = ROOT / "README.md"
@@ -38,17 +37,16 @@ def default(about: dict[str, object]) -> str:
 
 
 def streams() -> str:
-    return table(
-        "| stream | key | columns |",
+    tap = TapLlamaClassify(validate_config=False)
+    rows = (
         (
-            (
-                f"`{stream.name}`",
-                ", ".join(f"`{key}`" for key in stream.keys),
-                ", ".join(schema_of(stream.name)["properties"]),
-            )
-            for stream in STREAMS
-        ),
+            f"`{stream.name}`",
+            ", ".join(f"`{key}`" for key in stream.primary_keys),
+            ", ".join(stream.schema["properties"]),
+        )
+        for stream in sorted(tap.streams.values(), key=lambda s: STREAMS.index(s.name))
     )
+    return table("| stream | key | columns |", rows)
 
 
 def outcomes() -> str:
@@ -87,5 +85,7 @@ def test_readme_shows_what_the_code_says(name: str, content: object) -> None:
 
 def test_readme_names_every_target_of_the_makefile_that_it_uses() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"`?make ([a-z-]+)", README.read_text(encoding="utf-8"))):
+    for target in set(
+        re.findall(r"(?:`|^)make ([a-z-]+)", README.read_text(encoding="utf-8"), re.MULTILINE)
+    ):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

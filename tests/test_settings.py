@@ -169,6 +169,7 @@ def test_api_url_that_is_none_is_refused_without_being_shown(url: str) -> None:
         ({"page_size": 0, "start_date": "x"}, "page_size must be at least 1; start_date is no"),
         ({"stream_maps": SECRET}, "stream_maps must be object or null"),
         ({"flattening_enabled": SECRET}, "flattening_enabled must be boolean or null"),
+        ({"stream_maps": {"__else__": SECRET}}, "stream_maps is not valid"),
         ({"flattening_enabled": True}, "flattening_max_depth is missing"),
         ({"batch_config": {"encoding": {"format": SECRET}}}, "batch_config.encoding.format is not"),
     ],

@@ -278,6 +278,12 @@ def test_stream_map_that_fails_on_a_row_says_so_without_the_row(sandbox: Sandbox
     assert "secret" not in str(caught.value)
 
 
+def test_stream_map_with_an_unknown_function_shows_the_expression(sandbox: Sandbox) -> None:
+    sandbox.world.put(job("a", project_id=sandbox.project_id))
+    with pytest.raises(MappingError, match=r"nope\(id\)"):
+        sync(sandbox, stream_maps={"classify_jobs": {"n": "nope(id)"}})
+
+
 def test_stream_map_that_cannot_be_parsed_is_refused_before_any_request(sandbox: Sandbox) -> None:
     with pytest.raises(MappingError):
         sync(sandbox, stream_maps={"classify_jobs": {"n": "1 +"}})
@@ -299,9 +305,9 @@ def test_flattening_writes_objects_and_lists_as_json_text(sandbox: Sandbox) -> N
 # Batches
 
 
-def batch_config(root: Path, **encoding: str) -> dict[str, Any]:
+def batch_config(root: Path) -> dict[str, Any]:
     return {
-        "encoding": {"format": "jsonl", "compression": "gzip"} | encoding,
+        "encoding": {"format": "jsonl", "compression": "gzip"},
         "storage": {"root": root.as_uri(), "prefix": "run-"},
         "batch_size": 2,
     }
@@ -330,12 +336,25 @@ def lines_of(batch: dict[str, Any]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in gzip.open(urlsplit(url).path)]
 
 
-@pytest.mark.parametrize("encoding", [{"format": "parquet"}, {"compression": "none"}])
-def test_batch_encoding_that_is_not_supported_is_refused(
-    two_jobs: Sandbox, tmp_path: Path, encoding: dict[str, str]
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"encoding": {"format": "parquet"}}, "encoding.format must be jsonl"),
+        ({"encoding": {"format": "jsonl", "compression": "none"}}, "compression must be gzip"),
+        ({"encoding": {}}, "is not valid"),
+        ({"storage": {}}, "is not valid"),
+        ({"storage": None}, "is not valid"),
+        ({"more": 1}, "is not valid"),
+        ({"batch_size": 0}, "batch_size must be a whole number, at least 1"),
+        ({"batch_size": "many"}, "batch_size must be a whole number, at least 1"),
+    ],
+)
+def test_batch_config_that_cannot_be_followed_is_refused_before_any_request(
+    two_jobs: Sandbox, tmp_path: Path, change: dict[str, Any], text: str
 ) -> None:
-    with pytest.raises(SettingsError, match=r"batch_config\.encoding"):
-        sync(two_jobs, batch_config=batch_config(tmp_path, **encoding))
+    with pytest.raises(SettingsError, match=f"batch_config.*{text}"):
+        new_tap(two_jobs, batch_config=batch_config(tmp_path) | change)
+    assert two_jobs.requests == []
 
 
 def test_batch_storage_that_cannot_be_written_names_its_setting(

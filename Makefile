@@ -1,0 +1,53 @@
+# Everything from a bare Python 3.11+, pip and make. `make` alone lists the targets.
+
+export UV_SYSTEM_CERTS = 1
+# Without byte code Meltano and the tap take twice as long to start.
+unexport PYTHONDONTWRITEBYTECODE
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help demo test test-heavy lint golden sync key constraints clean
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: $(READY)  ## sync a made-up LlamaCloud into DuckDB, twice, and show what landed
+	@$(BIN)/python -m sandbox.demo
+
+test: lint  ## lint, then every test that is not marked heavy
+	$(BIN)/pytest -m "not heavy"
+
+# pytest exits with 5 when no test is marked heavy.
+test-heavy: $(READY)  ## the tests marked heavy
+	$(BIN)/pytest -m heavy || [ $$? -eq 5 ]
+
+lint: $(READY)  ## ruff, formatting, strict types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+golden: $(READY)  ## write the tests' golden files and the README's tables anew
+	UPDATE_GOLDEN=1 $(BIN)/pytest tests/test_singer.py tests/test_readme.py
+
+sync: key $(READY)  ## sync the real LlamaCloud into output/warehouse.duckdb
+	@mkdir -p output
+	$(BIN)/meltano run tap-llamaclassify target-duckdb
+
+key:
+	@:$(if $(LLAMA_CLOUD_API_KEY),,$(error set LLAMA_CLOUD_API_KEY to a key of your LlamaCloud project))
+
+constraints: $(READY)  ## pin the newest versions that pyproject.toml allows
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --universal --no-header \
+	  --no-annotate --no-emit-index-url --no-emit-find-links -o constraints.txt
+
+clean:  ## remove environments, caches and the demo; keep output/ and Meltano's state
+	rm -rf .venv .venvs .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist output/demo .meltano/extractors .meltano/loaders .meltano/run
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet -c constraints.txt uv; }
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e . --group dev
+	@touch $@

@@ -1,0 +1,112 @@
+"""What a try that brought nothing tells the user: words of our own, and no value that was sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from tap_llamaclassify import errors
+from tap_llamaclassify.errors import Outcome
+
+_SHORT = 6
+"""Values of up to so many characters are masked only where they stand as a word."""
+
+
+@dataclass(eq=False)
+class Failure(Exception):  # noqa: N818 - it never leaves the client
+    """A try that brought nothing."""
+
+    what: str
+    outcome: Outcome
+    retry_after: float | None = None
+
+
+_GARBLED = (
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
+_FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, Outcome], ...] = (
+    (requests.Timeout, "timed out", errors.TIMEOUT),
+    (_GARBLED, "failed: the reply was cut short or garbled", errors.CUT_SHORT),
+    (
+        requests.exceptions.ProxyError,
+        "failed: the proxy cannot be reached or refuses",
+        errors.NO_CONNECTION,
+    ),
+    (requests.ConnectionError, "failed: {trouble}", errors.NO_CONNECTION),
+    (requests.RequestException, "failed: the address cannot be used", errors.UNKNOWN_STATUS),
+    (OSError, "failed: the file with trusted certificates is missing", errors.NO_TRUST),
+)
+"""What a try's error means: the first row that it is an instance of, for they overlap."""
+
+
+def failure_of(error: Exception) -> Failure:
+    """Name what kept a request from being answered; its own text holds the whole URL."""
+    causes = _causes(error)
+    if "CERTIFICATE_VERIFY_FAILED" in causes:
+        return Failure("failed: its certificate is not trusted", errors.NO_TRUST)
+    for kind, what, outcome in _FAILURES:
+        if isinstance(error, kind):
+            return Failure(what.format(trouble=_connection_trouble(causes)), outcome)
+    return Failure("failed: the address cannot be used", errors.UNKNOWN_STATUS)
+
+
+def _connection_trouble(causes: str) -> str:
+    for mark, trouble in (
+        ("NameResolution", "the host is unknown"),
+        ("Connection refused", "the connection was refused"),
+        ("timed out", "the reply stalled"),
+        ("SSL", "no TLS connection could be made"),
+    ):
+        if mark in causes:
+            return trouble
+    return "the connection broke"
+
+
+def _causes(error: BaseException) -> str:
+    """Write out an error for looking into it, never for showing it."""
+    return repr(error) + repr(error.__context__)
+
+
+def without_query(location: str) -> str:
+    """Shorten a redirect's target to what may be shown: scheme, host, port and path."""
+    try:
+        parts = urlsplit(location)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "no address"
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}" if parts.hostname else parts.path
+
+
+def refused_parameters(response: requests.Response, sent: list[str]) -> tuple[str, Outcome]:
+    """Say which parameters a 422 is about, in the API's words less every value that was sent."""
+    outcome = errors.outcome_of(response.status_code)
+    try:
+        detail: Any = response.json().get("detail")
+    except (ValueError, AttributeError, RecursionError):
+        return "", outcome
+    if not isinstance(detail, list):
+        return "", outcome
+    reasons = "; ".join(_problem(problem) for problem in detail if isinstance(problem, dict))
+    if "page_size" in reasons:
+        outcome = Outcome(outcome.verdict, "change the setting page_size")
+    return f" ({_mask(reasons, sent)[:200]})" if reasons else "", outcome
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    place = problem.get("loc")
+    where = ".".join(map(str, place)) if isinstance(place, list) else "?"
+    return f"{where}: {problem.get('msg')}"
+
+
+def _mask(text: str, values: list[str]) -> str:
+    """Hide values in a text; a short one only where it stands as a word, not inside another."""
+    for value in sorted(values, key=len, reverse=True):
+        literal = re.escape(value)
+        text = re.sub(literal if len(value) > _SHORT else rf"(?<!\w){literal}(?!\w)", "***", text)
+    return " ".join(text.split())

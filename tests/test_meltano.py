@@ -1,0 +1,253 @@
+"""The Meltano project: what it declares is what the tap shows, and `meltano run` lands it all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+
+from conftest import ROOT, Command
+from sandbox.front import Request
+from sandbox.history import History
+from sandbox.server import Sandbox
+from sandbox.world import World
+
+DAY = 86_400.0
+PROJECT_FILE = ROOT / "meltano.yml"
+USERS_OWN = ("LLAMA_", "MELTANO_", "TAP_LLAMACLASSIFY_", "TARGET_DUCKDB_")
+
+QUERIES = {
+    "classify_jobs": "SELECT id, status, updated_at::text FROM llamacloud.classify_jobs",
+    "classify_job_rules": "SELECT job_id, rule_index, type FROM llamacloud.classify_job_rules",
+    "classify_job_parsing_configs": (
+        "SELECT job_id, lang, max_pages FROM llamacloud.classify_job_parsing_configs"
+    ),
+}
+
+Tables = dict[str, set[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What one run asked of the API, what the file held afterwards, and what the API showed."""
+
+    requests: list[Request]
+    tables: Tables
+    api: Tables
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """Three runs into one file.
+
+    `silent` is the job that changed after the first without a new date; `project_file` what
+    meltano.yml was before it.
+    """
+
+    first: Run
+    second: Run
+    refreshed: Run
+    silent: str
+    key: str
+    project_file: bytes
+
+
+class Project:
+    """The checkout's Meltano project, with state and a DuckDB file elsewhere."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self._sandbox = sandbox
+        self._file = folder / "warehouse.duckdb"
+        self._environment = {
+            **{name: text for name, text in os.environ.items() if not name.startswith(USERS_OWN)},
+            "LLAMA_CLOUD_API_KEY": sandbox.key,
+            "LLAMA_CLOUD_BASE_URL": sandbox.url,
+            "MELTANO_DATABASE_URI": f"sqlite:///{folder / 'meltano.db'}",
+            "NO_PROXY": "*",
+            "TARGET_DUCKDB_FILEPATH": str(self._file),
+            "UV_SYSTEM_CERTS": "1",
+        }
+
+    def run(self, *arguments: str, **environment: str) -> Run:
+        """Run `meltano run` to its good end."""
+        self._sandbox.clear_requests()
+        meltano = Path(sys.executable).with_name("meltano")
+        ended = subprocess.run(
+            [meltano, "--env-file", os.devnull, "run", *arguments],
+            capture_output=True,
+            check=False,
+            cwd=ROOT,
+            encoding="utf-8",
+            env=self._environment | environment,
+            stdin=subprocess.DEVNULL,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return Run(requests=self._sandbox.requests, tables=self._landed(), api=shown(self._sandbox))
+
+    def _landed(self) -> Tables:
+        with duckdb.connect(str(self._file), read_only=True) as warehouse:
+            return {t: set(warehouse.execute(sql).fetchall()) for t, sql in QUERIES.items()}
+
+
+def shown(sandbox: Sandbox) -> Tables:
+    """What the queries would answer if the tables were the API."""
+    jobs = sandbox.world.jobs(sandbox.project_id)
+    configs = [(job["id"], job["parsing_configuration"]) for job in jobs]
+    return {
+        "classify_jobs": {(j["id"], j["status"], duckdb_text(j["updated_at"])) for j in jobs},
+        "classify_job_rules": {
+            (job["id"], index, rule["type"])
+            for job in jobs
+            for index, rule in enumerate(job["rules"])
+        },
+        "classify_job_parsing_configs": {
+            (job_id, config["lang"], config["max_pages"]) for job_id, config in configs if config
+        },
+    }
+
+
+def duckdb_text(timestamp: str) -> str:
+    return timestamp.replace("T", " ").removesuffix("Z").rstrip("0").rstrip(".")
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    project_file = PROJECT_FILE.read_bytes()
+    with Sandbox(World(History(jobs=400))) as sandbox:
+        project = Project(sandbox, tmp_path_factory.mktemp("meltano"))
+        first = project.run("classify-jobs-to-duckdb")
+        sandbox.world.advance(2 * DAY)
+        oldest = sandbox.world.jobs(sandbox.project_id)[0]
+        sandbox.world.put(oldest | {"status": "EXPIRED"})
+        second = project.run("tap-llamaclassify", "target-duckdb")
+        refreshed = project.run(
+            "--full-refresh",
+            "tap-llamaclassify",
+            "target-duckdb",
+            TAP_LLAMACLASSIFY_PAGE_SIZE="50",
+        )
+        yield Story(
+            first=first,
+            second=second,
+            refreshed=refreshed,
+            silent=oldest["id"],
+            key=sandbox.key,
+            project_file=project_file,
+        )
+
+
+@pytest.fixture(scope="module")
+def project_file() -> dict[str, Any]:
+    project: dict[str, Any] = yaml.safe_load(PROJECT_FILE.read_text(encoding="utf-8"))
+    return project
+
+
+@pytest.fixture(scope="module")
+def tap(project_file: dict[str, Any]) -> dict[str, Any]:
+    (extractor,) = project_file["plugins"]["extractors"]
+    assert extractor["name"] == "tap-llamaclassify"
+    declared: dict[str, Any] = extractor
+    return declared
+
+
+@pytest.fixture
+def about(command: Command) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(command("--about", "--format=json").stdout)
+    return shown
+
+
+def pages(jobs: Tables, page_size: int) -> int:
+    return -(-len(jobs["classify_jobs"]) // page_size)
+
+
+def test_job_lands_every_row_with_the_requests_of_one_listing(story: Story) -> None:
+    assert story.first.tables == story.first.api
+    assert len(story.first.requests) == pages(story.first.api, 100) > 1
+
+
+def test_key_and_address_of_the_environment_reach_the_tap(story: Story) -> None:
+    for run in (story.first, story.second, story.refreshed):
+        assert {r.headers["authorization"] for r in run.requests} == {f"Bearer {story.key}"}
+        assert {r.status for r in run.requests} == {200}
+
+
+def test_second_run_lands_what_is_new_and_passes_over_what_kept_its_date(story: Story) -> None:
+    landed, api = story.second.tables, story.second.api
+
+    missed = {row[0] for row in api["classify_jobs"] - landed["classify_jobs"]}
+    assert missed == {story.silent}
+    assert len(landed["classify_jobs"]) > len(story.first.tables["classify_jobs"])
+    for table in QUERIES.keys() - {"classify_jobs"}:
+        assert landed[table] == api[table]
+
+
+def test_full_refresh_lands_what_kept_its_date_too(story: Story) -> None:
+    assert story.refreshed.tables == story.refreshed.api
+
+
+def test_setting_given_through_meltanos_variable_reaches_the_tap(story: Story) -> None:
+    assert {r.query["page_size"] for r in story.refreshed.requests} == {"50"}
+    assert len(story.refreshed.requests) == pages(story.refreshed.api, 50)
+
+
+def test_runs_leave_the_project_file_as_it_was(story: Story) -> None:
+    assert PROJECT_FILE.read_bytes() == story.project_file
+
+
+def test_settings_are_those_that_the_tap_shows(tap: dict[str, Any], about: dict[str, Any]) -> None:
+    declared = {
+        setting["name"]: (setting["kind"], setting["description"], setting.get("sensitive", False))
+        for setting in tap["settings"]
+    }
+
+    assert declared == {
+        name: (kind_of(setting), setting["description"], setting.get("secret", False))
+        for name, setting in about["settings"]["properties"].items()
+    }
+    assert len(declared) == len(tap["settings"])
+
+
+def kind_of(setting: dict[str, Any]) -> str:
+    if setting.get("format") == "date-time":
+        return "date_iso8601"
+    (kind,) = (type_ for type_ in setting["type"] if type_ != "null")
+    return str(kind)
+
+
+def test_no_setting_of_the_tap_has_a_value_that_would_beat_the_environment(
+    tap: dict[str, Any],
+) -> None:
+    assert "config" not in tap
+    assert [setting["name"] for setting in tap["settings"] if "value" in setting] == []
+
+
+def test_capabilities_are_those_that_the_tap_shows(
+    tap: dict[str, Any], about: dict[str, Any]
+) -> None:
+    assert sorted(tap["capabilities"]) == sorted(about["capabilities"])
+
+
+def test_select_lists_every_stream_that_the_tap_discovers(
+    tap: dict[str, Any], command: Command
+) -> None:
+    discovered = command("--discover", env={"LLAMA_CLOUD_API_KEY": "llx-any"})
+    catalog = json.loads(discovered.stdout)
+
+    assert sorted(tap["select"]) == sorted(f"{s['tap_stream_id']}.*" for s in catalog["streams"])
+
+
+def test_duckdb_file_has_another_name_than_its_schema(project_file: dict[str, Any]) -> None:
+    # DuckDB calls a file's database by its name, and could not tell it from the schema.
+    loaders = {loader["name"]: loader for loader in project_file["plugins"]["loaders"]}
+    config = loaders["target-duckdb"]["config"]
+
+    assert Path(config["filepath"]).stem != config["default_target_schema"]
