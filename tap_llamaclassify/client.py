@@ -11,13 +11,12 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.auth import AuthBase
-from typing_extensions import override
 
 from tap_llamaclassify import errors
 from tap_llamaclassify.connection import Connection
 from tap_llamaclassify.errors import ApiError, CutShortError, Verdict
-from tap_llamaclassify.failures import Failure, failure_of, refused_parameters, without_query
+from tap_llamaclassify.failures import Failure, failure_of, redirect_target, refused_parameters
+from tap_llamaclassify.session import Session
 from tap_llamaclassify.waits import Clock, Pace, Patience, http_date, retry_after
 
 CONNECT_TIMEOUT = 5
@@ -75,20 +74,6 @@ class Answer(Generic[_T]):
     asked_at: datetime
 
 
-class BearerAuth(AuthBase):
-    """Puts the key on requests to one host; a header alone would give way to ~/.netrc."""
-
-    def __init__(self, key: str, netloc: str) -> None:
-        self._key = key
-        self._netloc = netloc
-
-    @override
-    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        if urlsplit(r.url or "").netloc == self._netloc:
-            r.headers["Authorization"] = f"Bearer {self._key}"
-        return r
-
-
 class Client:
     """Sends GET requests, one at a time, and tries again what is worth it."""
 
@@ -104,12 +89,7 @@ class Client:
         self._clock = clock or Clock()
         self._on_exchange = on_exchange
         self._pace = Pace(connection.requests_per_minute, self._clock)
-        self._session = requests.Session()
-        self._session.auth = BearerAuth(connection.api_key, urlsplit(connection.api_url).netloc)
-        self._session.headers["User-Agent"] = connection.user_agent
-        self._session.headers["Accept"] = "application/json"
-        # At debug level urllib3 logs whole URLs, page tokens and ids among them.
-        logging.getLogger("urllib3").setLevel(logging.WARNING)
+        self._session = Session(connection)
 
     def get(
         self, path: str, *, params: Mapping[str, str], read: Callable[[bytes], _T]
@@ -126,7 +106,7 @@ class Client:
         """
         patience = Patience(self._connection.retry_seconds, self._clock)
         while True:
-            self._keep_pace()
+            self._keep_pace(patience)
             try:
                 return self._try(path, params, read)
             except Failure as failure:
@@ -169,15 +149,13 @@ class Client:
     def _refuse(self, response: requests.Response, params: Mapping[str, str]) -> NoReturn:
         outcome = errors.outcome_of(response.status_code)
         what = f"answered {errors.status_text(response.status_code)}"
+        sent = [self._connection.api_key, *params.values()]
         if response.is_redirect:
-            what += f", a redirect to {without_query(response.headers['Location'])}"
+            what += f", a redirect to {redirect_target(response, sent)}"
         if response.status_code == requests.codes.unprocessable:
-            reasons, outcome = refused_parameters(response, self._secrets(params))
+            reasons, outcome = refused_parameters(response, sent)
             what += reasons
         raise Failure(what, outcome, retry_after(response.headers, self._clock.now()))
-
-    def _secrets(self, params: Mapping[str, str]) -> list[str]:
-        return [self._connection.api_key, *params.values()]
 
     def _wait_after(self, failure: Failure, patience: Patience) -> float | None:
         if failure.outcome.verdict is Verdict.STOP:
@@ -196,9 +174,10 @@ class Client:
         host = urlsplit(self._connection.api_url).netloc
         return f"GET {path} at {host}, request {self.activity.requests:,},"
 
-    def _keep_pace(self) -> None:
+    def _keep_pace(self, patience: Patience) -> None:
         if due_in := self._pace.due_in():
             self._hold(due_in, "requests_per_minute")
+            patience.extend(due_in)
 
     def _hold(self, seconds: float, reason: str) -> None:
         self.activity.waits += 1

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 import requests
 
 from tap_llamaclassify import errors
 from tap_llamaclassify.errors import Outcome
 
+LONGEST_TEXT = 200
+"""How much of a server's words is shown."""
 _SHORT = 6
 """Values of up to so many characters are masked only where they stand as a word."""
 
@@ -73,17 +75,18 @@ def _causes(error: BaseException) -> str:
     return repr(error) + repr(error.__context__)
 
 
-def without_query(location: str) -> str:
-    """Shorten a redirect's target to what may be shown: scheme, host, port and path."""
+def redirect_target(response: requests.Response, sent: Iterable[str]) -> str:
+    """Say where a redirect points: scheme, host, port and path, less every value that was sent."""
     try:
-        parts = urlsplit(location)
+        parts = urlsplit(response.headers["Location"])
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return "no address"
-    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}" if parts.hostname else parts.path
+    host = f"{parts.scheme}://{parts.hostname}{port}" if parts.hostname else ""
+    return _presentable(host + parts.path, sent)
 
 
-def refused_parameters(response: requests.Response, sent: list[str]) -> tuple[str, Outcome]:
+def refused_parameters(response: requests.Response, sent: Iterable[str]) -> tuple[str, Outcome]:
     """Say which parameters a 422 is about, in the API's words less every value that was sent."""
     outcome = errors.outcome_of(response.status_code)
     try:
@@ -95,7 +98,7 @@ def refused_parameters(response: requests.Response, sent: list[str]) -> tuple[st
     reasons = "; ".join(_problem(problem) for problem in detail if isinstance(problem, dict))
     if "page_size" in reasons:
         outcome = Outcome(outcome.verdict, "change the setting page_size")
-    return f" ({_mask(reasons, sent)[:200]})" if reasons else "", outcome
+    return f" ({_presentable(reasons, sent)})" if reasons else "", outcome
 
 
 def _problem(problem: Mapping[str, Any]) -> str:
@@ -104,9 +107,18 @@ def _problem(problem: Mapping[str, Any]) -> str:
     return f"{where}: {problem.get('msg')}"
 
 
-def _mask(text: str, values: list[str]) -> str:
-    """Hide values in a text; a short one only where it stands as a word, not inside another."""
+def _presentable(text: str, sent: Iterable[str]) -> str:
+    """Make a text of the server's fit to be shown: masked, printable, on one line, and short.
+
+    A short value is masked only where it stands as a word, not inside another.
+    """
+    values = {encode(value) for value in sent for encode in (str, quote, quote_plus, _quote_all)}
     for value in sorted(values, key=len, reverse=True):
         literal = re.escape(value)
         text = re.sub(literal if len(value) > _SHORT else rf"(?<!\w){literal}(?!\w)", "***", text)
-    return " ".join(text.split())
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:LONGEST_TEXT]
+
+
+def _quote_all(value: str) -> str:
+    return quote(value, safe="")

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from tap_llamaclassify.client import Activity, Answer, Client
 from tap_llamaclassify.connection import Connection
-from tap_llamaclassify.errors import ApiError, ReplyError
+from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.models import Json, PageOfJobs, read_page
 
 V1_JOBS_PATH = "/api/v1/classifier/jobs"
@@ -83,7 +83,7 @@ class Listing:
         params = self._params if token is None else {**self._params, "page_token": token}
         try:
             return self._client.get(self._path, params=params, read=read_page)
-        except ReplyError as error:
+        except ApiError as error:
             raise type(error)(f"page {self.activity.pages + 1:,}: {error}") from None
 
     def _follow(self, token: str, *, ahead: bool) -> Callable[[], Answer[PageOfJobs]]:

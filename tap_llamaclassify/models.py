@@ -8,7 +8,6 @@ came. A value that does not fit is taken out and kept, raw, under the key `MISFI
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import re
@@ -208,7 +207,7 @@ def _set_aside_in(job: Json, path: Sequence[int | str]) -> None:
             # Its place stays taken: the position is the identity of the rules after it.
             misfits = job.setdefault(MISFITS, {})
             if "rules" not in misfits:
-                misfits["rules"] = copy.deepcopy(job["rules"])
+                misfits["rules"] = msgspec.json.decode(msgspec.json.encode(job["rules"]))
             job["rules"][index] = None
         case ("rules", int(index), str(name), *_):
             _move(job["rules"][index], name)

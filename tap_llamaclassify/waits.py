@@ -69,6 +69,10 @@ class Patience:
         self._deadline = clock.monotonic() + retry_seconds
         self.tries = 1
 
+    def extend(self, seconds: float) -> None:
+        """Leave so much more time: a request that is held back has not been tried meanwhile."""
+        self._deadline += seconds
+
     def left(self) -> float:
         """Answer the seconds that are left for further tries."""
         return self._deadline - self._clock.monotonic()

@@ -15,7 +15,8 @@ from singer_sdk.plugin_base import PluginBase, SingerCommand
 PACKAGE = Path(__file__).parent.parent / "tap_llamaclassify"
 
 WAY = [
-    *("errors", "timestamps", "settings", "connection", "waits", "failures", "client"),
+    *("errors", "timestamps", "settings", "connection", "waits", "failures", "session"),
+    "client",
     *("models", "listing"),
     *("rows", "schemas", "bookmarks", "messages", "streams", "batches", "outlets", "sync"),
     *("config", "cli", "tap"),
@@ -23,7 +24,7 @@ WAY = [
 """Each module may import those that stand before it, and no other."""
 
 ONLY = {
-    "requests": {"client", "failures"},
+    "requests": {"client", "failures", "session"},
     "urllib3": {"client"},
     "pydantic": {"settings", "models"},
     "singer_sdk": set(WAY[WAY.index("messages") :]),

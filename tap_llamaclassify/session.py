@@ -1,0 +1,56 @@
+"""The HTTP session: the key for one host, no redirects, and no word of it in any log."""
+
+from __future__ import annotations
+
+import logging
+from urllib.parse import urlsplit
+
+import requests
+from requests.auth import AuthBase
+from typing_extensions import override
+
+from tap_llamaclassify.connection import Connection
+
+
+class BearerAuth(AuthBase):
+    """Puts the key on requests to one host; a header alone would give way to ~/.netrc."""
+
+    def __init__(self, key: str, url: str) -> None:
+        self._key = key
+        self._host = _host(url)
+
+    @override
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        if _host(r.url or "") == self._host:
+            r.headers["Authorization"] = f"Bearer {self._key}"
+        return r
+
+
+def _host(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
+
+
+class Session(requests.Session):
+    """A session with the API of one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self.auth = BearerAuth(connection.api_key, connection.api_url)
+        self.headers["User-Agent"] = connection.user_agent
+        self.headers["Accept"] = "application/json"
+        _hush()
+
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Never follow, and never even read, where a redirect points: the key would go along."""
+
+
+def _hush() -> None:
+    """Keep urllib3 from logging whole URLs, page tokens and ids among them.
+
+    It does so at level DEBUG for every request, and at WARNING for some odd replies.
+    """
+    for name in ["urllib3", *logging.root.manager.loggerDict]:
+        if name.partition(".")[0] == "urllib3":
+            logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,532 @@
+"""Whatever comes in by the door is a page of jobs that fit, or is refused in one sentence."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from builders import job
+from tap_llamaclassify.errors import CutShortError, ReplyError
+from tap_llamaclassify.models import MISFITS, Json, PageOfJobs, read_page
+
+ANOTHER_SHAPE = "answered JSON of another shape than a page of jobs; check api_url"
+NO_JSON = "answered what is no JSON; check api_url and any proxy"
+HTML = "answered HTML instead of JSON; check api_url and any proxy"
+TOO_DEEP = "answered JSON that is nested too deeply to be a page of jobs"
+FIXED = "2026-11-23T14:33:08.000000Z"
+
+
+def page_of(*items: Any, **fields: Any) -> bytes:
+    """Write a reply of the list call."""
+    return msgspec.json.encode({"items": items, **fields})
+
+
+def raw_page_of(item: str) -> bytes:
+    """Write a reply with one item that is JSON text already."""
+    return f'{{"items": [{item}]}}'.encode("utf-8", "surrogatepass")
+
+
+def one_job(body: bytes) -> Any:
+    """Read a page and answer its only job."""
+    (only,) = read_page(body).jobs
+    return only
+
+
+def nested(levels: int) -> str:
+    """Write that many arrays, one inside the other."""
+    return "[" * levels + "]" * levels
+
+
+def test_page_has_its_jobs_as_they_came() -> None:
+    jobs = [job("a"), job("b", rules=[], parsing_configuration=None)]
+    body = page_of(*jobs, next_page_token="more", total_size=7)
+
+    assert read_page(body) == PageOfJobs(jobs, next_page_token="more", total_size=7, replaced=0)
+
+
+def test_page_may_be_empty() -> None:
+    assert read_page(page_of()) == PageOfJobs([], next_page_token=None, total_size=None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "token"),
+    [
+        ({}, None),
+        ({"next_page_token": None}, None),
+        ({"next_page_token": ""}, None),
+        ({"next_page_token": " "}, " "),
+        ({"next_page_token": "a+/=&?#%\u00e9\U0001f600\x00"}, "a+/=&?#%\u00e9\U0001f600\x00"),
+    ],
+    ids=["absent", "null", "empty", "a space", "any character"],
+)
+def test_page_has_a_token_unless_it_is_the_last(fields: dict[str, Any], token: str | None) -> None:
+    assert read_page(page_of(job("a"), **fields)).next_page_token == token
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(0, 0), (7, 7), (None, None), (True, None), (7.0, None), ("7", None), ([7], None)],
+    ids=["none", "some", "null", "true", "fraction", "text", "list"],
+)
+def test_page_has_a_total_size_only_if_it_is_a_whole_number(size: Any, expected: Any) -> None:
+    total = read_page(page_of(total_size=size)).total_size
+
+    assert (total, type(total)) == (expected, type(expected))
+
+
+def test_unknown_fields_are_kept_at_every_level() -> None:
+    odd = job(
+        "a",
+        priority={"level": [1, 2.5, None, True]},
+        __proto__={"x": 1},
+        rules=[{"type": "t", "weight": 0.5}],
+        parsing_configuration={"lang": "en", "ocr": {}},
+    )
+    body = page_of(odd, next_page_token=None, server="x")
+
+    assert read_page(body) == PageOfJobs([odd], next_page_token=None, total_size=None)
+
+
+@pytest.mark.parametrize(
+    ("item", "what"),
+    [
+        (None, "is no object"),
+        ("text", "is no object"),
+        (7, "is no object"),
+        ([], "is no object"),
+        ({}, "has no usable id"),
+        ({"id": None}, "has no usable id"),
+        ({"id": ""}, "has no usable id"),
+        ({"id": 7}, "has no usable id"),
+        ({"id": ["a"]}, "has no usable id"),
+        ({"id": {"a": "b"}, "max": 1}, "has no usable id"),
+    ],
+    ids=[
+        "null",
+        "text",
+        "number",
+        "list",
+        "empty object",
+        "id null",
+        "id empty",
+        "id a number",
+        "id a list",
+        "id an object",
+    ],
+)
+@pytest.mark.parametrize("position", [0, 2], ids=["first", "third"])
+def test_job_without_an_id_is_refused_with_its_position(
+    item: Any, what: str, position: int
+) -> None:
+    items: list[Any] = [job("a"), job("b", status=7), job("c")]
+    items.insert(position, item)
+    with pytest.raises(ReplyError) as caught:
+        read_page(page_of(*items))
+
+    assert type(caught.value) is ReplyError
+    assert str(caught.value) == f"answered a job that {what}, at position {position} of the page"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"null",
+        b"true",
+        b'"items"',
+        b"7",
+        b"[]",
+        b"[{}]",
+        b"{}",
+        b'{"items": null}',
+        b'{"items": {}}',
+        b'{"items": "none"}',
+        b'{"detail": "Not Found"}',
+        b'{"items": [], "next_page_token": 7}',
+        b'{"items": [], "next_page_token": ["a"]}',
+    ],
+)
+def test_json_of_another_shape_is_refused(body: bytes) -> None:
+    with pytest.raises(ReplyError) as caught:
+        read_page(body)
+
+    assert (type(caught.value), str(caught.value)) == (ReplyError, ANOTHER_SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"<!DOCTYPE html><html></html>", HTML),
+        (b"\r\n  <html>", HTML),
+        (b"upstream connect error", NO_JSON),
+        (b"{'items': []}", NO_JSON),
+        (b'{"items": []} {}', NO_JSON),
+        (b'{"items": [],}', NO_JSON),
+        (b'{"items": [NaN]}', NO_JSON),
+        (b'{"items": [{"id": "a", "x": NaN}]}', NO_JSON),
+        (b'{"items": [{"id": "a", "x": -Infinity}]}', NO_JSON),
+        (b'{"items": [{"id": "\xff"}]}', NO_JSON),
+        (b'{"items": [{"id": "a\nb"}]}', NO_JSON),
+        (b"\x1f\x8b\x08\x00\x00", NO_JSON),
+        (b'\xef\xbb\xbf{"items": []}', NO_JSON),
+        (f'{{"items": {nested(10_000)}}}'.encode(), TOO_DEEP),
+        (f'{{"items": [{{"id": "a", "x": {nested(10_000)}}}]}}'.encode(), TOO_DEEP),
+    ],
+    ids=[
+        "HTML",
+        "HTML after white space",
+        "plain text",
+        "Python",
+        "two documents",
+        "a comma too many",
+        "NaN for a job",
+        "NaN",
+        "infinity",
+        "invalid UTF-8",
+        "a line feed in a text",
+        "binary",
+        "byte order mark",
+        "nested jobs",
+        "nested field",
+    ],
+)
+def test_what_is_no_page_is_refused_for_good(body: bytes, text: str) -> None:
+    with pytest.raises(ReplyError) as caught:
+        read_page(body)
+
+    assert (type(caught.value), str(caught.value)) == (ReplyError, text)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"x": [1, -2.5e-7, True, False, None, '\u00e9\n\\"\U0001f600']},
+        {"x": [10**30, {"y": {}}]},
+    ],
+    ids=["an ordinary job", "every kind of value", "a large number"],
+)
+@pytest.mark.parametrize("ascii_only", [True, False], ids=["escaped", "UTF-8"])
+def test_page_cut_anywhere_is_cut_short(extra: dict[str, Any], ascii_only: bool) -> None:  # noqa: FBT001 - a column of the table
+    body = json.dumps({"items": [job("a", **extra)]}, ensure_ascii=ascii_only).encode()
+    for length in range(len(body)):
+        with pytest.raises(CutShortError, match="answered JSON that ends in the middle"):
+            read_page(body[:length])
+
+
+@pytest.mark.parametrize("body", [b"", b"  \n"], ids=["nothing", "white space"])
+def test_page_of_nothing_is_cut_short(body: bytes) -> None:
+    with pytest.raises(CutShortError):
+        read_page(body)
+
+
+@pytest.mark.parametrize(
+    ("text", "fixed"),
+    [
+        ("2026-11-23T14:33:08Z", FIXED),
+        ("2026-11-23T16:33:08+02:00", FIXED),
+        ("2026-11-23T14:33:08", FIXED),
+        (FIXED, FIXED),
+        (None, None),
+    ],
+    ids=["no fraction", "offset", "no zone", "fixed already", "null"],
+)
+@pytest.mark.parametrize("name", ["created_at", "effective_at", "updated_at"])
+def test_timestamp_takes_the_fixed_form(name: str, text: str | None, fixed: str | None) -> None:
+    assert one_job(page_of(job("a") | {name: text})) == job("a") | {name: fixed}
+
+
+def test_timestamp_that_is_absent_stays_so() -> None:
+    assert one_job(page_of({"id": "a"})) == {"id": "a"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["yesterday", "", "2026-02-30T00:00:00.000000Z", "0001-01-01T00:00:00+01:00", 1795444388, {}],
+    ids=["a word", "empty", "no such day", "before any year", "number", "object"],
+)
+@pytest.mark.parametrize("name", ["created_at", "effective_at", "updated_at"])
+def test_timestamp_that_is_none_becomes_a_misfit(name: str, value: Any) -> None:
+    expected = job("a")
+    del expected[name]
+
+    assert one_job(page_of(job("a") | {name: value})) == expected | {MISFITS: {name: value}}
+
+
+@pytest.mark.parametrize("value", [7, 1.5, True, [], {"a": "b"}], ids=repr)
+@pytest.mark.parametrize(
+    "name", ["project_id", "user_id", "status", "mode", "error_message", "job_record_id"]
+)
+def test_text_of_another_type_becomes_a_misfit(name: str, value: Any) -> None:
+    expected = job("a")
+    del expected[name]
+
+    assert one_job(page_of(job("a") | {name: value})) == expected | {MISFITS: {name: value}}
+
+
+@pytest.mark.parametrize("value", ["none", 7, True, {"0": {}}], ids=repr)
+def test_rules_of_another_type_become_a_misfit(value: Any) -> None:
+    expected = job("a")
+    del expected["rules"]
+
+    assert one_job(page_of(job("a", rules=value))) == expected | {MISFITS: {"rules": value}}
+
+
+@pytest.mark.parametrize("value", ["fast", 7, False, [], [{}]], ids=repr)
+def test_parsing_configuration_of_another_type_becomes_a_misfit(value: Any) -> None:
+    expected = job("a")
+    del expected["parsing_configuration"]
+
+    assert one_job(page_of(job("a", parsing_configuration=value))) == expected | {
+        MISFITS: {"parsing_configuration": value}
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lang", 7),
+        ("lang", ["en"]),
+        ("max_pages", "ten"),
+        ("max_pages", "10"),
+        ("max_pages", True),
+        ("max_pages", 3.0),
+        ("max_pages", 2**63),
+        ("max_pages", -(2**63) - 1),
+        ("max_pages", [3]),
+        ("target_pages", "1,3"),
+        ("target_pages", 1),
+        ("target_pages", {"0": 1}),
+        ("target_pages", [1, "two", 3, None, 4.0, True]),
+        ("target_pages", [1, 2**64]),
+        ("target_pages", [[1]]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else repr(value),
+)
+def test_parsing_value_that_does_not_fit_becomes_a_misfit_of_the_configuration(
+    name: str, value: Any
+) -> None:
+    fitting = {"lang": "en", "max_pages": 5, "target_pages": [0, 1], "ocr": True}
+    expected = {other: fitting[other] for other in fitting if other != name}
+
+    read = one_job(page_of(job("a", parsing_configuration=fitting | {name: value})))
+    assert read == job("a", parsing_configuration=expected | {MISFITS: {name: value}})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_pages", 2**63 - 1),
+        ("max_pages", -(2**63)),
+        ("max_pages", 0),
+        ("max_pages", None),
+        ("target_pages", []),
+        ("target_pages", [2**63 - 1, 0, 0]),
+        ("target_pages", None),
+        ("lang", ""),
+        ("lang", None),
+    ],
+    ids=repr,
+)
+def test_parsing_value_that_fits_stays(name: str, value: Any) -> None:
+    fitting = job("a", parsing_configuration={name: value})
+
+    assert one_job(page_of(fitting)) == fitting
+
+
+def test_values_that_do_not_fit_are_kept_apart_by_owner() -> None:
+    odd = job(
+        "a",
+        status=7,
+        mode=["FAST"],
+        rules=[{"type": 7, "description": "d"}, {"type": "t", "description": {}, "x": 1}],
+        parsing_configuration={"lang": 7, "max_pages": "ten", "x": 1},
+    )
+    expected: Json = job(
+        "a",
+        rules=[{"description": "d", MISFITS: {"type": 7}}, {"type": "t", "x": 1}],
+        parsing_configuration={"x": 1, MISFITS: {"lang": 7, "max_pages": "ten"}},
+    )
+    expected["rules"][1][MISFITS] = {"description": {}}
+    expected[MISFITS] = {"status": 7, "mode": ["FAST"]}
+    del expected["status"], expected["mode"]
+
+    jobs = read_page(page_of(job("z"), odd, job("b"))).jobs
+    assert jobs == [job("z"), expected, job("b")]
+
+
+@pytest.mark.parametrize("rule", ["text", None, 7, [], [{"type": "t"}]], ids=repr)
+def test_rule_that_is_no_object_keeps_its_position_and_the_raw_rules_are_kept(rule: Any) -> None:
+    rules = [{"type": "first"}, rule, {"type": "third"}]
+
+    read = one_job(page_of(job("a", rules=rules)))
+    assert read == job("a", rules=[{"type": "first"}, None, {"type": "third"}]) | {
+        MISFITS: {"rules": rules}
+    }
+
+
+def test_raw_rules_are_whole_where_other_rules_have_misfits_of_their_own() -> None:
+    rules: list[Any] = [
+        {"type": 7, "description": "d"},
+        "text",
+        {"type": "t", "description": [1, {"deep": 2}]},
+        None,
+    ]
+    expected = job(
+        "a",
+        rules=[
+            {"description": "d", MISFITS: {"type": 7}},
+            None,
+            {"type": "t", MISFITS: {"description": [1, {"deep": 2}]}},
+            None,
+        ],
+    ) | {MISFITS: {"rules": copy.deepcopy(rules)}}
+
+    assert one_job(page_of(job("a", rules=rules))) == expected
+
+
+@pytest.mark.parametrize(
+    ("levels", "rules"),
+    [(400, '["text", {0}]'), (600, '["text", {0}]'), (900, '["text", {0}]'), (900, "[{0}]")],
+    ids=["400 beside text", "600 beside text", "900 beside text", "900 in a rule's stead"],
+)
+def test_rules_that_nest_deeply_are_kept_or_refused(levels: int, rules: str) -> None:
+    text = rules.format(nested(levels))
+    try:
+        read = one_job(raw_page_of(f'{{"id": "a", "rules": {text}}}'))
+    except ReplyError as error:
+        assert str(error) == TOO_DEEP  # noqa: PT017 - either answer will do
+    else:
+        assert read[MISFITS]["rules"] == msgspec.json.decode(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x00", "a\x00b", "\U0001f600 \u00e9 \u4e2d", "\u2028\x85\x1b", "\ufffd", "x\u00e9" * 50_000],
+    ids=["NUL", "NUL inside", "emoji", "separators", "replacement character", "long"],
+)
+@pytest.mark.parametrize("ascii_only", [True, False], ids=["escaped", "UTF-8"])
+def test_text_survives_as_it_is(text: str, ascii_only: bool) -> None:  # noqa: FBT001 - a column of the table
+    odd = job(text, status=text, rules=[{"type": text}], **{text: text})
+    body = json.dumps({"items": [odd]}, ensure_ascii=ascii_only).encode()
+
+    assert read_page(body) == PageOfJobs([odd], next_page_token=None, total_size=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "count"),
+    [
+        (r'"\ud800"', "\ufffd", 1),
+        (r'"a\udfffb\ud800"', "a\ufffdb\ufffd", 2),
+        (r'"\ude00\ud83d"', "\ufffd\ufffd", 2),
+        (r'"\ud83d\ude00\ud83d"', "\U0001f600\ufffd", 1),
+        ('"\ud800"', "\ufffd", 1),
+        (r'["\ud800", {"\udc00": "\ud800"}]', ["\ufffd", {"\ufffd": "\ufffd"}], 3),
+        (r'"\ufffd"', "\ufffd", 0),
+    ],
+    ids=[
+        "one",
+        "two",
+        "a pair in the wrong order",
+        "one after a pair",
+        "not escaped",
+        "nested, and in a name",
+        "replacement character",
+    ],
+)
+def test_lone_surrogate_is_replaced_and_counted(text: str, read: Any, count: int) -> None:
+    body = raw_page_of(f'{{"id": "a", "x": {text}}}')
+    expected = [{"id": "a", "x": read}]
+
+    assert read_page(body) == PageOfJobs(expected, None, None, replaced=count)
+
+
+def test_lone_surrogates_are_counted_over_the_whole_page() -> None:
+    body = rb'{"items": [{"id": "\ud800"}, {"id": "b", "status": "\udc00"}], "x": "\ud800"}'
+    jobs = [{"id": "\ufffd"}, {"id": "b", "status": "\ufffd"}]
+
+    assert read_page(body) == PageOfJobs(jobs, None, None, replaced=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("1e400", "1e400"),
+        ("-1E+400", "-1E+400"),
+        ("1e-400", 0.0),
+        ("9" * 400, int("9" * 400)),
+        ("-" + "9" * 400, -int("9" * 400)),
+        ("9" * 5000, "9" * 5000),
+        ("-" + "9" * 5000, "-" + "9" * 5000),
+        (str(2**64), 2**64),
+        ("0.1", 0.1),
+        ("-0", 0),
+    ],
+    ids=[
+        "1e400",
+        "minus 1e400",
+        "1e-400",
+        "400 digits",
+        "minus 400 digits",
+        "5,000 digits",
+        "minus 5,000 digits",
+        "2 to the 64th",
+        "a fraction",
+        "minus zero",
+    ],
+)
+@pytest.mark.parametrize("beside", ["0", "1e999"], ids=["read fast", "read with care"])
+def test_number_is_never_lost(text: str, read: Any, beside: str) -> None:
+    kept = one_job(raw_page_of(f'{{"id": "a", "x": {text}, "y": {beside}}}'))["x"]
+
+    assert (kept, type(kept)) == (read, type(read))
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("1e400", "1e400"),
+        ("9" * 400, int("9" * 400)),
+        ("9" * 5000, "9" * 5000),
+    ],
+    ids=["1e400", "400 digits", "5,000 digits"],
+)
+def test_number_out_of_range_is_a_misfit_of_its_column(text: str, read: Any) -> None:
+    body = raw_page_of(f'{{"id": "a", "parsing_configuration": {{"max_pages": {text}}}}}')
+
+    assert one_job(body) == {"id": "a", "parsing_configuration": {MISFITS: {"max_pages": read}}}
+
+
+@pytest.mark.parametrize("beside", ["0", "1e999"], ids=["read fast", "read with care"])
+def test_name_that_comes_twice_has_its_last_value(beside: str) -> None:
+    read = one_job(raw_page_of(f'{{"id": "a", "x": {beside}, "id": "b", "x": 1, "x": 2}}'))
+
+    assert read == {"id": "b", "x": 2}
+
+
+@pytest.mark.parametrize("levels", [100, 400, 900, 990, 1000, 10_000])
+def test_value_that_nests_deeply_is_kept_or_refused(levels: int) -> None:
+    text = nested(levels)
+    try:
+        read = one_job(raw_page_of(f'{{"id": "a", "x": {text}}}'))
+    except ReplyError as error:
+        assert (str(error), levels >= 900) == (TOO_DEEP, True)  # noqa: PT017 - either will do
+    else:
+        assert msgspec.json.encode(read["x"]) == text.encode()
+
+
+@given(st.binary() | st.text('{}[]",:0123456789eE.-+\\utfnaN itemsd<').map(str.encode))
+@example(b'{"items": [{"id": "a", "rules": [{"type": 1}, 1]}]}')
+def test_any_bytes_are_a_page_or_are_refused(body: bytes) -> None:
+    try:
+        page = read_page(body)
+    except ReplyError as error:
+        assert str(error).startswith("answered ")  # noqa: PT017 - either answer will do
+    else:
+        assert json.loads(body)["items"] is not None
+        assert page.next_page_token != ""
