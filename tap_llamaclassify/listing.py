@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from tap_llamaclassify.client import Activity, Answer, Client
@@ -63,46 +65,44 @@ class Listing:
         Raises:
             ApiError: A page cannot be had, or a token comes twice and there would be no end.
         """
-        answer = self._fetch(None)
-        asked_at = answer.asked_at
+        following: Callable[[], Answer[PageOfJobs]] | None = partial(self._fetch, None, 1)
+        asked_at: datetime | None = None
         seen: set[int] = set()
-        while True:
+        for number in itertools.count(1):
+            if following is None:
+                return
+            answer = following()
+            asked_at = asked_at or answer.asked_at
             content = answer.content
             token = content.next_page_token
-            self._guard(token, seen)
-            following = self._follow(token, ahead=ahead) if token else None
+            _guard(token, seen, number)
+            following = self._follow(token, number + 1, ahead=ahead) if token else None
             self.activity.pages += 1
             self.activity.jobs += len(content.jobs)
             yield Page(content.jobs, asked_at, content.total_size, content.replaced)
-            if following is None:
-                return
-            del answer, content
-            answer = following()
 
-    def _fetch(self, token: str | None) -> Answer[PageOfJobs]:
+    def _fetch(self, token: str | None, number: int) -> Answer[PageOfJobs]:
         params = self._params if token is None else {**self._params, "page_token": token}
         try:
             return self._client.get(self._path, params=params, read=read_page)
         except ApiError as error:
-            raise type(error)(f"page {self.activity.pages + 1:,}: {error}") from None
+            raise type(error)(f"page {number:,}: {error}") from None
 
-    def _follow(self, token: str, *, ahead: bool) -> Callable[[], Answer[PageOfJobs]]:
-        def fetch() -> Answer[PageOfJobs]:
-            return self._fetch(token)
-
+    def _follow(self, token: str, number: int, *, ahead: bool) -> Callable[[], Answer[PageOfJobs]]:
+        fetch = partial(self._fetch, token, number)
         return _begin(fetch) if ahead else fetch
 
-    def _guard(self, token: str | None, seen: set[int]) -> None:
-        if token is None:
-            return
-        if hash(token) in seen:
-            page = self.activity.pages + 1
-            raise ApiError(
-                f"page {page:,}: the API handed out a page token for the second time, so the "
-                "listing has no end; run again, and tell LlamaCloud if it stays so"
-            )
-        # Hashes, because a long history has many tokens and a token may be long.
-        seen.add(hash(token))
+
+def _guard(token: str | None, seen: set[int], number: int) -> None:
+    if token is None:
+        return
+    if hash(token) in seen:
+        raise ApiError(
+            f"page {number:,}: the API handed out a page token for the second time, so the "
+            "listing has no end; run again, and tell LlamaCloud if it stays so"
+        )
+    # Hashes, because a long history has many tokens and a token may be long.
+    seen.add(hash(token))
 
 
 def _begin(work: Callable[[], _T]) -> Callable[[], _T]:
