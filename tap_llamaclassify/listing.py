@@ -80,13 +80,16 @@ class Listing:
             self.activity.pages += 1
             self.activity.jobs += len(content.jobs)
             yield Page(content.jobs, asked_at, content.total_size, content.replaced)
+            # Let go of this page before the next one comes in.
+            del answer, content
 
     def _fetch(self, token: str | None, number: int) -> Answer[PageOfJobs]:
         params = self._params if token is None else {**self._params, "page_token": token}
         try:
             return self._client.get(self._path, params=params, read=read_page)
         except ApiError as error:
-            raise type(error)(f"page {number:,}: {error}") from None
+            named = type(error)(f"page {number:,}: {error}")
+            raise named.with_traceback(error.__traceback__) from None
 
     def _follow(self, token: str, number: int, *, ahead: bool) -> Callable[[], Answer[PageOfJobs]]:
         fetch = partial(self._fetch, token, number)
