@@ -19,7 +19,7 @@ from tap_llamaclassify.batches import BatchSink, read_batch_config
 from tap_llamaclassify.bookmarks import Bookmark, read_bookmark, write_bookmark
 from tap_llamaclassify.client import Client, Exchange
 from tap_llamaclassify.connection import connect
-from tap_llamaclassify.listing import Listing, Page
+from tap_llamaclassify.listing import V1_JOBS_PATH, Listing, Page
 from tap_llamaclassify.messages import MessageWriter
 from tap_llamaclassify.models import Json
 from tap_llamaclassify.outlets import Census, Outlet, RecordSink, Sink, version_of
@@ -142,11 +142,12 @@ class Run:
 
     def take(self, page: Page) -> None:
         """Write the rows of a page's jobs, less what a stream's bookmark leaves out."""
-        bookmarks = self._bookmarks = self._bookmarks or self._begin(page.asked_at)
+        if self._bookmarks is None:
+            self._bookmarks = self._begin(page.asked_at)
         lookback = self._settings.value("lookback_seconds")
         passed: dict[str | None, Sequence[Json]] = {}
         for outlet in self._outlets:
-            bookmark = bookmarks.get(outlet.stream.name)
+            bookmark = self._bookmarks.get(outlet.stream.name)
             since = bookmark.since(lookback) if bookmark else self._settings.start_date
             if since not in passed:
                 passed[since] = [job for job in page.jobs if _is_due(job, since)]
@@ -184,10 +185,9 @@ class Run:
     @contextmanager
     def measured(self, driver: str) -> Iterator[Callable[[Exchange], None]]:
         """Log singer-sdk's metrics: records and time of each stream, requests and their time."""
-        requests = metrics.http_request_counter(driver, endpoint="")
+        requests = metrics.http_request_counter(driver, endpoint=V1_JOBS_PATH)
 
         def note(exchange: Exchange) -> None:
-            requests.tags[metrics.Tag.ENDPOINT] = exchange.path
             requests.increment()
             metrics.log(metrics.get_metrics_logger(), _point(driver, exchange))
 
