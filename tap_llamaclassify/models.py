@@ -113,13 +113,9 @@ def read_page(body: bytes) -> PageOfJobs:
         ReplyError: It is no JSON, JSON of another shape, or holds a job without an `id`.
     """
     decoded, replaced = _decode(body)
-    try:
-        _JOB_LIST.validate_python(decoded)
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        # Outer values first: a list that is kept raw must not have lost anything yet.
-        for problem in sorted(problems, key=lambda problem: len(problem["loc"])):
-            _set_aside(decoded, problem)
+    # Outer values first: a list that is kept raw must not have lost anything yet.
+    for problem in sorted(_problems(decoded), key=lambda problem: len(problem["loc"])):
+        _set_aside(decoded, problem)
     for job in decoded["items"]:
         _fix_timestamps(job)
     total = decoded.get("total_size")
@@ -129,6 +125,14 @@ def read_page(body: bytes) -> PageOfJobs:
         total_size=total if type(total) is int else None,
         replaced=replaced,
     )
+
+
+def _problems(decoded: Any) -> list[ErrorDetails]:
+    try:
+        _JOB_LIST.validate_python(decoded)
+    except ValidationError as error:
+        return error.errors(include_url=False, include_context=False, include_input=False)
+    return []
 
 
 def _decode(body: bytes) -> tuple[Any, int]:

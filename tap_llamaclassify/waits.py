@@ -17,7 +17,7 @@ LONGEST_WAIT = 60.0
 LONGEST_RETRY_AFTER = 300.0
 """Seconds: a server that asks for more than this is not waited for."""
 
-_IS_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?").fullmatch
+_IS_SECONDS = re.compile(r"[0-9]{1,300}(?:\.[0-9]{1,9})?").fullmatch
 
 
 class Clock:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gzip
 import logging
-import shutil
 import socket
 import ssl
 import struct
-import subprocess
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,6 +19,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 import msgspec
 import pytest
+import trustme
 
 from builders import SimulatedClock, connection, job
 from sandbox.server import Sandbox
@@ -505,27 +504,17 @@ def test_server_that_speaks_no_tls_is_named(sandbox: Sandbox, wire: Wire) -> Non
     )
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """Make a certificate for 127.0.0.1 that nobody has signed, in one file with its key."""
-    openssl = shutil.which("openssl")
-    if not openssl:
-        pytest.skip("there is no openssl to make a certificate with")
-    file = tmp_path / "certificate.pem"
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    names = ["-subj", "/CN=sandbox", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
-    command = [openssl, "req", "-x509", *curve, *names, "-keyout", "key.pem", "-out", str(file)]
-    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path)
-    with file.open("a") as together:
-        together.write((tmp_path / "key.pem").read_text())
-    return file
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Make a certificate authority that no machine knows."""
+    return trustme.CA()
 
 
 @pytest.fixture
-def secure_wire(certificate: Path) -> Iterator[Wire]:
-    """Run a server with that certificate."""
+def secure_wire(authority: trustme.CA) -> Iterator[Wire]:
+    """Run a server with a certificate of that authority's."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
     running = Wire(tls)
     yield running
     running.stop()
@@ -545,9 +534,14 @@ def test_certificate_that_nobody_signed_ends_the_run_at_once(
 
 
 def test_certificate_authority_of_ones_own_is_trusted(
-    sandbox: Sandbox, secure_wire: Wire, certificate: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox,
+    secure_wire: Wire,
+    authority: trustme.CA,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
 
     assert ask(Client(connection(sandbox, api_url=secure_wire.url))).content == CONTENT
 

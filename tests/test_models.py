@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import traceback
 from typing import Any
 
 import msgspec
@@ -530,3 +531,13 @@ def test_any_bytes_are_a_page_or_are_refused(body: bytes) -> None:
     else:
         assert json.loads(body)["items"] is not None
         assert page.next_page_token != ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"items":[{"MARKED":"MARKED"}]}', b'{"items":["MARKED"]}', b'{"MARKED":1}', b"MARKED"],
+)
+def test_refusal_of_a_page_holds_nothing_of_it(body: bytes) -> None:
+    with pytest.raises(ReplyError) as caught:
+        read_page(body)
+    assert "MARKED" not in "".join(traceback.format_exception(caught.value))
