@@ -22,7 +22,7 @@ from pydantic_core import ErrorDetails, from_json
 from typing_extensions import TypedDict
 
 from tap_llamaclassify.errors import CutShortError, ReplyError
-from tap_llamaclassify.timestamps import to_fixed
+from tap_llamaclassify.timestamps import all_fixed, to_fixed
 
 
 class _Mark(Enum):
@@ -35,7 +35,8 @@ MISFITS: Final = _Mark.MISFITS
 Json: TypeAlias = dict[Any, Any]
 """An object of the API's; its keys are text, and perhaps MISFITS."""
 
-_OPEN = ConfigDict(extra="allow", strict=True)
+# Unknown fields are not dropped: what pydantic answers is a copy, and is not used.
+_OPEN = ConfigDict(extra="ignore", strict=True)
 _Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -116,8 +117,7 @@ def read_page(body: bytes) -> PageOfJobs:
     # Outer values first: a list that is kept raw must not have lost anything yet.
     for problem in sorted(_problems(decoded), key=lambda problem: len(problem["loc"])):
         _set_aside(decoded, problem)
-    for job in decoded["items"]:
-        _fix_timestamps(job)
+    _fix_timestamps(decoded["items"])
     total = decoded.get("total_size")
     return PageOfJobs(
         jobs=decoded["items"],
@@ -229,12 +229,17 @@ def _move(owner: Json, name: str) -> None:
         owner.setdefault(MISFITS, {})[name] = owner.pop(name)
 
 
-def _fix_timestamps(job: Json) -> None:
-    for name in _TIMESTAMPS:
-        text = job.get(name)
-        if text is not None:
+def _fix_timestamps(jobs: Sequence[Json]) -> None:
+    texts = [text for name in _TIMESTAMPS for job in jobs if (text := job.get(name)) is not None]
+    if all_fixed(texts):
+        return
+    for job in jobs:
+        for name in _TIMESTAMPS:
+            text = job.get(name)
+            if text is None:
+                continue
             fixed = to_fixed(text)
             if fixed is None:
                 _move(job, name)
-            elif fixed is not text:
+            else:
                 job[name] = fixed

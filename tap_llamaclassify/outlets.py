@@ -61,8 +61,8 @@ class Census:
 
     def note(self, stream: ClassifyStream, rows: Sequence[Row]) -> None:
         """Look through rows; each new field name is logged once."""
-        for row in rows:
-            for name in row["additional_fields"] or ():
+        for additional_fields in [row["additional_fields"] for row in rows]:
+            for name in additional_fields or ():
                 field = f"{stream.name}.{name[:LONGEST_NAME]}"
                 if name in stream.api_fields:
                     self._misfits[field] += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from tap_llamaclassify.models import MISFITS, Job, Json, ParsingConfiguration, Rule
@@ -30,7 +30,9 @@ def job_rows(jobs: Iterable[Json]) -> list[Row]:
             "created_at": job.get("created_at"),
             "effective_at": job.get("effective_at"),
             "updated_at": job.get("updated_at"),
-            "additional_fields": _additional_fields(job, JOB_FIELDS),
+            "additional_fields": (
+                None if JOB_FIELDS.issuperset(job) else _additional_fields(job, JOB_FIELDS)
+            ),
         }
         for job in jobs
     ]
@@ -46,7 +48,9 @@ def rule_rows(jobs: Iterable[Json]) -> list[Row]:
             "type": rule.get("type"),
             "description": rule.get("description"),
             "updated_at": job.get("updated_at"),
-            "additional_fields": _additional_fields(rule, RULE_FIELDS),
+            "additional_fields": (
+                None if RULE_FIELDS.issuperset(rule) else _additional_fields(rule, RULE_FIELDS)
+            ),
         }
         for job in jobs
         for index, rule in enumerate(job.get("rules") or ())
@@ -64,21 +68,17 @@ def parsing_config_rows(jobs: Iterable[Json]) -> list[Row]:
             "max_pages": config.get("max_pages"),
             "target_pages": config.get("target_pages"),
             "updated_at": job.get("updated_at"),
-            "additional_fields": _additional_fields(config, PARSING_CONFIGURATION_FIELDS),
+            "additional_fields": (
+                None
+                if PARSING_CONFIGURATION_FIELDS.issuperset(config)
+                else _additional_fields(config, PARSING_CONFIGURATION_FIELDS)
+            ),
         }
-        for job, config in _with_parsing_configuration(jobs)
+        for job in jobs
+        if (config := job.get("parsing_configuration")) is not None
     ]
 
 
-def _with_parsing_configuration(jobs: Iterable[Json]) -> Iterator[tuple[Json, Json]]:
-    for job in jobs:
-        config = job.get("parsing_configuration")
-        if config is not None:
-            yield job, config
-
-
-def _additional_fields(owner: Json, known: frozenset[str]) -> Row | None:
-    if owner.keys() <= known:
-        return None
+def _additional_fields(owner: Json, known: frozenset[str]) -> Row:
     unknown = {name: owner[name] for name in owner.keys() - known - {MISFITS}}
     return dict(sorted((unknown | owner.get(MISFITS, {})).items()))

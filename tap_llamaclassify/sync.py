@@ -150,7 +150,7 @@ class Run:
             bookmark = self._bookmarks.get(outlet.stream.name)
             since = bookmark.since(lookback) if bookmark else self._settings.start_date
             if since not in passed:
-                passed[since] = [job for job in page.jobs if _is_due(job, since)]
+                passed[since] = _due(page.jobs, since)
             outlet.take(passed[since])
         self._newest = _newest(page.jobs, self._newest)
         self._replaced += page.replaced
@@ -216,16 +216,15 @@ class Progress:
             _logger.info("So far %s%s", str(self._listing.activity), of)
 
 
-def _is_due(job: Json, since: str | None) -> bool:
+def _due(jobs: Sequence[Json], since: str | None) -> Sequence[Json]:
     if since is None:
-        return True
-    updated_at = job.get("updated_at")
-    return updated_at is None or updated_at >= since
+        return jobs
+    return [job for job in jobs if (update := job.get("updated_at")) is None or update >= since]
 
 
 def _newest(jobs: Sequence[Json], newest: str | None) -> str | None:
-    updates = (job.get("updated_at") for job in jobs)
-    return max((update for update in (*updates, newest) if update is not None), default=None)
+    updates = [update for job in jobs if (update := job.get("updated_at")) is not None]
+    return max([*updates, newest] if newest is not None else updates, default=None)
 
 
 def _point(stream: str, exchange: Exchange) -> metrics.Point[float]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 _FIXED_SHAPE = re.compile(
     r"[0-9]{4}-[01][0-9]-[0-3][0-9]T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z"
 ).fullmatch
+_FIXED_ZEROS = b"0000-00-00T00:00:00.000000Z"
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"000000000")
 
 
 def to_fixed(text: str) -> str | None:
@@ -22,6 +25,21 @@ def to_fixed(text: str) -> str | None:
         return text if _FIXED_SHAPE(text) else from_datetime(moment)
     except (ValueError, OverflowError):
         return None
+
+
+def all_fixed(texts: Sequence[str]) -> bool:
+    """Answer whether texts are in the fixed form already, all of them; faster than one by one."""
+    together = "".join(texts)
+    try:
+        shapes = together.encode().translate(_DIGITS_TO_ZERO)
+        if shapes != _FIXED_ZEROS * len(texts) or not {*map(len, texts)} <= {27}:
+            return False
+        for _ in map(datetime.fromisoformat, texts):
+            pass
+    except ValueError:
+        return False
+    # Python 3.13 takes hour 24 for the next day's first.
+    return "T24:" not in together
 
 
 def from_datetime(moment: datetime) -> str:

@@ -1,0 +1,215 @@
+"""`make bench`: the tap beside a plain loop over the same pages, and the bounds that it keeps.
+
+Every ratio is taken between runs that stand next to each other in time, and the figure is the
+median of all such pairs, so that a machine that is busy now and then does not decide it. The
+server renders its pages beforehand; what fetching them alone takes is shown among the notes, so
+that it can be seen not to be the bottleneck.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.figures import Figure, table, write_json
+from benchmarks.measure import Cost, cost_of
+from benchmarks.server import Served, serving
+
+RESULT = Path("output", "bench.json")
+PAGE_SIZE = 500
+SMALL, LARGE, HUGE = 50_000, 250_000, 1_000_000
+LATENCY_MS = "50"
+STREAMS = ("classify_jobs", "classify_job_rules", "classify_job_parsing_configs")
+
+Command = Callable[[Served], list[str]]
+Pair = tuple[Cost, Cost]
+"""What the same command took over few jobs, and over many."""
+
+
+def main() -> int:
+    """Measure, print the table and write the JSON. The exit code is 1 when a bound is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="pairs of each kind")
+    parser.add_argument("--only", choices=PARTS, action="append", help="leave out the others")
+    options = parser.parse_args()
+    figures: list[Figure] = []
+    notes: dict[str, float] = {}
+    for name in options.only or PARTS:
+        sys.stderr.write(f"{name} ...\n")
+        figures += PARTS[name](options.rounds, notes)
+    sys.stdout.write(table(figures, notes))
+    write_json(RESULT, figures, notes)
+    return int(any(figure.verdict != "ok" for figure in figures))
+
+
+def throughput(rounds: int, notes: dict[str, float]) -> list[Figure]:
+    """Cost per job beyond start-up, the whole run, and a run in which nothing passes the filter."""
+    with serving(SMALL, PAGE_SIZE) as small, serving(LARGE, PAGE_SIZE) as large:
+        with state_at(small.newest) as state:
+            commands: dict[str, Command] = {
+                "plain loop": plain,
+                "tap": tap,
+                "tap, nothing new": lambda served: [*tap(served), "--state", state],
+            }
+            costs = [in_turn(commands, small, large) for _ in range(rounds)]
+        notes["s to fetch 250,000 jobs and do nothing else"] = cost_of(fetch(large)).wall
+    jobs = large.jobs - small.jobs
+    for name in commands:
+        notes[f"us of wall a job: {name}"] = median(
+            slope(r[name], wall) / jobs * 1e6 for r in costs
+        )
+        notes[f"us of CPU a job: {name}"] = median(slope(r[name], cpu) / jobs * 1e6 for r in costs)
+        notes[f"s of wall for 50,000 jobs: {name}"] = median(r[name][0].wall for r in costs)
+        notes[f"s of wall for 250,000 jobs: {name}"] = median(r[name][1].wall for r in costs)
+    return [
+        Figure(f"{what}, {which}", of_plain(costs, name, measure), bound, "x plain loop")
+        for what, name, bound in (
+            ("cost per job, three streams", "tap", 1.5),
+            ("cost per job when nothing passes the filter", "tap, nothing new", 1.0),
+        )
+        for which, measure in MEASURES
+    ] + [
+        Figure(
+            "whole run of 50,000 jobs, start included, wall",
+            median(r["tap"][0].wall / r["plain loop"][0].wall for r in costs),
+            3.0,
+            "x plain loop",
+        )
+    ]
+
+
+def mixed_forms(rounds: int, notes: dict[str, float]) -> list[Figure]:
+    """Cost per job when updates are written in several ISO forms; the plain loop copies them."""
+    commands: dict[str, Command] = {"plain loop": plain, "tap": tap}
+    with (
+        serving(SMALL, PAGE_SIZE, "--mixed") as small,
+        serving(LARGE, PAGE_SIZE, "--mixed") as large,
+    ):
+        costs = [in_turn(commands, small, large) for _ in range(rounds)]
+    notes["cost per job, updates in mixed forms, x plain loop, wall"] = of_plain(costs, "tap", wall)
+    notes["cost per job, updates in mixed forms, x plain loop, CPU"] = of_plain(costs, "tap", cpu)
+    return []
+
+
+def latency(rounds: int, notes: dict[str, float]) -> list[Figure]:
+    """100 pages that take 50 ms each, beside a plain loop that fetches one page ahead, too."""
+    with serving(SMALL, PAGE_SIZE, "--latency-ms", LATENCY_MS) as slow:
+        pairs = [(cost_of([*plain(slow), "--ahead"]), cost_of(tap(slow))) for _ in range(rounds)]
+        notes[f"s of wall, {slow.pages} pages of 50 ms: plain loop, ahead"] = median(
+            ours.wall for ours, _ in pairs
+        )
+    extra = median(theirs.wall - ours.wall for ours, theirs in pairs)
+    return [Figure("100 pages of 50 ms: wall over the plain loop's", extra, 1.0, "s")]
+
+
+def start_up(rounds: int, notes: dict[str, float]) -> list[Figure]:
+    """`--version` beside importing singer-sdk alone."""
+    sdk = [sys.executable, "-c", "import singer_sdk"]
+    version = [*command_line(), "--version"]
+    pairs = [(cost_of(sdk), cost_of(version)) for _ in range(rounds)]
+    notes["s of wall: import singer_sdk"] = median(ours.wall for ours, _ in pairs)
+    value = median(theirs.wall / ours.wall for ours, theirs in pairs)
+    return [Figure("--version, wall", value, 1.2, "x import")]
+
+
+def memory(_: int, notes: dict[str, float]) -> list[Figure]:
+    """Peak memory, and how it grows from 50,000 jobs to a million."""
+    peaks = []
+    for jobs in (SMALL, HUGE):
+        with serving(jobs, PAGE_SIZE) as served:
+            cost = cost_of(tap(served))
+        peaks.append(cost.peak)
+        notes[f"s of wall for {served.jobs:,} jobs, {served.pages:,} pages"] = cost.wall
+    return [
+        Figure("peak memory at 50,000 jobs", peaks[0], 90, "MiB"),
+        Figure("peak memory at 1,000,000 jobs", peaks[1], 90, "MiB"),
+        Figure("peak memory at 1,000,000 jobs", peaks[1] / peaks[0], 1.1, "x at 50,000"),
+    ]
+
+
+PARTS: Mapping[str, Callable[[int, dict[str, float]], list[Figure]]] = {
+    "throughput": throughput,
+    "mixed-forms": mixed_forms,
+    "latency": latency,
+    "start-up": start_up,
+    "memory": memory,
+}
+
+
+def command_line() -> list[str]:
+    """Start the tap as its script does."""
+    return [sys.executable, "-c", "from tap_llamaclassify.tap import main; main()"]
+
+
+def tap(served: Served) -> list[str]:
+    """Sync three streams from a server."""
+    settings = {"api_url": served.url, "api_key": served.key, "page_size": PAGE_SIZE}
+    path = Path(tempfile.gettempdir(), f"tap-bench-{served.url.rpartition(':')[2]}.json")
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    return [*command_line(), "--config", str(path)]
+
+
+def plain(served: Served) -> list[str]:
+    """Do the same by hand."""
+    arguments = [served.url, served.key, str(PAGE_SIZE)]
+    return [sys.executable, "-m", "benchmarks.plain_loop", *arguments]
+
+
+def fetch(served: Served) -> list[str]:
+    """Read all pages and do no more with them than it takes to find the next one."""
+    return [*plain(served), "--fetch-only"]
+
+
+@contextmanager
+def state_at(newest: str) -> Iterator[str]:
+    """Keep a state in which all streams have come as far as that, and no job is as new."""
+    entry = {"replication_key": "updated_at", "replication_key_value": newest}
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump({"bookmarks": dict.fromkeys(STREAMS, entry)}, file)
+        file.flush()
+        yield file.name
+
+
+def in_turn(commands: Mapping[str, Command], small: Served, large: Served) -> dict[str, Pair]:
+    """Run each command over few and over many jobs, one after the other."""
+    return {
+        name: (cost_of(command(small)), cost_of(command(large)))
+        for name, command in commands.items()
+    }
+
+
+def of_plain(costs: list[dict[str, Pair]], name: str, measure: Callable[[Cost], float]) -> float:
+    """Compare a command's cost per job with the plain loop's, round by round."""
+    return median(slope(r[name], measure) / slope(r["plain loop"], measure) for r in costs)
+
+
+def slope(pair: Pair, measure: Callable[[Cost], float]) -> float:
+    """Take away what does not depend on the number of jobs."""
+    few, many = pair
+    return measure(many) - measure(few)
+
+
+def wall(cost: Cost) -> float:
+    """Seconds from start to end."""
+    return cost.wall
+
+
+def cpu(cost: Cost) -> float:
+    """Seconds of processor time."""
+    return cost.cpu
+
+
+MEASURES = (("wall", wall), ("CPU", cpu))
+
+
+def median(values: Iterable[float]) -> float:
+    """Take the middle one."""
+    return statistics.median(values)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
