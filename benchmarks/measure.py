@@ -29,7 +29,7 @@ def cost_of(command: Sequence[str], env: Mapping[str, str] | None = None) -> Cos
         RuntimeError: It failed.
     """
     started = time.perf_counter()
-    process = subprocess.Popen(  # noqa: S603 - the commands are the benchmark's own
+    process = subprocess.Popen(
         command,
         env=os.environ | dict(env or {}),
         stdin=subprocess.DEVNULL,
