@@ -117,7 +117,8 @@ def read_page(body: bytes) -> PageOfJobs:
     # Outer values first: a list that is kept raw must not have lost anything yet.
     for problem in sorted(_problems(decoded), key=lambda problem: len(problem["loc"])):
         _set_aside(decoded, problem)
-    _fix_timestamps(decoded["items"])
+    for name in _TIMESTAMPS:
+        _fix_timestamps(decoded["items"], name)
     total = decoded.get("total_size")
     return PageOfJobs(
         jobs=decoded["items"],
@@ -229,17 +230,15 @@ def _move(owner: Json, name: str) -> None:
         owner.setdefault(MISFITS, {})[name] = owner.pop(name)
 
 
-def _fix_timestamps(jobs: Sequence[Json]) -> None:
-    texts = [text for name in _TIMESTAMPS for job in jobs if (text := job.get(name)) is not None]
-    if all_fixed(texts):
+def _fix_timestamps(jobs: Sequence[Json], name: str) -> None:
+    if all_fixed([text for job in jobs if (text := job.get(name)) is not None]):
         return
     for job in jobs:
-        for name in _TIMESTAMPS:
-            text = job.get(name)
-            if text is None:
-                continue
-            fixed = to_fixed(text)
-            if fixed is None:
-                _move(job, name)
-            else:
-                job[name] = fixed
+        text = job.get(name)
+        if text is None:
+            continue
+        fixed = to_fixed(text)
+        if fixed is None:
+            _move(job, name)
+        else:
+            job[name] = fixed

@@ -48,8 +48,8 @@ def from_datetime(moment: datetime) -> str:
     Raises:
         OverflowError: In UTC it falls outside the years 1 to 9999.
     """
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    in_utc = moment if moment.tzinfo in {None, UTC} else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="microseconds")[: len("2026-11-23T14:33:08.123456")] + "Z"
 
 
 def to_datetime(fixed: str) -> datetime:
