@@ -1,22 +1,20 @@
-"""From a page's jobs to one stream's messages: rows, field selection, stream maps, and the sink."""
+"""From a page's jobs to one stream's messages: its rows, their shape, and where they go."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from singer_sdk.exceptions import MappingError
-from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform, StreamMap
 from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
-from tap_llamaclassify.errors import SettingsError
 from tap_llamaclassify.messages import MessageWriter
 from tap_llamaclassify.models import Json
 from tap_llamaclassify.rows import Row
+from tap_llamaclassify.shapes import Shape
 from tap_llamaclassify.streams import ClassifyStream
 
 MOST_NAMES = 50
@@ -92,55 +90,28 @@ class Outlet:
         self.counter = stream.get_record_counter()
         self._sink = sink
         self._census = census
-        self._maps = [m for m in stream.stream_maps if not isinstance(m, RemoveRecordTransform)]
+        self._shape = Shape(stream)
         self._room = stream.ABORT_AT_RECORD_COUNT
-        announced = stream.stream_maps[0].raw_schema["properties"]
-        self._columns = [name for name in stream.schema["properties"] if name in announced]
-        self._as_they_are = len(self._columns) == len(stream.schema["properties"]) and all(
-            isinstance(m, SameRecordTransform) and not m.flattening_enabled for m in self._maps
-        )
 
     def take(self, jobs: Sequence[Json]) -> None:
         """Write the rows that the stream has for these jobs."""
-        if not self._maps:
+        if not self._shape.aliases:
             return
         rows = self.stream.rows_of(jobs)
         if self._room is not None:
             rows = rows[: self._room]
             self._room -= len(rows)
         self._census.note(self.stream, rows)
-        for alias, shaped in self._shaped(rows):
-            self._sink.write(alias, shaped)
+        for alias, records in self._shape.of(rows):
+            self._sink.write(alias, records)
         self.counter.increment(len(rows))
-
-    def _shaped(self, rows: Sequence[Row]) -> Iterator[tuple[str, Sequence[dict[str, Any]]]]:
-        if self._as_they_are:
-            yield from ((m.stream_alias, rows) for m in self._maps)
-            return
-        kept = [{name: row[name] for name in self._columns} for row in rows]
-        for m in self._maps:
-            mapped = (self._mapped(m, row) for row in kept)
-            yield m.stream_alias, [row for row in mapped if row is not None]
-
-    def _mapped(self, stream_map: StreamMap, row: Row) -> dict[str, Any] | None:
-        try:
-            return stream_map.transform(row)
-        except MappingError:
-            # It shows the expression, and nothing of the row.
-            raise
-        except Exception as error:  # noqa: BLE001 - an expression may raise anything
-            # The error's own text may hold a row's values.
-            raise SettingsError(
-                f"stream_maps: an expression of {stream_map.stream_alias} fails on a row of "
-                f"{self.stream.name} with {type(error).__name__}; correct it"
-            ) from None
 
     def close(self, writer: MessageWriter, version: int | None) -> None:
         """Write what is held, and then, for a full table, which version is whole now."""
         self._sink.close()
         if version is not None:
-            for m in self._maps:
-                writer.write_message(ActivateVersionMessage(m.stream_alias, version))
+            for alias in self._shape.aliases:
+                writer.write_message(ActivateVersionMessage(alias, version))
 
 
 def version_of(stream: ClassifyStream, started_at: int) -> int | None:

@@ -68,7 +68,7 @@ class TapLlamaClassify(Tap):
             CatalogError: The catalog is none, or asks for what the streams cannot do.
             StateError: The state cannot be read.
         """
-        given = dict(config or {})
+        given = copy.deepcopy(dict(config or {}))
         self._settings = (
             self._checked(given, parse_env_config=parse_env_config) if validate_config else None
         )

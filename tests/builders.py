@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from singer_sdk import Tap
 from typing_extensions import override
 
 from sandbox.server import Sandbox
@@ -155,7 +156,7 @@ def new_tap(
     )
 
 
-def captured(tap: TapLlamaClassify) -> Output:
+def captured(tap: Tap) -> Output:
     """Run a tap's sync and read what it writes."""
     buffer = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n")
     with redirect_stdout(buffer):

@@ -18,7 +18,17 @@ WAY = [
     *("errors", "timestamps", "settings", "connection", "waits", "failures", "session"),
     "client",
     *("models", "listing"),
-    *("rows", "schemas", "bookmarks", "messages", "streams", "batches", "outlets", "sync"),
+    *(
+        "rows",
+        "schemas",
+        "bookmarks",
+        "messages",
+        "streams",
+        "shapes",
+        "batches",
+        "outlets",
+        "sync",
+    ),
     *("config", "cli", "tap"),
 ]
 """Each module may import those that stand before it, and no other."""
