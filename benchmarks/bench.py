@@ -7,22 +7,29 @@ that it can be seen not to be the bottleneck.
 """
 
 import argparse
+import hashlib
 import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.figures import Figure, table, write_json
 from benchmarks.measure import Cost, cost_of
 from benchmarks.server import Served, serving
+from tap_llamaclassify.tap import TapLlamaClassify
 
 RESULT = Path("output", "bench.json")
 PAGE_SIZE = 500
 SMALL, LARGE, HUGE = 50_000, 250_000, 1_000_000
 LATENCY_MS = "50"
+MAPS = {
+    "classify_jobs": {"user_id": "md5(user_id)", "error_message": None},
+    "classify_job_rules": {"__alias__": "rules"},
+}
 STREAMS = ("classify_jobs", "classify_job_rules", "classify_job_parsing_configs")
 
 Command = Callable[[Served], list[str]]
@@ -49,13 +56,8 @@ def main() -> int:
 def throughput(rounds: int, notes: dict[str, float]) -> list[Figure]:
     """Cost per job beyond start-up, the whole run, and a run in which nothing passes the filter."""
     with serving(SMALL, PAGE_SIZE) as small, serving(LARGE, PAGE_SIZE) as large:
-        with state_at(small.newest) as state:
-            commands: dict[str, Command] = {
-                "plain loop": plain,
-                "tap": tap,
-                "tap, nothing new": lambda served: [*tap(served), "--state", state],
-            }
-            costs = [in_turn(commands, small, large) for _ in range(rounds)]
+        commands: dict[str, Command] = {"plain loop": plain, "tap": tap, "tap, nothing new": idle}
+        costs = [in_turn(commands, small, large) for _ in range(rounds)]
         notes["s to fetch 250,000 jobs and do nothing else"] = cost_of(fetch(large)).wall
     jobs = large.jobs - small.jobs
     for name in commands:
@@ -93,6 +95,30 @@ def mixed_forms(rounds: int, notes: dict[str, float]) -> list[Figure]:
     notes["cost per job, updates in mixed forms, x plain loop, wall"] = of_plain(costs, "tap", wall)
     notes["cost per job, updates in mixed forms, x plain loop, CPU"] = of_plain(costs, "tap", cpu)
     return []
+
+
+def shapes(rounds: int, notes: dict[str, float]) -> list[Figure]:
+    """Cost per job with selection, stream maps or flattening in force, beside the tap without."""
+    ways: dict[str, dict[str, Any]] = {
+        "stream maps": {"stream_maps": MAPS},
+        "flattening": {"flattening_enabled": True, "flattening_max_depth": 1},
+        "deselected columns": {"catalog": catalog_without(["user_id", "description", "lang"])},
+    }
+    commands = {"plain": tap} | {name: partial(tap, **more) for name, more in ways.items()}
+    with serving(SMALL // 5, PAGE_SIZE) as small, serving(SMALL, PAGE_SIZE) as large:
+        costs = [in_turn(commands, small, large) for _ in range(rounds)]
+    notes["s of wall for 50,000 jobs: tap, beside those shapes"] = median(
+        r["plain"][1].wall for r in costs
+    )
+    return [
+        Figure(
+            f"cost per job with {name}, wall",
+            median(slope(r[name], wall) / slope(r["plain"], wall) for r in costs),
+            3.0,
+            "x without",
+        )
+        for name in ways
+    ]
 
 
 def latency(rounds: int, notes: dict[str, float]) -> list[Figure]:
@@ -133,6 +159,7 @@ def memory(_: int, notes: dict[str, float]) -> list[Figure]:
 
 PARTS: Mapping[str, Callable[[int, dict[str, float]], list[Figure]]] = {
     "throughput": throughput,
+    "shapes": shapes,
     "mixed-forms": mixed_forms,
     "latency": latency,
     "start-up": start_up,
@@ -145,12 +172,37 @@ def command_line() -> list[str]:
     return [sys.executable, "-c", "from tap_llamaclassify.tap import main; main()"]
 
 
-def tap(served: Served) -> list[str]:
+def tap(served: Served, *, catalog: Mapping[str, Any] | None = None, **more: Any) -> list[str]:
     """Sync three streams from a server."""
-    settings = {"api_url": served.url, "api_key": served.key, "page_size": PAGE_SIZE}
-    path = Path(tempfile.gettempdir(), f"tap-bench-{served.url.rpartition(':')[2]}.json")
-    path.write_text(json.dumps(settings), encoding="utf-8")
-    return [*command_line(), "--config", str(path)]
+    settings = {"api_url": served.url, "api_key": served.key, "page_size": PAGE_SIZE} | more
+    options = ["--catalog", file_with(catalog)] if catalog else []
+    return [*command_line(), "--config", file_with(settings), *options]
+
+
+def file_with(content: Mapping[str, Any]) -> str:
+    """Put an object into a file that is named after its content; answers the path."""
+    text = json.dumps(content)
+    folder = Path(tempfile.gettempdir(), "tap-llamaclassify-bench")
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def catalog_without(columns: Collection[str]) -> dict[str, Any]:
+    """Make a catalog in which these columns are not selected."""
+    catalog = TapLlamaClassify(validate_config=False).catalog_dict
+    for entry in catalog["streams"]:
+        for metadata in entry["metadata"]:
+            metadata["metadata"]["selected"] = metadata["breadcrumb"][-1:] not in [
+                [column] for column in columns
+            ]
+    return catalog
+
+
+def idle(served: Served) -> list[str]:
+    """Sync when all that is listed was there the last time."""
+    return [*tap(served, lookback_seconds=0), "--state", state_at(served.newest)]
 
 
 def plain(served: Served) -> list[str]:
@@ -164,14 +216,10 @@ def fetch(served: Served) -> list[str]:
     return [*plain(served), "--fetch-only"]
 
 
-@contextmanager
-def state_at(newest: str) -> Iterator[str]:
-    """Keep a state in which all streams have come as far as that, and no job is as new."""
+def state_at(newest: str) -> str:
+    """Write a state in which all streams have come as far as that; answers its path."""
     entry = {"replication_key": "updated_at", "replication_key_value": newest}
-    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
-        json.dump({"bookmarks": dict.fromkeys(STREAMS, entry)}, file)
-        file.flush()
-        yield file.name
+    return file_with({"bookmarks": dict.fromkeys(STREAMS, entry)})
 
 
 def in_turn(commands: Mapping[str, Command], small: Served, large: Served) -> dict[str, Pair]:
