@@ -7,8 +7,10 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+MATPLOTLIB := 3.11.2
+CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
 
-.PHONY: help demo test test-heavy lint golden sync key constraints clean
+.PHONY: help demo test test-heavy lint golden sync key constraints clean bench bench-peers chart
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,6 +33,15 @@ lint: $(READY)  ## ruff, formatting, strict types
 golden: $(READY)  ## write the tests' golden files and the README's tables anew
 	UPDATE_GOLDEN=1 $(BIN)/pytest tests/test_singer.py tests/test_readme.py
 
+bench: $(READY)  ## measure the tap beside a plain loop, and check its bounds
+	$(BIN)/python -m benchmarks.bench
+
+bench-peers: $(READY)  ## measure the tap beside the other ways to do its job
+	$(BIN)/python -m benchmarks.bench_peers
+
+chart: $(CHART)  ## draw docs/performance.svg from benchmarks/results/peers.json
+	.venvs/chart/bin/python -m benchmarks.chart
+
 sync: key $(READY)  ## sync the real LlamaCloud into output/warehouse.duckdb
 	@mkdir -p output
 	$(BIN)/meltano run tap-llamaclassify target-duckdb
@@ -50,4 +61,9 @@ clean:  ## remove environments, caches and the demo; keep output/ and Meltano's 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet -c constraints.txt uv; }
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e . --group dev
+	@touch $@
+
+$(CHART): | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/chart
+	$(BIN)/uv pip install --quiet --python .venvs/chart/bin/python matplotlib==$(MATPLOTLIB)
 	@touch $@

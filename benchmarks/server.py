@@ -1,17 +1,19 @@
 """The sandbox with its pages rendered beforehand, in a process of its own.
 
 `python -m benchmarks.server JOBS PAGE_SIZE [--latency-ms N] [--mixed]` prints a JSON object with
-its address, key, number of jobs and pages, and serves until its standard input is closed.
+its address, key, number of jobs and pages, and serves until its standard input is closed. Every
+line that it is sent there is answered with how many requests came since the line before.
 """
 
 import argparse
 import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from subprocess import PIPE, Popen
 
 from sandbox.history import History
@@ -32,6 +34,7 @@ class Served:
 
     Attributes:
         newest: The newest `updated_at` of all jobs.
+        requests: Tells how many requests came since it was called last.
     """
 
     url: str
@@ -39,6 +42,7 @@ class Served:
     jobs: int
     pages: int
     newest: str
+    requests: Callable[[], int]
 
 
 @contextmanager
@@ -48,8 +52,17 @@ def serving(jobs: int, page_size: int, *options: str) -> Iterator[Served]:
     with Popen(command, stdin=PIPE, stdout=PIPE) as process:
         assert process.stdin
         assert process.stdout
-        yield Served(**json.loads(process.stdout.readline()))
+        facts = json.loads(process.stdout.readline())
+        yield Served(**facts, requests=partial(_requests, process))
         process.stdin.close()
+
+
+def _requests(process: Popen[bytes]) -> int:
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+    return int(process.stdout.readline())
 
 
 def main() -> None:
@@ -68,10 +81,16 @@ def main() -> None:
         if options.mixed:
             _mix(sandbox)
         pages = sandbox.prerender(options.page_size)
-        served = Served(sandbox.url, sandbox.key, len(jobs), pages, newest)
-        sys.stdout.write(json.dumps(vars(served)) + "\n")
-        sys.stdout.flush()
-        sys.stdin.read()
+        facts = {"url": sandbox.url, "key": sandbox.key, "jobs": len(jobs)}
+        _say(json.dumps(facts | {"pages": pages, "newest": newest}))
+        for _ in sys.stdin:
+            _say(str(len(sandbox.requests)))
+            sandbox.clear_requests()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _mix(sandbox: Sandbox) -> None:

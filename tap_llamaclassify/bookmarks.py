@@ -30,8 +30,19 @@ def check_state(state: object) -> None:
     if not isinstance(bookmarks, dict):
         raise StateError("state: bookmarks is no object; correct it, or start without a state")
     for stream, entry in bookmarks.items():
-        if not isinstance(entry, dict):
-            raise _unreadable(stream, "", "is no object")
+        _check_entry(stream, "", entry)
+        partitions = entry.get("partitions", [])
+        if not isinstance(partitions, list):
+            raise _unreadable(stream, ".partitions", "is no list")
+        for number, partition in enumerate(partitions):
+            _check_entry(stream, f".partitions[{number}]", partition)
+
+
+def _check_entry(stream: str, place: str, entry: object) -> None:
+    if not isinstance(entry, dict):
+        raise _unreadable(stream, place, "is no object")
+    if not isinstance(entry.get("progress_markers", {}), dict):
+        raise _unreadable(stream, f"{place}.progress_markers", "is no object")
 
 
 def read_bookmark(stream: str, entry: Mapping[str, Any]) -> str | None:

@@ -320,8 +320,14 @@ def test_state_of_a_stream_that_is_gone_is_kept(history: Sandbox) -> None:
             "classify_jobs.replication_key is not updated_at",
         ),
         ({"partitions": [{"context": {}}]}, "classify_jobs.partitions holds bookmarks"),
+        ({"partitions": 5}, "classify_jobs.partitions is no list"),
+        ({"partitions": [5]}, r"classify_jobs.partitions\[0\] is no object"),
+        ({"progress_markers": []}, "classify_jobs.progress_markers is no object"),
     ],
-    ids=["no object", "no timestamp", "number", "other key", "partitions"],
+    ids=[
+        *("no object", "no timestamp", "number", "other key", "partitions"),
+        *("partitions no list", "partition no object", "markers no object"),
+    ],
 )
 def test_state_that_cannot_be_read_names_stream_and_field(
     history: Sandbox, entry: Any, field: str
