@@ -27,12 +27,11 @@ _KEY = re.compile(r"llx-\S+")
 """What a LlamaCloud key looks like: it may stand where the name of a setting should."""
 
 
-class Terminated(BaseException):
+class Terminated(SystemExit):
     """A signal asks the process to end; what was not written yet is dropped."""
 
     def __init__(self, signum: int) -> None:
-        super().__init__()
-        self.signum = signum
+        super().__init__(SIGNAL_EXIT + signum)
 
 
 class OneLineCommand(SingerCommand):
@@ -45,9 +44,9 @@ class OneLineCommand(SingerCommand):
         try:
             code = super().main(args, prog_name, **extra | {"standalone_mode": False})
             sys.stdout.flush()
-        except Terminated as signal:
+        except Terminated as end:
             # No flush and no waiting for the thread that fetches the next page.
-            os._exit(SIGNAL_EXIT + signal.signum)
+            os._exit(int(end.code or 0))
         except click.Abort:
             code = SIGNAL_EXIT + SIGINT
         except SystemExit as end:
