@@ -169,7 +169,7 @@ PARTS: Mapping[str, Callable[[int, dict[str, float]], list[Figure]]] = {
 
 def command_line() -> list[str]:
     """Start the tap as its script does."""
-    return [sys.executable, "-c", "from tap_llamaclassify.tap import main; main()"]
+    return [sys.executable, "-m", "tap_llamaclassify"]
 
 
 def tap(served: Served, *, catalog: Mapping[str, Any] | None = None, **more: Any) -> list[str]:

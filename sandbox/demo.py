@@ -31,7 +31,10 @@ UNKNOWN_FIELDS = 0.01
 DAY = 86_400.0
 
 # What a user has set for the real pipeline must not reach the demo, nor the demo the real API.
-USERS_OWN = ("LLAMA_", "MELTANO_", "TAP_LLAMACLASSIFY_", "TARGET_DUCKDB_")
+USERS_OWN = (
+    *("LLAMA_", "MELTANO_", "TAP_LLAMACLASSIFY_", "TARGET_DUCKDB_"),
+    *("LOGLEVEL", "SINGER_SDK_"),
+)
 
 
 class MeltanoError(Exception):
@@ -133,6 +136,8 @@ def _records(events: Sequence[dict[str, Any]]) -> Counter[str]:
     for point in (event["metric_info"] for event in events if "metric_info" in event):
         if point["metric"] == "record_count":
             records[point["tags"]["stream"]] += point["value"]
+    if not records:
+        raise MeltanoError(f"the tap's log counts no records; Meltano's whole log is {LOG}")
     return records
 
 

@@ -5,7 +5,6 @@ Every instant here is a text in the fixed form, so that comparing texts compares
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -14,8 +13,8 @@ from tap_llamaclassify.errors import StateError
 from tap_llamaclassify.timestamps import from_datetime, to_datetime, to_fixed
 
 REPLICATION_KEY = "updated_at"
-
-_logger = logging.getLogger(__name__)
+CLOCK_SKEW_SECONDS = 10
+"""How far the clocks of the servers behind one host may be apart; what is read again covers it."""
 
 
 def check_state(state: object) -> None:
@@ -26,6 +25,8 @@ def check_state(state: object) -> None:
     """
     if not isinstance(state, dict):
         raise StateError("the state is no JSON object; pass the last STATE that the loader wrote")
+    if "bookmarks" not in state and {"type", "value"} <= state.keys():
+        raise StateError("state: it is a whole STATE line; pass what the line has as its value")
     bookmarks = state.get("bookmarks", {})
     if not isinstance(bookmarks, dict):
         raise StateError("state: bookmarks is no object; correct it, or start without a state")
@@ -76,33 +77,26 @@ class Bookmark:
     """One stream's progress through one listing.
 
     Args:
-        stream: The stream's name.
         last: The bookmark that the last run left.
         clock: The server's clock when the listing began: no bookmark goes beyond it.
         floor: The start date.
+        lookback_seconds: How far before the bookmark jobs are read again.
     """
 
-    def __init__(self, stream: str, last: str | None, *, clock: str, floor: str | None) -> None:
-        if last is not None and last > clock:
-            _logger.warning(
-                "The bookmark of %s, %s, is later than the server's clock, %s, and cannot be "
-                "right: the stream is read from %s",
-                *(stream, last, clock, floor or "its beginning"),
-            )
-            last = None
-        self._last = last
+    def __init__(
+        self, last: str | None, *, clock: str, floor: str | None, lookback_seconds: int
+    ) -> None:
+        ahead = _moved(clock, min(CLOCK_SKEW_SECONDS, lookback_seconds)) or clock
+        self.is_trusted = last is None or last <= ahead
+        self._last = last if self.is_trusted else None
         self._clock = clock
         self._floor = floor
+        self._lookback_seconds = lookback_seconds
 
-    def since(self, lookback_seconds: int) -> str | None:
+    def since(self) -> str | None:
         """Answer the instant before which jobs are left out; None to leave out none."""
-        if self._last is None:
-            return self._floor
-        try:
-            behind = from_datetime(to_datetime(self._last) - timedelta(seconds=lookback_seconds))
-        except OverflowError:
-            return self._floor
-        return max(behind, self._floor or behind)
+        behind = self._last and _moved(self._last, -self._lookback_seconds)
+        return max(behind, self._floor or behind) if behind else self._floor
 
     def moved_to(self, newest: str | None) -> str | None:
         """Answer the new bookmark: the newest update listed, within the server's clock.
@@ -112,6 +106,14 @@ class Bookmark:
         if newest is None:
             return self._last
         return max(min(newest, self._clock), self._last or "")
+
+
+def _moved(fixed: str, seconds: int) -> str | None:
+    """Move an instant; None when that leads out of the calendar."""
+    try:
+        return from_datetime(to_datetime(fixed) + timedelta(seconds=seconds))
+    except OverflowError:
+        return None
 
 
 def write_bookmark(entry: dict[str, Any], value: str | None) -> None:

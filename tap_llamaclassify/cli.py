@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import re
 import sys
@@ -43,7 +44,8 @@ class OneLineCommand(SingerCommand):
     ) -> NoReturn:
         try:
             code = super().main(args, prog_name, **extra | {"standalone_mode": False})
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except Terminated as end:
             # No flush and no waiting for the thread that fetches the next page.
             os._exit(int(end.code or 0))
@@ -56,12 +58,15 @@ class OneLineCommand(SingerCommand):
         sys.exit(code if isinstance(code, int) else 0)
 
     def _report(self, error: Exception) -> int:
-        if isinstance(error, OSError | TapError) and not _can_flush():
+        if sys.stdout is not None and not _can_flush():
             _discard_output()
         if isinstance(error, LoaderGoneError | BrokenPipeError):
             self.logger.info("The loader closed the pipe; stopping")
             return 1
-        self.logger.error(_one_line(error))
+        if self.logger.isEnabledFor(logging.ERROR):
+            self.logger.error(_one_line(error))
+        else:
+            sys.stderr.write(f"ERROR: {_one_line(error)}\n")
         self.logger.debug("Raised at\n%s", "".join(traceback.format_tb(error.__traceback__)))
         return error.exit_code if isinstance(error, click.ClickException) else 1
 

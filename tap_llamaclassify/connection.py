@@ -48,7 +48,7 @@ def connect(settings: Settings, environ: Mapping[str, str]) -> Connection:
     given = settings.value("api_key")
     key = given.get_secret_value() if given else _key_from(environ)
     url_source, url = _api_url(settings, environ)
-    insecure = url.startswith("http://") and not _is_loopback(urlsplit(url).hostname or "")
+    insecure = url.startswith("http://") and not is_loopback(urlsplit(url).hostname or "")
     if insecure and not settings.value("allow_insecure_http"):
         raise SettingsError(
             f"{url_source} is an http:// address, over which the key would travel unencrypted: "
@@ -95,7 +95,8 @@ def _api_url(settings: Settings, environ: Mapping[str, str]) -> tuple[str, str]:
     return "api_url", DEFAULT_API_URL
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Answer whether a host is this machine, so that nothing travels over a network."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

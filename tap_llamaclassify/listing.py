@@ -30,12 +30,14 @@ class Page:
             been listed as it was before.
         total_size: How many jobs the API says there are, if it does; an estimate.
         replaced: How many characters of the page could not be read.
+        has_misfits: Whether any of its values did not fit.
     """
 
     jobs: Sequence[Json]
     asked_at: datetime
     total_size: int | None
     replaced: int
+    has_misfits: bool = False
 
 
 class Listing:
@@ -79,7 +81,13 @@ class Listing:
             following = self._follow(token, number + 1, ahead=ahead) if token else None
             self.activity.pages += 1
             self.activity.jobs += len(content.jobs)
-            yield Page(content.jobs, asked_at, content.total_size, content.replaced)
+            yield Page(
+                content.jobs,
+                asked_at,
+                content.total_size,
+                content.replaced,
+                content.has_misfits,
+            )
             # Let go of this page before the next one comes in.
             del answer, content
 

@@ -57,6 +57,8 @@ def _record_lines(
 
 
 def _write(lines: bytes) -> None:
+    if sys.stdout is None:
+        raise OutputError("standard output is closed")
     try:
         sys.stdout.buffer.write(lines)
         sys.stdout.buffer.flush()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, Final, Required, TypeAlias
@@ -97,6 +97,7 @@ class PageOfJobs:
     Attributes:
         next_page_token: None at the listing's end.
         total_size: How many jobs the API says there are, if it does.
+        has_misfits: Whether any job has values that did not fit.
         replaced: How many lone surrogates became U+FFFD, because no text can hold them.
     """
 
@@ -104,6 +105,7 @@ class PageOfJobs:
     next_page_token: str | None
     total_size: int | None
     replaced: int = 0
+    has_misfits: bool = False
 
 
 def read_page(body: bytes) -> PageOfJobs:
@@ -115,16 +117,19 @@ def read_page(body: bytes) -> PageOfJobs:
     """
     decoded, replaced = _decode(body)
     # Outer values first: a list that is kept raw must not have lost anything yet.
-    for problem in sorted(_problems(decoded), key=lambda problem: len(problem["loc"])):
+    problems = sorted(_problems(decoded), key=lambda problem: len(problem["loc"]))
+    for problem in problems:
         _set_aside(decoded, problem)
-    for name in _TIMESTAMPS:
-        _fix_timestamps(decoded["items"], name)
+    if replaced:
+        _refuse_replaced_ids(decoded["items"])
+    unreadable = [_fix_timestamps(decoded["items"], name) for name in _TIMESTAMPS]
     total = decoded.get("total_size")
     return PageOfJobs(
         jobs=decoded["items"],
         next_page_token=decoded.get("next_page_token") or None,
         total_size=total if type(total) is int else None,
         replaced=replaced,
+        has_misfits=bool(problems) or any(unreadable),
     )
 
 
@@ -187,11 +192,21 @@ def _replace_surrogates(value: Any) -> tuple[Any, int]:
             items = [_replace_surrogates(item) for item in value]
             return [item for item, _ in items], sum(count for _, count in items)
         case dict():
-            pairs = [(_replace_surrogates(k), _replace_surrogates(v)) for k, v in value.items()]
-            count = sum(key[1] + content[1] for key, content in pairs)
-            return {key[0]: content[0] for key, content in pairs}, count
+            return _replace_in_object(value)
         case _:
             return value, 0
+
+
+def _replace_in_object(value: Json) -> tuple[Json, int]:
+    replaced: Json = {}
+    total = 0
+    for name, content in value.items():
+        text, in_name = _replace_surrogates(name)
+        if text in replaced or (in_name and text in value):
+            text = name.encode("utf-8", "backslashreplace").decode()
+        replaced[text], in_content = _replace_surrogates(content)
+        total += in_name + in_content
+    return replaced, total
 
 
 def _set_aside(page: Any, problem: ErrorDetails) -> None:
@@ -201,9 +216,18 @@ def _set_aside(page: Any, problem: ErrorDetails) -> None:
             _set_aside_in(page["items"][position], path)
         case ("items", int(position), *path):
             what = "has no usable id" if path else "is no object"
-            raise ReplyError(f"answered a job that {what}, at position {position} of the page")
+            raise _bad_job(what, position)
         case _:
             raise ReplyError("answered JSON of another shape than a page of jobs; check api_url")
+
+
+def misfits_of(job: Json) -> Iterator[str]:
+    """Name the fields of a job that hold what did not fit, such as `rules.type`."""
+    yield from job.get(MISFITS, ())
+    for rule in job.get("rules") or ():
+        yield from (f"rules.{name}" for name in (rule or {}).get(MISFITS, ()))
+    config = job.get("parsing_configuration") or {}
+    yield from (f"parsing_configuration.{name}" for name in config.get(MISFITS, ()))
 
 
 def _set_aside_in(job: Json, path: Sequence[int | str]) -> None:
@@ -230,15 +254,30 @@ def _move(owner: Json, name: str) -> None:
         owner.setdefault(MISFITS, {})[name] = owner.pop(name)
 
 
-def _fix_timestamps(jobs: Sequence[Json], name: str) -> None:
+def _refuse_replaced_ids(jobs: Sequence[Json]) -> None:
+    """Refuse jobs whose ids may have been made equal by what was put into them."""
+    for position, job in enumerate(jobs):
+        if "\ufffd" in job["id"]:
+            raise _bad_job("has no usable id", position)
+
+
+def _bad_job(what: str, position: int) -> ReplyError:
+    return ReplyError(f"answered a job that {what}, at position {position} of the page")
+
+
+def _fix_timestamps(jobs: Sequence[Json], name: str) -> bool:
+    """Bring a field of all jobs into the fixed form; answers whether any could not be read."""
     if all_fixed([text for job in jobs if (text := job.get(name)) is not None]):
-        return
+        return False
+    unreadable = False
     for job in jobs:
         text = job.get(name)
         if text is None:
             continue
         fixed = to_fixed(text)
         if fixed is None:
+            unreadable = True
             _move(job, name)
         else:
             job[name] = fixed
+    return unreadable

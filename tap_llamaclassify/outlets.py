@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -11,17 +9,11 @@ from typing import Any, Protocol
 from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
+from tap_llamaclassify.census import Census
 from tap_llamaclassify.messages import MessageWriter
 from tap_llamaclassify.models import Json
-from tap_llamaclassify.rows import Row
 from tap_llamaclassify.shapes import Shape
 from tap_llamaclassify.streams import ClassifyStream
-
-MOST_NAMES = 50
-"""How many new field names are logged in a run; documents may have found their way into names."""
-LONGEST_NAME = 64
-
-_logger = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
@@ -50,38 +42,6 @@ class RecordSink:
         """Nothing is held."""
 
 
-class Census:
-    """Takes down what did not fit its column, and field names that the tap does not know."""
-
-    def __init__(self) -> None:
-        self._misfits: Counter[str] = Counter()
-        self._unknown: set[str] = set()
-
-    def note(self, stream: ClassifyStream, rows: Sequence[Row]) -> None:
-        """Look through rows; each new field name is logged once."""
-        for additional_fields in [row["additional_fields"] for row in rows]:
-            for name in additional_fields or ():
-                field = f"{stream.name}.{name[:LONGEST_NAME]}"
-                if name in stream.api_fields:
-                    self._misfits[field] += 1
-                elif field not in self._unknown:
-                    self._meet(field)
-
-    def _meet(self, field: str) -> None:
-        if len(self._unknown) < MOST_NAMES:
-            self._unknown.add(field)
-            _logger.info("New field in the API, kept in additional_fields: %r", field)
-
-    def warn(self) -> None:
-        """Say how many values did not fit."""
-        if self._misfits:
-            _logger.warning(
-                "%d values did not fit their columns and are in additional_fields: %s",
-                self._misfits.total(),
-                ", ".join(f"{field} {count}" for field, count in sorted(self._misfits.items())),
-            )
-
-
 class Outlet:
     """One selected stream during one listing."""
 
@@ -101,7 +61,7 @@ class Outlet:
         if self._room is not None:
             rows = rows[: self._room]
             self._room -= len(rows)
-        self._census.note(self.stream, rows)
+        self._census.note_unknown(self.stream.name, self.stream.api_fields, rows)
         for alias, records in self._shape.of(rows):
             self._sink.write(alias, records)
         self.counter.increment(len(rows))

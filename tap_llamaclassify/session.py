@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from requests.auth import AuthBase
 from typing_extensions import override
 
-from tap_llamaclassify.connection import Connection
+from tap_llamaclassify.connection import Connection, is_loopback
 
 
 class BearerAuth(AuthBase):
@@ -39,7 +40,19 @@ class Session(requests.Session):
         self.auth = BearerAuth(connection.api_key, connection.api_url)
         self.headers["User-Agent"] = connection.user_agent
         self.headers["Accept"] = "application/json"
+        self._is_loopback = is_loopback(urlsplit(connection.api_url).hostname or "")
         _hush()
+
+    @override
+    def merge_environment_settings(
+        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        """Take proxies and certificates from the environment; no proxy for this machine itself.
+
+        A proxy would see the key in clear, which http:// is accepted here only to avoid.
+        """
+        settings: Any = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return settings | {"proxies": {}} if self._is_loopback else settings
 
     @override
     def get_redirect_target(self, resp: requests.Response) -> None:

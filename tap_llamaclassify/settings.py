@@ -21,11 +21,12 @@ from pydantic import (
 from tap_llamaclassify.errors import SettingsError
 from tap_llamaclassify.timestamps import to_fixed
 
+A_DAY = 86_400
 DEFAULT_API_URL = "https://api.cloud.llamaindex.ai"
 
 is_key = re.compile(r"[\x21-\x7e]+").fullmatch
 _is_address = re.compile(r"[\x21-\x7e]+").fullmatch
-_is_header = re.compile(r"[\x20-\x7e]+").fullmatch
+_is_header = re.compile(r"[\x21-\x7e][\x20-\x7e]*").fullmatch
 
 
 def _instant(text: str) -> str:
@@ -49,7 +50,7 @@ def _key(secret: SecretStr) -> SecretStr:
 
 def _header(text: str) -> str:
     if not _is_header(text):
-        reason = "may hold printable ASCII characters only"
+        reason = "may hold printable ASCII characters only, and not begin with a blank"
         raise ValueError(reason)
     return text
 
@@ -127,15 +128,15 @@ class Settings(BaseModel):
         description="How far before the bookmark jobs are emitted again, against changes that "
         "the API shows late.",
     )
-    request_timeout_seconds: Annotated[int, Field(ge=1)] | None = Field(
+    request_timeout_seconds: Annotated[int, Field(ge=1, le=A_DAY)] | None = Field(
         default=60,
         description="How long the API may stay silent during a request. Connecting may take 5.",
     )
-    retry_seconds: Annotated[int, Field(ge=0)] | None = Field(
+    retry_seconds: Annotated[int, Field(ge=0, le=A_DAY)] | None = Field(
         default=600,
         description="How long one request may go on being retried. 0 for no second try.",
     )
-    requests_per_minute: Annotated[int, Field(ge=1)] | None = Field(
+    requests_per_minute: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         default=None,
         description="Send at most so many requests in any minute. A free-tier account has 20.",
     )
@@ -187,6 +188,7 @@ def _reasons(error: ValidationError) -> Iterable[str]:
 
 _REASONS = {
     "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
     "string_too_short": "is empty: give it a value or leave it out",
     "string_type": "must be text",
     "int_type": "must be a whole number",

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 from singer_sdk import Stream, Tap
 from singer_sdk.helpers.types import Context
-from singer_sdk.singerlib import Catalog
+from singer_sdk.singerlib import Catalog, CatalogEntry
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL
 from typing_extensions import override
 
@@ -77,6 +77,7 @@ class ClassifyStream(Stream):
         entry = catalog.get_stream(self.name)
         if entry is None:
             return
+        self._check(entry)
         if self.replication_method not in {REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL}:
             raise self._unsupported("replication method", "INCREMENTAL or FULL_TABLE")
         if self.replication_key not in {REPLICATION_KEY, None}:
@@ -86,6 +87,20 @@ class ClassifyStream(Stream):
         # A catalog without keys would make a loader append each job's versions.
         entry.key_properties = entry.key_properties or self.keys
         self.primary_keys = entry.key_properties
+
+    def _check(self, entry: CatalogEntry) -> None:
+        """Make sure that what the catalog says of the stream leaves its rows their identity."""
+        columns = (entry.schema.properties or {}).keys()
+        if missing := [name for name in (*self.keys, REPLICATION_KEY) if name not in columns]:
+            raise CatalogError(
+                f"catalog: the schema of {self.name} lacks {', '.join(missing)}; "
+                "make it anew with --discover"
+            )
+        if entry.stream not in {self.name, None}:
+            raise self._unsupported("stream name", f"{self.name}; stream maps can rename it")
+        keys: Any = entry.key_properties or self.keys
+        if not isinstance(keys, list | tuple) or not {*self.keys} <= {*map(str, keys)} <= columns:
+            raise self._unsupported("key_properties", ", ".join(self.keys))
 
     def _unsupported(self, what: str, supported: str) -> CatalogError:
         return CatalogError(f"catalog: stream {self.name} cannot have that {what}; use {supported}")

@@ -17,12 +17,13 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
 from tap_llamaclassify.batches import BatchSink, read_batch_config
 from tap_llamaclassify.bookmarks import Bookmark, read_bookmark, write_bookmark
+from tap_llamaclassify.census import Census
 from tap_llamaclassify.client import Client, Exchange
 from tap_llamaclassify.connection import connect
 from tap_llamaclassify.listing import V1_JOBS_PATH, Listing, Page
 from tap_llamaclassify.messages import MessageWriter
 from tap_llamaclassify.models import Json
-from tap_llamaclassify.outlets import Census, Outlet, RecordSink, Sink, version_of
+from tap_llamaclassify.outlets import Outlet, RecordSink, Sink, version_of
 from tap_llamaclassify.rows import Row
 from tap_llamaclassify.settings import Settings
 from tap_llamaclassify.streams import STREAMS, ClassifyStream
@@ -144,24 +145,37 @@ class Run:
         """Write the rows of a page's jobs, less what a stream's bookmark leaves out."""
         if self._bookmarks is None:
             self._bookmarks = self._begin(page.asked_at)
-        lookback = self._settings.value("lookback_seconds")
         passed: dict[str | None, Sequence[Json]] = {}
         for outlet in self._outlets:
             bookmark = self._bookmarks.get(outlet.stream.name)
-            since = bookmark.since(lookback) if bookmark else self._settings.start_date
+            since = bookmark.since() if bookmark else self._settings.start_date
             if since not in passed:
                 passed[since] = _due(page.jobs, since)
             outlet.take(passed[since])
+        if page.has_misfits:
+            # Each filter is an instant, so the longest of these holds all the others.
+            self._census.note_misfits(max(passed.values(), key=len, default=()))
         self._newest = _newest(page.jobs, self._newest)
         self._replaced += page.replaced
 
     def _begin(self, asked_at: datetime) -> dict[str, Bookmark]:
-        clock = from_datetime(asked_at)
-        floor = self._settings.start_date
-        return {
-            name: Bookmark(name, last, clock=clock, floor=floor)
+        begun = {
+            name: Bookmark(
+                last,
+                clock=from_datetime(asked_at),
+                floor=self._settings.start_date,
+                lookback_seconds=self._settings.value("lookback_seconds"),
+            )
             for name, last in self._last.items()
         }
+        if untrusted := [name for name, bookmark in begun.items() if not bookmark.is_trusted]:
+            _logger.warning(
+                "Bookmarks later than the server's clock cannot be right, and are not trusted: "
+                "%s are read from %s",
+                ", ".join(untrusted),
+                self._settings.start_date or "their beginning",
+            )
+        return begun
 
     def finish(self, *, whole: bool) -> None:
         """Write what is held back, then the new state.

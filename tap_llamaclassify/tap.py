@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from types import FrameType
@@ -81,6 +80,9 @@ class TapLlamaClassify(Tap):
         from tap_llamaclassify.config import check_config, read_environment  # noqa: PLC0415
         from tap_llamaclassify.connection import connect  # noqa: PLC0415 - see the top
 
+        # A setting of singer-sdk's may be null by its schema, and fail by its code.
+        for name in [name for name, value in config.items() if value is None]:
+            del config[name]
         schema = copy.deepcopy(self.config_jsonschema)
         self.append_builtin_config(schema)
         if parse_env_config:
@@ -161,18 +163,11 @@ class TapLlamaClassify(Tap):
         )
 
 
-def main() -> None:
-    """Run the command line."""
-    try:
-        command = TapLlamaClassify.cli
-    except ValueError:
-        sys.exit("ERROR: LOGLEVEL is no log level: use DEBUG, INFO, WARNING or ERROR")
-    command()
-
-
 def _catalog(catalog: Mapping[str, Any] | Catalog | None) -> Catalog | None:
     if catalog is None or isinstance(catalog, Catalog):
         return catalog
+    if not isinstance(catalog.get("streams"), list):
+        raise CatalogError("catalog: it has no list of streams; make one with --discover")
     try:
         return Catalog.from_dict(cast("dict[str, Any]", catalog))
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -113,9 +113,9 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def http_date(text: str) -> datetime | None:
-    """Read an HTTP date; None when it is none."""
+    """Read an HTTP date, UTC; None when it is none."""
     try:
         moment = parsedate_to_datetime(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -32,7 +32,9 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith(("LLAMA_", "TAP_LLAMACLASSIFY_", "SINGER_SDK_", "LOGLEVEL")):
+        if name.startswith(
+            ("LLAMA_", "TAP_LLAMACLASSIFY_", "SINGER_SDK_", "LOGLEVEL", "PYTHONUNB")
+        ):
             monkeypatch.delenv(name)
     # The sandbox is on this machine; no proxy is to come between.
     monkeypatch.setenv("NO_PROXY", "*")

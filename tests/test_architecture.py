@@ -20,6 +20,7 @@ WAY = [
     *("models", "listing"),
     *(
         "rows",
+        "census",
         "schemas",
         "bookmarks",
         "messages",
@@ -29,7 +30,7 @@ WAY = [
         "outlets",
         "sync",
     ),
-    *("config", "cli", "tap"),
+    *("config", "cli", "tap", "__main__"),
 ]
 """Each module may import those that stand before it, and no other."""
 

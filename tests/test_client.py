@@ -466,13 +466,29 @@ def test_proxy_that_cannot_be_reached_is_named_without_its_password(
 ) -> None:
     monkeypatch.delenv("NO_PROXY")
     monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{closed_port()}")
-    text = refusal_of(Client(connection(sandbox, retry_seconds=1), clock=clock))
+    url = "http://host.invalid"
+    text = refusal_of(Client(connection(sandbox, api_url=url, retry_seconds=1), clock=clock))
 
     assert text == (
-        f"{where(sandbox.url, request=2)} failed: the proxy cannot be reached or refuses "
+        f"{where(url, request=2)} failed: the proxy cannot be reached or refuses "
         f"(try 2): {NO_CONNECTION}"
     )
     assert (sandbox.requests, clock.naps) == ([], [1.0])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_key_goes_through_no_proxy_to_this_machine(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    sandbox.answer_next(200, PAGE)
+    with Sandbox(World.empty()) as proxy:
+        monkeypatch.delenv("NO_PROXY")
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        url = sandbox.url.replace("127.0.0.1", host)
+        assert ask(Client(connection(sandbox, api_url=url))).content == CONTENT
+
+        assert proxy.requests == []
 
 
 def test_unknown_host_is_named(sandbox: Sandbox) -> None:

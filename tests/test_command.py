@@ -73,8 +73,7 @@ def test_settings_come_from_a_file(
 def test_later_file_wins_and_the_environment_wins_over_files(
     sandbox: Sandbox, command: Command, config: dict[str, Any]
 ) -> None:
-    env = {"TAP_LLAMACLASSIFY_USER_AGENT": "env/1", "TAP_LLAMACLASSIFY_PROJECT_ID": ""}
-    del env["TAP_LLAMACLASSIFY_PROJECT_ID"]
+    env = {"TAP_LLAMACLASSIFY_USER_AGENT": "env/1"}
     first = config | {"page_size": 2, "user_agent": "file/1"}
     ended = command("--config", first, "--config", {"page_size": 3}, "--config=ENV", env=env)
     assert ended.code == 0
@@ -200,8 +199,29 @@ def test_wrong_environment_text_ends_in_one_line(command: Command) -> None:
 def test_log_level_that_is_none_is_refused(command: Command) -> None:
     ended = command("--discover", env={"LOGLEVEL": SECRET})
     assert ended.code == 1
-    assert ended.stderr.startswith("ERROR: LOGLEVEL is no log level")
+    assert ended.stderr.startswith("ERROR: logging cannot be set up: LOGLEVEL must be DEBUG")
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["{", "handlers: {x: {class: nope}}", "5"])
+def test_logging_file_that_is_none_is_refused(
+    command: Command, tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "logging.yaml").write_text(content)
+    ended = command("--discover", env={"SINGER_SDK_LOG_CONFIG": str(tmp_path / "logging.yaml")})
+    assert ended.code == 1
+    assert ended.stderr.startswith("ERROR: logging cannot be set up")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_log_level_that_is_empty_is_as_absent(command: Command) -> None:
+    assert command("--discover", env={"LOGLEVEL": ""}).code == 0
+
+
+def test_log_level_above_error_still_shows_the_error(command: Command) -> None:
+    ended = command("--config", {"api_key": ""}, env={"LOGLEVEL": "CRITICAL"})
+    assert ended.code == 1
+    assert ended.stderr.startswith("ERROR: api_key is empty")
 
 
 def test_missing_certificate_bundle_ends_in_one_line(command: Command) -> None:
@@ -213,7 +233,7 @@ def test_missing_certificate_bundle_ends_in_one_line(command: Command) -> None:
     assert "REQUESTS_CA_BUNDLE" in line
 
 
-def test_catalog_without_streams_is_warned_about(
+def test_catalog_that_selects_nothing_is_warned_about(
     sandbox: Sandbox, command: Command, config: dict[str, Any]
 ) -> None:
     ended = command("--config", config, "--catalog", {"streams": []})
@@ -414,7 +434,38 @@ def test_full_disk_ends_in_one_line(
     assert "Exception ignored" not in stderr
 
 
+def test_standard_output_that_is_closed_ends_in_one_line(
+    sandbox: Sandbox, config: dict[str, Any], tmp_path: Path
+) -> None:
+    put_jobs(sandbox, 1)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    command = ["sh", "-c", f"exec {COMMAND} --config {path} >&-"]
+    ended = subprocess.run(command, check=False, capture_output=True, encoding="utf-8")
+    assert ended.returncode == 1
+    assert ended.stderr.count("ERROR") == 1
+    assert "standard output is closed" in ended.stderr
+
+
 # Signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_while_the_command_starts_ends_it_with_the_right_code(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    # A library of that name stands first in the way, and holds the start up when it is imported.
+    (tmp_path / "singer_sdk.py").write_text("print(flush=True)\nimport time\ntime.sleep(60)\n")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen(
+        [COMMAND], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"\n"
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+        assert process.stderr
+        assert process.stderr.read() == b""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -173,11 +173,13 @@ def test_listing_has_another_path_if_told(sandbox: Sandbox) -> None:
 
 
 def test_page_has_what_the_reply_says(sandbox: Sandbox) -> None:
-    sandbox.answer_next(200, rb'{"items": [{"id": "\ud800"}], "total_size": 7}', date=False)
+    sandbox.answer_next(
+        200, rb'{"items": [{"id": "a", "mode": "\ud800"}], "total_size": 7}', date=False
+    )
     pages = list(listing_of(sandbox).pages())
 
     noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
-    assert pages == [Page([{"id": "\ufffd"}], asked_at=noon, total_size=7, replaced=1)]
+    assert pages == [Page([{"id": "a", "mode": "\ufffd"}], asked_at=noon, total_size=7, replaced=1)]
 
 
 def test_every_page_was_asked_at_when_the_first_was(sandbox: Sandbox) -> None:

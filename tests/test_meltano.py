@@ -23,7 +23,7 @@ from sandbox.world import World
 
 DAY = 86_400.0
 PROJECT_FILE = ROOT / "meltano.yml"
-USERS_OWN = ("LLAMA_", "MELTANO_", "TAP_LLAMACLASSIFY_", "TARGET_DUCKDB_")
+USERS_OWN = ("LLAMA_", "MELTANO_", "TAP_LLAMACLASSIFY_", "TARGET_DUCKDB_", "LOGLEVEL")
 
 QUERIES = {
     "classify_jobs": "SELECT id, status, updated_at::text FROM llamacloud.classify_jobs",

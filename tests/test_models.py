@@ -448,8 +448,10 @@ def test_lone_surrogate_is_replaced_and_counted(text: str, read: Any, count: int
 
 
 def test_lone_surrogates_are_counted_over_the_whole_page() -> None:
-    body = rb'{"items": [{"id": "\ud800"}, {"id": "b", "status": "\udc00"}], "x": "\ud800"}'
-    jobs = [{"id": "\ufffd"}, {"id": "b", "status": "\ufffd"}]
+    body = (
+        rb'{"items": [{"id": "a", "mode": "\ud800"}, {"id": "b", "mode": "\udc00"}], "x": "\ud800"}'
+    )
+    jobs = [{"id": "a", "mode": "\ufffd"}, {"id": "b", "mode": "\ufffd"}]
 
     assert read_page(body) == PageOfJobs(jobs, None, None, replaced=3)
 
@@ -541,3 +543,14 @@ def test_refusal_of_a_page_holds_nothing_of_it(body: bytes) -> None:
     with pytest.raises(ReplyError) as caught:
         read_page(body)
     assert "MARKED" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_ids_that_hold_a_lone_surrogate_are_refused_because_they_might_become_one() -> None:
+    with pytest.raises(ReplyError, match="no usable id, at position 1 of the page"):
+        read_page(rb'{"items": [{"id": "b"}, {"id": "a\ud800"}, {"id": "a\ud801"}]}')
+
+
+def test_names_that_differ_by_a_lone_surrogate_only_are_all_kept() -> None:
+    page = read_page(rb'{"items": [{"id": "a", "k\ud800": 1, "k\ud801": 2, "k\ufffd": 3}]}')
+    assert [*page.jobs[0].values()] == ["a", 1, 2, 3]
+    assert page.replaced == 2

@@ -19,6 +19,7 @@ from tap_llamaclassify.errors import CatalogError, OutputError, SettingsError
 from tap_llamaclassify.models import Job, ParsingConfiguration, Rule
 from tap_llamaclassify.schemas import schema_folder, schema_of
 from tap_llamaclassify.streams import STREAMS as STREAM_CLASSES
+from tap_llamaclassify.tap import TapLlamaClassify
 
 KEYS = {
     "classify_jobs": ["id"],
@@ -163,6 +164,13 @@ def test_catalog_with_one_stream_selects_that_one(two_jobs: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
+        ({"schema": {}}, "lacks"),
+        ({"schema": {"properties": {"id": {"type": "string"}}}}, "lacks"),
+        ({"stream": "other"}, "stream name; use"),
+        ({"key_properties": ["project_id"]}, "key_properties; use"),
+        ({"key_properties": "id"}, "key_properties; use"),
+        ({"key_properties": ["nope"]}, "key_properties; use"),
+        ({"key_properties": 5}, "key_properties; use"),
         ({"replication_method": "LOG_BASED"}, "replication method; use INCREMENTAL or FULL_TABLE"),
         ({"replication_key": "created_at"}, "replication key; use updated_at"),
     ],
@@ -177,10 +185,11 @@ def test_catalog_that_asks_for_the_impossible_is_refused(
 
 
 @pytest.mark.parametrize(
-    "catalog", [{"streams": [{}]}, {"streams": 5}, {"streams": [5]}, {"streams": None}]
+    "catalog",
+    [{}, {"streams": [{}]}, {"streams": 5}, {"streams": {}}, {"streams": [5]}, {"streams": None}],
 )
 def test_catalog_that_is_none_is_refused(sandbox: Sandbox, catalog: dict[str, Any]) -> None:
-    with pytest.raises(CatalogError, match="no Singer catalog"):
+    with pytest.raises(CatalogError, match=r"^catalog: it (is no Singer catalog|has no list)"):
         new_tap(sandbox, catalog=catalog)
 
 
@@ -252,6 +261,14 @@ def test_stream_map_changes_schema_and_records(two_jobs: Sandbox) -> None:
     assert [rule["job_id"] for rule in output.records("rules")] == ["b"]
     assert output.records("classify_job_parsing_configs") == []
     assert len(output.bookmarks()) == 3
+
+
+def test_settings_of_singer_sdk_that_are_null_are_as_absent(two_jobs: Sandbox) -> None:
+    nulls = dict.fromkeys(["stream_maps", "flattening_enabled", "batch_config", "faker_config"])
+    tap = TapLlamaClassify(
+        config={"api_url": two_jobs.url, "api_key": two_jobs.key, **nulls},
+    )
+    assert captured(tap).ids() == ["a", "b"]
 
 
 def test_stream_map_can_make_a_second_stream_of_one(two_jobs: Sandbox) -> None:

@@ -174,10 +174,11 @@ def test_bookmark_beyond_the_servers_clock_is_not_trusted(
     assert len(output.ids()) == 3
     assert [rule["job_id"] for rule in output.records("classify_job_rules")] == ["new"]
     assert output.bookmarks() == dict.fromkeys(STREAMS, NEW)
-    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    assert len(warnings) == 2
-    assert warnings[0].startswith("The bookmark of classify_jobs")
-    assert warnings[0].endswith("the stream is read from its beginning")
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert warning.startswith(
+        "Bookmarks later than the server's clock cannot be right, and are not trusted: "
+        "classify_jobs, classify_job_parsing_configs are read from their beginning"
+    )
 
 
 def test_bookmark_that_is_not_trusted_leaves_the_start_date_in_force(history: Sandbox) -> None:
@@ -337,6 +338,11 @@ def test_state_that_cannot_be_read_names_stream_and_field(
     assert history.requests == []
 
 
+def test_state_that_is_a_whole_line_is_refused(history: Sandbox) -> None:
+    with pytest.raises(StateError, match="it is a whole STATE line"):
+        sync(history, state={"type": "STATE", "value": bookmarks_at(NEW)})
+
+
 def test_state_that_holds_no_bookmarks_object_is_refused(history: Sandbox) -> None:
     with pytest.raises(StateError, match="bookmarks is no object"):
         sync(history, state={"bookmarks": []})
@@ -355,8 +361,8 @@ def test_misfits_are_counted_at_the_end_and_unknown_fields_named_once(
     ]
     assert [text for text in texts if "did not fit" in text] == [
         (
-            "6 values did not fit their columns and are in additional_fields: "
-            "classify_jobs.created_at 3, classify_jobs.mode 3"
+            "6 values did not fit their columns, which are null, and are in the "
+            "additional_fields of their streams: created_at 3, mode 3"
         )
     ]
 
@@ -367,9 +373,56 @@ def test_names_of_unknown_fields_do_not_flood_the_log(
     caplog.set_level(logging.INFO)
     put(sandbox, job("a") | {f"{number:03}{'x' * 1000}": 1 for number in range(200)})
     sync(sandbox)
-    lines = [r.getMessage() for r in caplog.records if "New field" in r.getMessage()]
-    assert len(lines) == 50
+    lines = [r.getMessage() for r in caplog.records if "ew field" in r.getMessage()]
+    assert len(lines) == 51
+    assert lines[-1] == "More than 50 new fields: the others are not named"
     assert max(map(len, lines)) < 200
+
+
+@pytest.mark.parametrize("removed", ["selected", "stream_maps"])
+def test_misfits_are_counted_whichever_streams_are_selected(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, removed: str
+) -> None:
+    put(sandbox, job("a", rules=["text", {"type": 1}], parsing_configuration="text"))
+    catalog = catalog_with(sandbox, classify_jobs={"selected": removed != "selected"})
+    maps = {"classify_jobs": None} if removed == "stream_maps" else {}
+    output = sync(sandbox, catalog=catalog, stream_maps=maps)
+    assert output.ids() == []
+    assert "3 values did not fit" in caplog.text
+    assert "parsing_configuration 1, rules 1, rules.type 1" in caplog.text
+
+
+def test_misfits_of_jobs_that_are_left_out_are_not_counted(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(sandbox, job("old", updated_at=OLD, mode=5), job("new", updated_at=NEW))
+    sync(sandbox, state=bookmarks_at(NEW))
+    assert "did not fit" not in caplog.text
+
+
+def test_full_table_leaves_out_what_was_last_updated_before_the_start_date(
+    history: Sandbox,
+) -> None:
+    catalog = catalog_with(history, classify_jobs={"replication_method": "FULL_TABLE"})
+    output = sync(history, catalog=catalog, start_date="2026-10-15", state=bookmarks_at(NEW))
+    assert sorted(output.ids()) == ["mid", "new"]
+
+
+def test_bookmark_a_little_ahead_of_another_servers_clock_is_trusted(
+    history: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    ahead = seconds_after(server_clock(history), 8)
+    assert sync(history, state=bookmarks_at(ahead)).bookmarks() == dict.fromkeys(STREAMS, ahead)
+    assert caplog.text.count("cannot be right") == 0
+
+
+@pytest.mark.parametrize("tokens", ["cursor", "position"])
+def test_listing_of_a_world_at_rest_is_whole_with_either_kind_of_token(
+    sandbox: Sandbox, tokens: Any
+) -> None:
+    put(sandbox, *(job(f"j{number:02}") for number in range(25)))
+    sandbox.settings.tokens = tokens
+    assert len(set(sync(sandbox, page_size=4).ids())) == 25
 
 
 def test_replaced_surrogates_are_counted(

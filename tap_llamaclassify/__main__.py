@@ -1,0 +1,34 @@
+"""The command, from its first moment on: a signal ends it with the right code, and no traceback."""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+
+def main() -> None:
+    """Run the command line."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    for name in ("LOGLEVEL", "TAP_LLAMACLASSIFY_LOGLEVEL"):
+        if os.environ.get(name) == "":
+            del os.environ[name]
+    # Only now, because importing singer-sdk takes longer than many a run of the command.
+    from tap_llamaclassify.tap import TapLlamaClassify  # noqa: PLC0415
+
+    try:
+        command = TapLlamaClassify.cli
+    except Exception:  # noqa: BLE001 - a user's logging file may raise anything
+        sys.exit(
+            "ERROR: logging cannot be set up: LOGLEVEL must be DEBUG, INFO, WARNING or ERROR, and "
+            "SINGER_SDK_LOG_CONFIG, if set, the path of a YAML file that logging.config accepts"
+        )
+    command()
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    os._exit(128 + number)
+
+
+if __name__ == "__main__":
+    main()
