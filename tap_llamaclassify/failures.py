@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus, urlsplit
 
 import requests
+import urllib3
 
 from tap_llamaclassify import errors
 from tap_llamaclassify.errors import Outcome
@@ -28,12 +30,9 @@ class Failure(Exception):  # noqa: N818 - it never leaves the client
     retry_after: float | None = None
 
 
-_GARBLED = (
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
-)
+_GARBLED = (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError)
 _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, Outcome], ...] = (
-    (requests.Timeout, "timed out", errors.TIMEOUT),
+    ((requests.Timeout, urllib3.exceptions.TimeoutError), "timed out", errors.TIMEOUT),
     (_GARBLED, "failed: the reply was cut short or garbled", errors.CUT_SHORT),
     (
         requests.exceptions.ProxyError,
@@ -41,6 +40,12 @@ _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, Outco
         errors.NO_CONNECTION,
     ),
     (requests.ConnectionError, "failed: {trouble}", errors.NO_CONNECTION),
+    (
+        urllib3.exceptions.LocationValueError,
+        "failed: the address cannot be used",
+        errors.UNKNOWN_STATUS,
+    ),
+    (urllib3.exceptions.HTTPError, "failed: {trouble}", errors.NO_CONNECTION),
     (requests.RequestException, "failed: the address cannot be used", errors.UNKNOWN_STATUS),
     (OSError, "failed: the file with trusted certificates is missing", errors.NO_TRUST),
 )
@@ -62,7 +67,6 @@ def _connection_trouble(causes: str) -> str:
     for mark, trouble in (
         ("NameResolution", "the host is unknown"),
         ("Connection refused", "the connection was refused"),
-        ("timed out", "the reply stalled"),
         ("SSL", "no TLS connection could be made"),
     ):
         if mark in causes:
@@ -86,11 +90,11 @@ def redirect_target(response: requests.Response, sent: Iterable[str]) -> str:
     return _presentable(host + parts.path, sent)
 
 
-def refused_parameters(response: requests.Response, sent: Iterable[str]) -> tuple[str, Outcome]:
+def refused_parameters(body: bytes, sent: Iterable[str]) -> tuple[str, Outcome]:
     """Say which parameters a 422 is about, in the API's words less every value that was sent."""
-    outcome = errors.outcome_of(response.status_code)
+    outcome = errors.outcome_of(requests.codes.unprocessable)
     try:
-        detail: Any = response.json().get("detail")
+        detail: Any = json.loads(body).get("detail")
     except (ValueError, AttributeError, RecursionError):
         return "", outcome
     if not isinstance(detail, list):

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from tap_llamaclassify.client import Activity, Answer, Client
+from tap_llamaclassify.client import Activity, Answer, Client, Request
 from tap_llamaclassify.connection import Connection
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.models import Json, PageOfJobs, read_page
@@ -67,7 +67,7 @@ class Listing:
         Raises:
             ApiError: A page cannot be had, or a token comes twice and there would be no end.
         """
-        following: Callable[[], Answer[PageOfJobs]] | None = partial(self._fetch, None, 1)
+        following: Callable[[], Answer[PageOfJobs]] | None = self._follow(None, 1, ahead=False)
         asked_at: datetime | None = None
         seen: set[int] = set()
         for number in itertools.count(1):
@@ -91,17 +91,23 @@ class Listing:
             # Let go of this page before the next one comes in.
             del answer, content
 
-    def _fetch(self, token: str | None, number: int) -> Answer[PageOfJobs]:
+    def _follow(
+        self, token: str | None, number: int, *, ahead: bool
+    ) -> Callable[[], Answer[PageOfJobs]]:
         params = self._params if token is None else {**self._params, "page_token": token}
-        try:
-            return self._client.get(self._path, params=params, read=read_page)
-        except ApiError as error:
-            named = type(error)(f"page {number:,}: {error}")
-            raise named.with_traceback(error.__traceback__) from None
+        request = Request(self._client, self._path, params=params, read=read_page)
+        return partial(_receive, _begin(request.send) if ahead else request.send, request, number)
 
-    def _follow(self, token: str, number: int, *, ahead: bool) -> Callable[[], Answer[PageOfJobs]]:
-        fetch = partial(self._fetch, token, number)
-        return _begin(fetch) if ahead else fetch
+
+def _receive(
+    sent: Callable[[], None], request: Request[PageOfJobs], number: int
+) -> Answer[PageOfJobs]:
+    try:
+        sent()
+        return request.answer()
+    except ApiError as error:
+        named = type(error)(f"page {number:,}: {error}")
+        raise named.with_traceback(error.__traceback__) from None
 
 
 def _guard(token: str | None, seen: set[int], number: int) -> None:

@@ -36,7 +36,7 @@ WAY = [
 
 ONLY = {
     "requests": {"client", "failures", "session"},
-    "urllib3": {"client"},
+    "urllib3": {"client", "failures"},
     "pydantic": {"settings", "models"},
     "singer_sdk": set(WAY[WAY.index("messages") :]),
     "click": {"cli", "tap"},

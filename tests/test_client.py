@@ -376,16 +376,12 @@ def test_reply_that_is_not_whole_is_asked_for_again(
 
 
 @pytest.mark.parametrize(
-    ("reply", "what"),
-    [
-        (b"", "timed out (try 1): raise request_timeout_seconds, or lower page_size"),
-        (reply_of(PAGE_BYTES)[:-30], f"failed: the reply stalled (try 1): {NO_CONNECTION}"),
-    ],
-    ids=["before the reply", "inside the reply"],
+    "reply", [b"", reply_of(PAGE_BYTES)[:-30]], ids=["before the reply", "inside the reply"]
 )
 def test_silence_is_a_timeout_and_asked_again(
-    sandbox: Sandbox, wire: Wire, clock: SimulatedClock, reply: bytes, what: str
+    sandbox: Sandbox, wire: Wire, clock: SimulatedClock, reply: bytes
 ) -> None:
+    what = "timed out (try 1): raise request_timeout_seconds, or lower page_size"
     for _ in range(2):
         wire.answer_next(reply, end="hang")
     silent = connection(sandbox, api_url=wire.url, timeout=0.2, retry_seconds=0)
