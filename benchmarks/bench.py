@@ -92,8 +92,9 @@ def mixed_forms(rounds: int, notes: dict[str, float]) -> list[Figure]:
         serving(LARGE, PAGE_SIZE, "--mixed") as large,
     ):
         costs = [in_turn(commands, small, large) for _ in range(rounds)]
-    notes["cost per job, updates in mixed forms, x plain loop, wall"] = of_plain(costs, "tap", wall)
-    notes["cost per job, updates in mixed forms, x plain loop, CPU"] = of_plain(costs, "tap", cpu)
+    for which, measure in MEASURES:
+        name = f"cost per job, updates in mixed forms, x plain loop, {which}"
+        notes[name] = of_plain(costs, "tap", measure)
     return []
 
 
@@ -169,7 +170,7 @@ PARTS: Mapping[str, Callable[[int, dict[str, float]], list[Figure]]] = {
 
 def command_line() -> list[str]:
     """Start the tap as its script does."""
-    return [sys.executable, "-m", "tap_llamaclassify"]
+    return [sys.executable, "-c", "from tap_llamaclassify.__main__ import main; main()"]
 
 
 def tap(served: Served, *, catalog: Mapping[str, Any] | None = None, **more: Any) -> list[str]:
