@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -68,8 +69,29 @@ def outcomes() -> str:
     )
 
 
+def performance() -> str:
+    result = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_bytes())
+    rows = (
+        (figure["name"], f"{figure['value']:.2f} {figure['unit']}", f"{figure['bound']:g}")
+        for figure in result["figures"]
+    )
+    mixed = (
+        (name.replace(", x plain loop", ""), f"{value:.2f} x plain loop", "")
+        for name, value in sorted(result["notes"].items())
+        if "mixed forms" in name
+    )
+    shown = table("| figure | measured | at most |", [*rows, *mixed])
+    return f"{shown}\n\nMeasured on {result['machine']}; ratios are medians of seven pairs of runs."
+
+
 @pytest.mark.parametrize(
-    ("name", "content"), [("settings", settings), ("streams", streams), ("outcomes", outcomes)]
+    ("name", "content"),
+    [
+        ("settings", settings),
+        ("streams", streams),
+        ("outcomes", outcomes),
+        ("performance", performance),
+    ],
 )
 def test_readme_shows_what_the_code_says(name: str, content: object) -> None:
     assert callable(content)
@@ -81,6 +103,11 @@ def test_readme_shows_what_the_code_says(name: str, content: object) -> None:
         README.write_text(f"{before}{begin}{content()}\n{end}{after}", encoding="utf-8")
         shown = f"{content()}\n"
     assert shown == f"{content()}\n"
+
+
+def test_readme_shows_no_bound_that_was_missed() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_bytes())
+    assert {figure["verdict"] for figure in result["figures"]} == {"ok"}
 
 
 def test_readme_names_every_target_of_the_makefile_that_it_uses() -> None:
