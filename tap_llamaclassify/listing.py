@@ -49,11 +49,6 @@ class Listing:
         self._params = {**connection.scope, "page_size": str(connection.page_size)}
 
     @property
-    def path(self) -> str:
-        """The path that is listed, below the API's address."""
-        return self._path
-
-    @property
     def activity(self) -> Activity:
         """What has been read so far, pages that are only fetched left out."""
         return self._client.activity
