@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,42 @@ from sandbox.server import Sandbox
 from sandbox.world import World
 
 ROOT = Path(__file__).parent.parent
+TALLY = pytest.StashKey[Counter[str]]()
 COMMAND = shutil.which("tap-llamaclassify", path=Path(sys.executable).parent) or ""
+
+
+Tally = Callable[[str, int], None]
+
+
+@pytest.fixture
+def tally(pytestconfig: pytest.Config) -> Tally:
+    """Count what was tried, for the figures at the end: `tally("inputs fuzzed", 1)`."""
+
+    def count(what: str, times: int) -> None:
+        pytestconfig.stash[TALLY][what] += times
+
+    return count
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[TALLY] = Counter()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the figures, and write them where RELIABILITY says."""
+    tally = dict(config.stash[TALLY])
+    if not tally:
+        return
+    tally["divergences"] = sum(
+        len(terminalreporter.stats.get(outcome, ())) for outcome in ("failed", "error")
+    )
+    terminalreporter.section("tried")
+    for what, times in tally.items():
+        terminalreporter.write_line(f"{what:40} {times:>12,}")
+    if path := os.environ.get("RELIABILITY"):
+        Path(path).write_text(json.dumps(tally, indent=2) + "\n", encoding="utf-8")
 
 
 @pytest.fixture
