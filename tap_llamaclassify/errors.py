@@ -7,13 +7,14 @@ TapError                what a user can cause or can act on: one line, no traceb
 ├── OutputError         what was read cannot be written
 │   └── LoaderGoneError      whoever reads standard output has closed it
 └── ApiError            the API refuses, cannot be reached, or answers what cannot be read
+    ├── PageTokenError  the API no longer takes a page token that it gave
     └── ReplyError      a reply of status 200 that is not a page of jobs
         └── CutShortError    a reply that ends in the middle: worth another try
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from http import HTTPStatus
 
@@ -46,6 +47,10 @@ class ApiError(TapError):
     """The API refuses, cannot be reached, or answers what cannot be read."""
 
 
+class PageTokenError(ApiError):
+    """The API no longer takes a page token that it gave."""
+
+
 class ReplyError(ApiError):
     """A reply of status 200 that is not a page of jobs."""
 
@@ -59,6 +64,8 @@ class Verdict(Enum):
 
     RETRY = "retried"
     STOP = "stops the run"
+    RETRY_ONCE = "retried once"
+    START_AGAIN = "listed again from the top, at most twice"
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Outcome:
     """What one kind of answer means.
 
     Attributes:
-        verdict: Whether the same request is tried again.
+        verdict: Whether, and how, it is tried again.
         advice: What the user can do when the run stops over it.
     """
 
@@ -76,19 +83,23 @@ class Outcome:
 
 _TRY_LATER = "the API is busy or down; run again later, or raise retry_seconds"
 _GONE = "this API is not, or no longer, at this host; check api_url"
+_KEY = Outcome(
+    Verdict.STOP,
+    "check api_key: it is wrong or revoked, or belongs to another region (api_url) "
+    "or another project (project_id)",
+)
+_ACCESS = Outcome(Verdict.STOP, "api_key has no access there; check project_id and organization_id")
+TOKEN_REJECTED = Outcome(
+    Verdict.START_AGAIN,
+    "the API no longer takes a page token that it gave; run again, and raise page_size, "
+    "so that the listing is over sooner",
+)
 
 STATUSES: dict[int, Outcome] = {
     400: Outcome(Verdict.STOP, "the API does not understand the request; check api_url"),
-    401: Outcome(
-        Verdict.STOP,
-        "check api_key: it is wrong or revoked, or belongs to another region (api_url) "
-        "or another project (project_id)",
-    ),
+    401: _KEY,
     402: Outcome(Verdict.STOP, "the organization is out of credits"),
-    403: Outcome(
-        Verdict.STOP,
-        "api_key has no access there; check project_id and organization_id",
-    ),
+    403: _ACCESS,
     404: Outcome(Verdict.STOP, _GONE),
     408: Outcome(Verdict.RETRY, _TRY_LATER),
     410: Outcome(Verdict.STOP, _GONE),
@@ -97,6 +108,16 @@ STATUSES: dict[int, Outcome] = {
     429: Outcome(Verdict.RETRY, "the rate limit is used up; set requests_per_minute"),
 }
 """What follows from a status that has a meaning of its own."""
+
+LATER_STATUSES: dict[int, Outcome] = {
+    400: TOKEN_REJECTED,
+    401: replace(_KEY, verdict=Verdict.RETRY_ONCE),
+    403: replace(_ACCESS, verdict=Verdict.RETRY_ONCE),
+    404: TOKEN_REJECTED,
+    410: TOKEN_REJECTED,
+    422: TOKEN_REJECTED,
+}
+"""What follows instead on a later page: the same question, but for the token, was just answered."""
 
 CLASSES: dict[int, Outcome] = {
     3: Outcome(
@@ -117,11 +138,19 @@ NO_TRUST = Outcome(
 )
 TIMEOUT = Outcome(Verdict.RETRY, "raise request_timeout_seconds, or lower page_size")
 CUT_SHORT = Outcome(Verdict.RETRY, "lower page_size, and check any proxy")
+TOO_LARGE = Outcome(Verdict.STOP, "lower page_size")
 """What follows when there is no whole reply."""
 
 
-def outcome_of(status: int) -> Outcome:
-    """Look up what follows from a status other than 200."""
+def outcome_of(status: int, *, later: bool = False) -> Outcome:
+    """Look up what follows from a status other than 200.
+
+    Args:
+        status: The HTTP status.
+        later: Whether it answers a page after the first of a listing.
+    """
+    if later and status in LATER_STATUSES:
+        return LATER_STATUSES[status]
     return STATUSES.get(status) or CLASSES.get(status // 100) or UNKNOWN_STATUS
 
 

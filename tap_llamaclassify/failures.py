@@ -13,7 +13,7 @@ import requests
 import urllib3
 
 from tap_llamaclassify import errors
-from tap_llamaclassify.errors import Outcome
+from tap_llamaclassify.errors import Outcome, Verdict
 
 LONGEST_TEXT = 200
 """How much of a server's words is shown."""
@@ -90,9 +90,14 @@ def redirect_target(response: requests.Response, sent: Iterable[str]) -> str:
     return _presentable(host + parts.path, sent)
 
 
-def refused_parameters(body: bytes, sent: Iterable[str]) -> tuple[str, Outcome]:
-    """Say which parameters a 422 is about, in the API's words less every value that was sent."""
-    outcome = errors.outcome_of(requests.codes.unprocessable)
+def refused_parameters(body: bytes, sent: Iterable[str], outcome: Outcome) -> tuple[str, Outcome]:
+    """Say which parameters a 422 is about, in the API's words less every value that was sent.
+
+    Args:
+        body: The reply's.
+        sent: The values.
+        outcome: What follows if the reply does not say which.
+    """
     try:
         detail: Any = json.loads(body).get("detail")
     except (ValueError, AttributeError, RecursionError):
@@ -100,9 +105,14 @@ def refused_parameters(body: bytes, sent: Iterable[str]) -> tuple[str, Outcome]:
     if not isinstance(detail, list):
         return "", outcome
     reasons = "; ".join(_problem(problem) for problem in detail if isinstance(problem, dict))
-    if "page_size" in reasons:
-        outcome = Outcome(outcome.verdict, "change the setting page_size")
-    return f" ({_presentable(reasons, sent)})" if reasons else "", outcome
+    if not reasons:
+        return "", outcome
+    if "page_token" not in reasons:
+        advice = errors.STATUSES[requests.codes.unprocessable].advice
+        if "page_size" in reasons:
+            advice = "change the setting page_size"
+        outcome = Outcome(Verdict.STOP, advice)
+    return f" ({_presentable(reasons, sent)})", outcome
 
 
 def _problem(problem: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -11,13 +12,17 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from tap_llamaclassify.client import Activity, Answer, Client, Request
+from tap_llamaclassify.client import Activity, Client
 from tap_llamaclassify.connection import Connection
-from tap_llamaclassify.errors import ApiError
+from tap_llamaclassify.errors import ApiError, PageTokenError
 from tap_llamaclassify.models import Json, PageOfJobs, read_page
+from tap_llamaclassify.request import Answer, Request
 
 V1_JOBS_PATH = "/api/v1/classifier/jobs"
+MOST_RESTARTS = 2
+"""How often a listing starts again from the top because a page token is no longer taken."""
 
+_logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
@@ -28,6 +33,8 @@ class Page:
     Attributes:
         asked_at: The server's clock when the listing began: a job that changed later may have
             been listed as it was before.
+        overlaps: Whether a job of the page before is listed again: jobs move from page to page
+            while they are listed, so others may have been passed over.
         total_size: How many jobs the API says there are, if it does; an estimate.
         replaced: How many characters of the page could not be read.
         has_misfits: Whether any of its values did not fit.
@@ -38,6 +45,7 @@ class Page:
     total_size: int | None
     replaced: int
     has_misfits: bool = False
+    overlaps: bool = False
 
 
 class Listing:
@@ -47,6 +55,7 @@ class Listing:
         self._client = client
         self._path = path
         self._params = {**connection.scope, "page_size": str(connection.page_size)}
+        self._asked_at: datetime | None = None
 
     @property
     def activity(self) -> Activity:
@@ -59,29 +68,48 @@ class Listing:
         Args:
             ahead: Fetch the next page while one is worked on. Two pages are held at most.
 
+        Should the API no longer take a page token that it gave, the listing starts again from the
+        top, so that jobs may come twice.
+
         Raises:
             ApiError: A page cannot be had, or a token comes twice and there would be no end.
         """
+        self._asked_at = None
+        for restarts in itertools.count(1):
+            try:
+                yield from self._pages(ahead=ahead)
+            except PageTokenError as error:
+                if restarts > MOST_RESTARTS:
+                    raise
+                what = "%s. Starting again from the top, for time %d of %d at most"
+                _logger.warning(what, error, restarts, MOST_RESTARTS)
+            else:
+                return
+
+    def _pages(self, *, ahead: bool) -> Iterator[Page]:
         following: Callable[[], Answer[PageOfJobs]] | None = self._follow(None, 1, ahead=False)
-        asked_at: datetime | None = None
         seen: set[int] = set()
+        ids: set[str] = set()
         for number in itertools.count(1):
             if following is None:
                 return
             answer = following()
-            asked_at = asked_at or answer.asked_at
+            # When the listing starts again, it still began when it first did.
+            self._asked_at = self._asked_at or answer.asked_at
             content = answer.content
             token = content.next_page_token
             _guard(token, seen, number)
             following = self._follow(token, number + 1, ahead=ahead) if token else None
             self.activity.pages += 1
             self.activity.jobs += len(content.jobs)
+            ids_before, ids = ids, {job["id"] for job in content.jobs} or ids
             yield Page(
                 content.jobs,
-                asked_at,
+                self._asked_at,
                 content.total_size,
                 content.replaced,
                 content.has_misfits,
+                overlaps=bool(content.jobs) and not ids.isdisjoint(ids_before),
             )
             # Let go of this page before the next one comes in.
             del answer, content
@@ -90,7 +118,9 @@ class Listing:
         self, token: str | None, number: int, *, ahead: bool
     ) -> Callable[[], Answer[PageOfJobs]]:
         params = self._params if token is None else {**self._params, "page_token": token}
-        request = Request(self._client, self._path, params=params, read=read_page)
+        request = Request(
+            self._client, self._path, params=params, read=read_page, later=token is not None
+        )
         return partial(_receive, _begin(request.send) if ahead else request.send, request, number)
 
 

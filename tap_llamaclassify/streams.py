@@ -20,11 +20,11 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INC
 from typing_extensions import override
 
 from tap_llamaclassify import rows
-from tap_llamaclassify.bookmarks import REPLICATION_KEY
 from tap_llamaclassify.errors import CatalogError
 from tap_llamaclassify.models import Json
 from tap_llamaclassify.rows import Row
 from tap_llamaclassify.schemas import schema_of
+from tap_llamaclassify.state import REPLICATION_KEY
 
 
 class Pass(Protocol):

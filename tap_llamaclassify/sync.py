@@ -16,7 +16,7 @@ from singer_sdk import Tap, metrics
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
 from tap_llamaclassify.batches import BatchSink, read_batch_config
-from tap_llamaclassify.bookmarks import Bookmark, read_bookmark, write_bookmark
+from tap_llamaclassify.bookmarks import Bookmark
 from tap_llamaclassify.census import Census
 from tap_llamaclassify.client import Client, Exchange
 from tap_llamaclassify.connection import connect
@@ -26,6 +26,7 @@ from tap_llamaclassify.models import Json
 from tap_llamaclassify.outlets import Outlet, RecordSink, Sink, version_of
 from tap_llamaclassify.rows import Row
 from tap_llamaclassify.settings import Settings
+from tap_llamaclassify.state import read_entry, write_entry
 from tap_llamaclassify.streams import STREAMS, ClassifyStream
 from tap_llamaclassify.timestamps import from_datetime
 from tap_llamaclassify.waits import Clock
@@ -125,13 +126,14 @@ class Run:
         self._census = Census()
         self._versions = {s.name: version_of(s, tap.initialized_at) for s in streams}
         self._outlets = [Outlet(s, self._sink(s), self._census) for s in streams]
-        self._last = {
-            s.name: read_bookmark(s.name, s.stream_state)
+        self._kept = {
+            s.name: read_entry(s.name, s.stream_state)
             for s in streams
             if s.replication_method == REPLICATION_INCREMENTAL
         }
         self._bookmarks: dict[str, Bookmark] | None = None
         self._newest: str | None = None
+        self._has_shifted = False
         self._replaced = 0
 
     def _sink(self, stream: ClassifyStream) -> Sink:
@@ -156,17 +158,18 @@ class Run:
             # Each filter is an instant, so the longest of these holds all the others.
             self._census.note_misfits(max(passed.values(), key=len, default=()))
         self._newest = _newest(page.jobs, self._newest)
+        self._has_shifted |= page.overlaps
         self._replaced += page.replaced
 
     def _begin(self, asked_at: datetime) -> dict[str, Bookmark]:
         begun = {
             name: Bookmark(
-                last,
+                kept,
                 clock=from_datetime(asked_at),
                 floor=self._settings.start_date,
                 lookback_seconds=self._settings.value("lookback_seconds"),
             )
-            for name, last in self._last.items()
+            for name, kept in self._kept.items()
         }
         if untrusted := [name for name, bookmark in begun.items() if not bookmark.is_trusted]:
             _logger.warning(
@@ -175,6 +178,8 @@ class Run:
                 ", ".join(untrusted),
                 self._settings.start_date or "their beginning",
             )
+        for name, bookmark in begun.items():
+            _logger.info("%s: emitting what was updated since %s", name, bookmark.since() or "ever")
         return begun
 
     def finish(self, *, whole: bool) -> None:
@@ -190,7 +195,8 @@ class Run:
             for outlet in self._outlets:
                 bookmark = (self._bookmarks or {}).get(outlet.stream.name)
                 if bookmark:
-                    write_bookmark(outlet.stream.stream_state, bookmark.moved_to(self._newest))
+                    kept = bookmark.after(self._newest, shifted=self._has_shifted)
+                    write_entry(outlet.stream.stream_state, kept)
         self._tap.state_writer.write_state(self._tap.state)
         self._census.warn()
         if self._replaced:

@@ -20,9 +20,9 @@ from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
 from tap_llamaclassify import cli
-from tap_llamaclassify.bookmarks import check_state
 from tap_llamaclassify.errors import CatalogError
 from tap_llamaclassify.messages import MessageWriter
+from tap_llamaclassify.state import check_state
 
 if TYPE_CHECKING:
     from tap_llamaclassify.settings import Settings
@@ -111,7 +111,8 @@ class TapLlamaClassify(Tap):
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
-        check_state(state)
+        for stream in check_state(state, self.streams):
+            self.logger.warning("The state's bookmarks.%s is of no stream of this tap", stream)
         super().load_state(state)
 
     @classmethod

@@ -16,12 +16,13 @@ PACKAGE = Path(__file__).parent.parent / "tap_llamaclassify"
 
 WAY = [
     *("errors", "timestamps", "settings", "connection", "waits", "failures", "session"),
-    "client",
+    *("client", "request"),
     *("models", "listing"),
     *(
         "rows",
         "census",
         "schemas",
+        "state",
         "bookmarks",
         "messages",
         "streams",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import logging
 import socket
 import ssl
@@ -24,10 +25,11 @@ import trustme
 from builders import SimulatedClock, connection, job
 from sandbox.server import Sandbox
 from sandbox.world import World
-from tap_llamaclassify.client import Activity, Answer, Client, Exchange
+from tap_llamaclassify.client import LONGEST_BODY, LONGEST_ERROR_BODY, Activity, Client, Exchange
 from tap_llamaclassify.errors import ApiError, ReplyError
 from tap_llamaclassify.listing import V1_JOBS_PATH
 from tap_llamaclassify.models import PageOfJobs, read_page
+from tap_llamaclassify.request import Answer, Request
 
 PAGE = {"items": [job("a")], "next_page_token": None}
 PAGE_BYTES = msgspec.json.encode(PAGE)
@@ -125,7 +127,7 @@ def clock() -> SimulatedClock:
 
 def ask(client: Client, **params: str) -> Answer[PageOfJobs]:
     """Ask for a page."""
-    return client.get(V1_JOBS_PATH, params=params, read=read_page)
+    return Request(client, V1_JOBS_PATH, params=params, read=read_page).answer()
 
 
 def refusal_of(client: Client, **params: str) -> str:
@@ -904,7 +906,8 @@ REFUSES = ": the API refuses a parameter"
         (problem("is wrong", loc="secret"), f" (?: is wrong){REFUSES}"),
         (problem("is wrong", loc=None), f" (?: is wrong){REFUSES}"),
         (problem("is wrong", loc={"secret": 1}), f" (?: is wrong){REFUSES}"),
-        (problem("x" * 10_000_000), f" (query.x: {'x' * 191}){REFUSES}"),
+        (problem("x" * 100_000), f" (query.x: {'x' * 191}){REFUSES}"),
+        (problem("x" * LONGEST_ERROR_BODY), REFUSES),
         ({"detail": [{}]}, f" (?: None){REFUSES}"),
         ({"detail": []}, REFUSES),
         ({"detail": ["secret", None, 7]}, REFUSES),
@@ -926,7 +929,8 @@ REFUSES = ": the API refuses a parameter"
         "place a text",
         "no place",
         "place an object",
-        "huge",
+        "long",
+        "too long to be read",
         "nothing",
         "no problem",
         "problems that are none",
@@ -1009,6 +1013,43 @@ def test_422_is_fit_for_a_terminal(sandbox: Sandbox) -> None:
     body = rb'{"detail": [{"loc": ["query"], "msg": "\u001b[31mred \ud800 \u0000 \u0007 \u202e"}]}'
 
     assert unprocessable(sandbox, body).isprintable()
+
+
+# Replies without end.
+
+
+def gzipped(body: bytes) -> bytes:
+    """Make a whole reply of gzipped bytes."""
+    return reply_of(gzip.compress(body, 1), "Content-Encoding: gzip")
+
+
+def test_reply_of_the_longest_body_is_read(sandbox: Sandbox, wire: Wire) -> None:
+    page = json.dumps(PAGE).encode()
+    wire.answer_next(gzipped(page + b" " * (LONGEST_BODY - len(page))))
+
+    assert ask(Client(connection(sandbox, api_url=wire.url))).content == CONTENT
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["gzip", "plain"])
+def test_longer_reply_stops_the_run_and_names_page_size(
+    sandbox: Sandbox, wire: Wire, clock: SimulatedClock, *, packed: bool
+) -> None:
+    body = b" " * (LONGEST_BODY + 1)
+    wire.answer_next(gzipped(body) if packed else reply_of(body))
+    text = refusal_of(Client(connection(sandbox, api_url=wire.url), clock=clock))
+
+    assert text == f"{where(wire.url)} answered more than 64 MiB: lower page_size"
+    assert clock.naps == []
+
+
+def test_long_reply_to_a_refused_request_is_not_read_to_its_end(
+    sandbox: Sandbox, wire: Wire
+) -> None:
+    wire.answer_next(reply_of(b" " * (LONGEST_ERROR_BODY + 1), status="500 Error"))
+    wire.answer_next(reply_of(json.dumps(PAGE).encode()))
+    client = Client(connection(sandbox, api_url=wire.url), clock=SimulatedClock())
+
+    assert ask(client).content == CONTENT
 
 
 # What nobody may read.

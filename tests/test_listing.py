@@ -379,8 +379,13 @@ def test_page_that_fails_ahead_of_the_count_is_named_rightly(sandbox: Sandbox) -
         list(Listing(client, asked).pages())
 
 
-@pytest.mark.parametrize("status", [401, 402, 403, 404, 410, 422, 302, 503])
-@pytest.mark.parametrize("page", [1, 2], ids=["first page", "second page"])
+@pytest.mark.parametrize(
+    ("page", "status"),
+    [
+        *((1, status) for status in (400, 401, 402, 403, 404, 410, 422, 302, 503)),
+        *((2, status) for status in (401, 402, 403, 302, 503)),
+    ],
+)
 def test_refusal_is_named_with_its_page_and_request(
     sandbox: Sandbox, page: int, status: int
 ) -> None:
@@ -392,3 +397,126 @@ def test_refusal_is_named_with_its_page_and_request(
     begin = f"page {page}: GET {V1_JOBS_PATH} at {urlsplit(sandbox.url).netloc}, request {page}, "
     assert str(caught.value).startswith(f"{begin}answered {status}")
     assert str(caught.value).splitlines() == [str(caught.value)]
+
+
+# Tokens that the API no longer takes.
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """Take down the log."""
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"detail": "Invalid page token"}),
+        (404, {"detail": "Not Found"}),
+        (410, b""),
+        (422, {"detail": [{"loc": ["query", "page_token"], "msg": "unknown, as page_size is"}]}),
+        (422, {"detail": "expired"}),
+    ],
+)
+def test_listing_starts_again_where_a_token_is_no_longer_taken(
+    sandbox: Sandbox, log: pytest.LogCaptureFixture, status: int, body: Any
+) -> None:
+    ids = fill(sandbox, 4)
+    listing = listing_of(sandbox, page_size=2)
+    pages = listing.pages(ahead=False)
+    first = next(pages)
+    sandbox.answer_next(status, body)
+
+    assert [job["id"] for job in first.jobs] + ids_of(pages) == [*ids[:2], *ids]
+    assert [request.status for request in sandbox.requests] == [200, status, 200, 200]
+    (warning,) = [record for record in log.records if record.levelname == "WARNING"]
+    assert f"answered {status}" in warning.getMessage()
+    assert "Starting again from the top, for time 1 of 2 at most" in warning.getMessage()
+    assert "eyJ" not in log.text
+
+
+def test_listing_that_starts_again_began_when_it_first_did(sandbox: Sandbox) -> None:
+    fill(sandbox, 4)
+    pages = listing_of(sandbox, page_size=2).pages(ahead=False)
+    first = next(pages)
+    sandbox.world.advance(3600)
+    sandbox.answer_next(404)
+
+    assert {page.asked_at.replace(microsecond=0) for page in [first, *pages]} == {
+        first.asked_at.replace(microsecond=0)
+    }
+
+
+def test_listing_starts_again_twice_at_most(sandbox: Sandbox) -> None:
+    for _ in range(3):
+        chain(sandbox, "more")
+        sandbox.answer_next(404)
+    with pytest.raises(
+        ApiError, match=r"page 2: .* answered 404 Not Found: the API no longer takes a page token"
+    ):
+        list(listing_of(sandbox).pages())
+
+    assert len(sandbox.requests) == 6
+
+
+def test_listing_does_not_start_again_over_another_parameter(sandbox: Sandbox) -> None:
+    chain(sandbox, "more")
+    sandbox.answer_next(422, {"detail": [{"loc": ["query", "project_id"], "msg": "no"}]})
+    with pytest.raises(ApiError, match=r"\(query.project_id: no\): the API refuses a parameter"):
+        list(listing_of(sandbox).pages())
+
+    assert len(sandbox.requests) == 2
+
+
+# Access that is refused in the middle.
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_access_is_tried_once_more_after_the_first_page(
+    sandbox: Sandbox, log: pytest.LogCaptureFixture, status: int
+) -> None:
+    ids = fill(sandbox, 4)
+    pages = listing_of(sandbox, page_size=2).pages(ahead=False)
+    first = next(pages)
+    sandbox.answer_next(status)
+
+    assert [job["id"] for job in first.jobs] + ids_of(pages) == ids
+    (wait,) = [line for line in log.messages if line.startswith("Waiting")]
+    assert wait.startswith(f"Waiting 10.0 s (answered {status} ")
+    assert "; try 2)" in wait
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_access_that_stays_refused_stops_the_run(sandbox: Sandbox, status: int) -> None:
+    chain(sandbox, "more")
+    sandbox.answer_next(status, times=2)
+    with pytest.raises(ApiError, match=rf"answered {status} .* \(try 2\): .*api_key"):
+        list(listing_of(sandbox).pages())
+
+    assert len(sandbox.requests) == 3
+
+
+# Jobs that move from page to page.
+
+
+@pytest.mark.parametrize("empty_pages", [0, 1])
+def test_page_that_repeats_a_job_of_the_page_before_is_marked(empty_pages: int) -> None:
+    settings = Settings(tokens="position", empty_pages=empty_pages)
+    with Sandbox(World.empty(), settings) as sandbox:
+        ids = fill(sandbox, 6)
+        pages = listing_of(sandbox, page_size=2).pages(ahead=False)
+        read = [next(pages)]
+        sandbox.world.put(job("new", created_at="2026-11-02T00:00:00Z"))
+        read += pages
+
+    full = [page for page in read if page.jobs]
+    assert [page.overlaps for page in full] == [False, True, False, False]
+    assert [job["id"] for job in full[1].jobs] == ids[1:3]
+    assert not any(page.overlaps for page in read if not page.jobs)
+
+
+def test_page_of_a_world_at_rest_is_not_marked(sandbox: Sandbox) -> None:
+    fill(sandbox, 6)
+
+    assert not any(page.overlaps for page in listing_of(sandbox, page_size=2).pages())

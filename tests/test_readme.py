@@ -56,8 +56,13 @@ def outcomes() -> str:
         "a certificate that is not trusted": errors.NO_TRUST,
         "no reply in time": errors.TIMEOUT,
         "a reply that is cut short": errors.CUT_SHORT,
+        "a reply of more than 64 MiB": errors.TOO_LARGE,
     }
     statuses = {errors.status_text(status): out for status, out in errors.STATUSES.items()}
+    later: dict[errors.Outcome, list[str]] = {}
+    for status, outcome in errors.LATER_STATUSES.items():
+        later.setdefault(outcome, []).append(str(status))
+    statuses |= {f"{', '.join(some)} after the first page": out for out, some in later.items()}
     classes = {f"any other {digit}xx": out for digit, out in errors.CLASSES.items()}
     others = {"any other status": errors.UNKNOWN_STATUS}
     return table(

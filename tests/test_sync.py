@@ -22,7 +22,7 @@ from builders import (
 from conftest import Command
 from sandbox.server import Sandbox
 from tap_llamaclassify.client import Client
-from tap_llamaclassify.errors import ApiError, StateError
+from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.listing import Listing
 from tap_llamaclassify.sync import Progress
 
@@ -284,68 +284,6 @@ def test_state_is_the_last_line_and_schema_comes_before_its_records(history: San
     for stream in STREAMS:
         assert kinds.count(("SCHEMA", stream)) == 1
         assert kinds.index(("SCHEMA", stream)) < kinds.index(("RECORD", stream))
-
-
-@pytest.mark.parametrize(
-    "state",
-    [
-        None,
-        {},
-        {"bookmarks": {}},
-        {"bookmarks": {"classify_jobs": {}}},
-        {"bookmarks": {"gone_stream": {"replication_key_value": "x"}}},
-        {"bookmarks": {"classify_jobs": {"replication_key_value": None}}},
-        {"bookmarks": {"classify_jobs": {"progress_markers": {"Note": "not resumable"}}}},
-    ],
-    ids=["none", "empty", "no stream", "empty stream", "gone stream", "null", "leftovers"],
-)
-def test_state_without_bookmarks_reads_from_the_beginning(
-    history: Sandbox, state: dict[str, Any] | None
-) -> None:
-    assert len(sync(history, state=state).ids()) == 3
-
-
-def test_state_of_a_stream_that_is_gone_is_kept(history: Sandbox) -> None:
-    state = {"bookmarks": {"gone": {"replication_key_value": "x"}}}
-    assert sync(history, state=state).state["bookmarks"]["gone"] == {"replication_key_value": "x"}
-
-
-@pytest.mark.parametrize(
-    ("entry", "field"),
-    [
-        ([], "bookmarks.classify_jobs is no object"),
-        ({"replication_key_value": "soon"}, "classify_jobs.replication_key_value is no timestamp"),
-        ({"replication_key_value": 5}, "classify_jobs.replication_key_value is no timestamp"),
-        (
-            {"replication_key": "created_at", "replication_key_value": NEW},
-            "classify_jobs.replication_key is not updated_at",
-        ),
-        ({"partitions": [{"context": {}}]}, "classify_jobs.partitions holds bookmarks"),
-        ({"partitions": 5}, "classify_jobs.partitions is no list"),
-        ({"partitions": [5]}, r"classify_jobs.partitions\[0\] is no object"),
-        ({"progress_markers": []}, "classify_jobs.progress_markers is no object"),
-    ],
-    ids=[
-        *("no object", "no timestamp", "number", "other key", "partitions"),
-        *("partitions no list", "partition no object", "markers no object"),
-    ],
-)
-def test_state_that_cannot_be_read_names_stream_and_field(
-    history: Sandbox, entry: Any, field: str
-) -> None:
-    with pytest.raises(StateError, match=field):
-        sync(history, state={"bookmarks": {"classify_jobs": entry}})
-    assert history.requests == []
-
-
-def test_state_that_is_a_whole_line_is_refused(history: Sandbox) -> None:
-    with pytest.raises(StateError, match="it is a whole STATE line"):
-        sync(history, state={"type": "STATE", "value": bookmarks_at(NEW)})
-
-
-def test_state_that_holds_no_bookmarks_object_is_refused(history: Sandbox) -> None:
-    with pytest.raises(StateError, match="bookmarks is no object"):
-        sync(history, state={"bookmarks": []})
 
 
 def test_misfits_are_counted_at_the_end_and_unknown_fields_named_once(

@@ -1,0 +1,127 @@
+"""One request, tried until its reply is whole or there is no more point in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from tap_llamaclassify import errors
+from tap_llamaclassify.client import Client, Reply
+from tap_llamaclassify.errors import ApiError, CutShortError, PageTokenError, Verdict
+from tap_llamaclassify.failures import Failure
+from tap_llamaclassify.waits import Patience
+
+PAUSE = 10.0
+"""Seconds before the one further try of what was allowed a page before."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Answer(Generic[_T]):
+    """What a request brought.
+
+    Attributes:
+        asked_at: As in Reply.
+    """
+
+    content: _T
+    asked_at: datetime
+
+
+class Request(Generic[_T]):
+    """One request, tried until its reply is whole.
+
+    Sending and reading are two steps, because a reply is waited for in a thread of its own, and
+    read where it is needed: reading takes the processor, and threads take it from each other.
+
+    Args:
+        path: Below the API's address, with a leading slash.
+        params: Query parameters; values of any characters.
+        read: Turns a reply's body into content; raises ReplyError.
+        later: Whether it asks for a page after the first of a listing.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        path: str,
+        *,
+        params: Mapping[str, str],
+        read: Callable[[bytes], _T],
+        later: bool = False,
+    ) -> None:
+        self._client = client
+        self._path = path
+        self._params = params
+        self._read = read
+        self._later = later
+        self._was_refused = False
+        self._patience = Patience(client.connection.retry_seconds, client.clock)
+        self._reply: Reply | None = None
+
+    def send(self) -> None:
+        """Wait until the API has answered.
+
+        Raises:
+            PageTokenError: The API no longer takes a page token.
+            ApiError: The API refuses, or was not reached in the time given.
+        """
+        while self._reply is None:
+            try:
+                self._reply = self._client.exchange(
+                    self._path, self._params, self._patience, later=self._later
+                )
+            except Failure as failure:
+                self._wait_after(failure)
+
+    def answer(self) -> Answer[_T]:
+        """Read what the API has answered, and ask once more when that was cut short.
+
+        Raises:
+            ApiError: As `send` does, or the reply cannot be read.
+        """
+        while True:
+            self.send()
+            assert self._reply is not None  # noqa: S101 - send does not end before
+            body, asked_at = self._reply.body, self._reply.asked_at
+            self._reply = None
+            try:
+                return Answer(self._read(body), asked_at)
+            except CutShortError:
+                self._wait_after(Failure("the reply was cut short", errors.CUT_SHORT))
+            except errors.ReplyError as error:
+                raise type(error)(f"{self._where()} {error}") from None
+
+    def _wait_after(self, failure: Failure) -> None:
+        wait = self._wait(failure)
+        if wait is None:
+            raise self._given_up(failure) from None
+        self._client.hold(wait, f"{failure.what}; try {self._patience.tries}")
+
+    def _wait(self, failure: Failure) -> float | None:
+        match failure.outcome.verdict:
+            case Verdict.RETRY:
+                return self._patience.wait(failure.retry_after)
+            case Verdict.RETRY_ONCE if not self._was_refused:
+                self._was_refused = True
+                return self._patience.wait(PAUSE)
+            case _:
+                return None
+
+    def _given_up(self, failure: Failure) -> ApiError:
+        text = f"{self._where()} {failure.what}"
+        if failure.outcome.verdict is Verdict.START_AGAIN:
+            return PageTokenError(f"{text}: {failure.outcome.advice}")
+        if self._patience.tries > 1 or failure.outcome.verdict is Verdict.RETRY:
+            text += f" (try {self._patience.tries})"
+            if failure.retry_after:
+                text += f" and asks to wait {failure.retry_after:,.0f} s"
+        return ApiError(f"{text}: {failure.outcome.advice}")
+
+    def _where(self) -> str:
+        host = urlsplit(self._client.connection.api_url).netloc
+        return f"GET {self._path} at {host}, request {self._client.activity.requests:,},"
