@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import get_args
 
 from sandbox.clock import Clock
+from sandbox.faults import FAULTS, OUTLASTABLE
 from sandbox.history import History
+from sandbox.plan import FaultPlan
 from sandbox.server import Sandbox
 from sandbox.settings import Order, Settings, Tokens
 from sandbox.world import World
@@ -28,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _serve(options: argparse.Namespace) -> None:
     with _sandbox(options) as sandbox:
+        sandbox.faults = FaultPlan(options.fault_seed, options.faults, options.fault_kinds)
         if options.prerender:
             sandbox.prerender(options.prerender)
         # A shell's background jobs ignore SIGINT, and SIGTERM would skip the clean end.
@@ -50,6 +53,9 @@ def _sandbox(options: argparse.Namespace) -> Sandbox:
         tokens=options.tokens,
         page_size_limit=options.page_size_limit,
         latency_ms=options.latency_ms,
+        requests_per_minute=options.requests_per_minute,
+        retry_after=options.retry_after,
+        token_seconds=options.token_seconds,
     )
     clock = Clock(options.start or datetime.now(UTC), speed=options.speed)
     return Sandbox(World(history, clock=clock), settings, port=options.port)
@@ -97,7 +103,26 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PAGE_SIZE",
         help="encode the first project's pages once, for clients that send only this page_size",
     )
+    _add_trouble(parser)
     return parser
+
+
+def _add_trouble(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument_group(
+        "trouble", f"The faults are: {', '.join(FAULTS)}. Minutes are the world's: see --speed."
+    ).add_argument
+    option("--requests-per-minute", type=int, default=0, help="more are answered 429; 0: no limit")
+    option("--retry-after", action="store_true", help="such a 429 says when to come again")
+    option("--token-seconds", type=float, default=0.0, help="a listing's tokens end so soon")
+    option("--faults", type=float, default=0.0, metavar="SHARE", help="of requests, 0 to 1")
+    option("--fault-seed", type=int, default=1, help="the same seed brings the same faults")
+    option(
+        "--fault-kinds",
+        type=lambda text: tuple(text.split(",")),
+        default=",".join(OUTLASTABLE),
+        metavar="A,B,C",
+        help="which faults; by default all that a client can outlast",
+    )
 
 
 if __name__ == "__main__":

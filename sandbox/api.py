@@ -44,6 +44,8 @@ def create_app(
     ) -> Response:
         query = _query_of(request)
         token = _read_token(page_token, query, settings) if page_token is not None else None
+        if token and listings.lifetime.is_over(token):
+            raise HTTPException(400, "page_token has expired")
         before_page(token.page + 1 if token else 1)
         body, _ = listings.page(project_id, query, size=page_size, token=token)
         return Response(body, media_type="application/json")

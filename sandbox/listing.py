@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from sandbox.lifetime import Lifetime
 from sandbox.settings import Order, Settings
 from sandbox.tokens import Place, Query, Token, write
 from sandbox.world import World, created_at, updated_at
@@ -43,6 +44,7 @@ class Listings:
         self._world = world
         self._settings = settings
         self._sorted: dict[tuple[str, Order], tuple[int, Listing]] = {}
+        self.lifetime = Lifetime(world, settings)
 
     def walk(
         self, project_id: str, query: Query, *, size: int
@@ -67,7 +69,9 @@ class Listings:
         following: Token | None = None
         if end < len(listing.items) or (items and self._is_empty_page(number + 1)):
             place = token.place if token and not items else self._place(listing, end)
-            following = Token(query=query, order=settings.order, page=number, place=place)
+            begun = self.lifetime.begun(token)
+            following = Token(query, settings.order, page=number, place=place, begun=begun)
+        self.lifetime.note_page()
         total = len(listing.items) if settings.total_size else None
         body = {"items": items, **self._next_page_token(following), "total_size": total}
         return msgspec.json.encode(body), following

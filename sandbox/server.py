@@ -6,8 +6,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from sandbox.api import PATH, create_app, keys_of
-from sandbox.front import JSON_TYPE, Canned, Front, Request, canned_body, ready_key
+from sandbox.front import Front, Request, ready_key
 from sandbox.listing import Listings
+from sandbox.plan import FaultPlan
+from sandbox.replies import JSON_TYPE, Canned, canned_body
 from sandbox.settings import Settings
 from sandbox.thread import ServerThread
 from sandbox.tokens import Query
@@ -47,6 +49,7 @@ class Sandbox:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://{HOST}:{listener.getsockname()[1]}"
         self._server = ServerThread(self._front, listener)
+        self._front.door = self._server
         self._server.start()
         return self
 
@@ -98,6 +101,40 @@ class Sandbox:
         """How many canned replies have not been asked for yet."""
         return len(self._front.canned)
 
+    @property
+    def faults(self) -> FaultPlan | None:
+        """What goes wrong with a share of all requests; to be set, also while it runs."""
+        return self._front.faults.plan
+
+    @faults.setter
+    def faults(self, plan: FaultPlan | None) -> None:
+        self._front.faults.plan = plan
+
+    def fail_next(self, kind: str, *, times: int = 1) -> None:
+        """Let the next requests that are not canned meet a fault of sandbox.faults.FAULTS.
+
+        A fault about page tokens waits for a request that has one, and holds up those behind it.
+        ValueError: there is no such fault.
+        """
+        self._front.faults.order(kind, times)
+
+    def forget_faults(self) -> None:
+        """Forget what was ordered by `fail_next` and not met yet."""
+        self._front.faults.queue.clear()
+
+    @property
+    def unmet(self) -> int:
+        """How many faults of `fail_next` no request has met yet."""
+        return len(self._front.faults.queue)
+
+    def refuse(self) -> None:
+        """Refuse connections until `accept`; those that there are end after their reply."""
+        self._server.refuse()
+
+    def accept(self) -> None:
+        """Accept connections again at the same port, if they are refused."""
+        self._server.accept()
+
     def prerender(
         self, page_size: int, *, project_id: str | None = None, key: str | None = None
     ) -> int:
@@ -105,8 +142,8 @@ class Sandbox:
 
         Such a request is then one dictionary look-up. It skips the check of parameters and
         tokens, the world's later changes, the sorting, the encoding and `before_page`; it
-        keeps the record of requests, canned replies, the Date and `latency_ms`. Any other
-        request is answered as ever. Returns the number of pages.
+        keeps the record of requests, canned replies, faults, the Date, `latency_ms` and the
+        rate limit. Any other request is answered as ever. Returns the number of pages.
         """
         key = key or self.key
         project = next(id_ for id_, its_key in self.keys.items() if its_key == key)

@@ -19,6 +19,14 @@ class Settings:
     at_end: how `next_page_token` says that there are no more pages.
     empty_pages: after so many pages with jobs comes an empty one with a token; 0 for never.
     latency_ms: real milliseconds by which each reply is held back, canned ones excepted.
+    requests_per_minute: the most requests in any minute of the world's clock, canned ones and
+        refused ones not counted; 0 for no limit.
+    retry_after: whether a refusal over that limit says when to come again.
+    token_seconds: the world seconds after a listing began at which its tokens are refused with
+        400; 0 for never.
+    token_requests: the number of pages the API has made for anybody since a listing began, from
+        which on the listing's tokens are refused with 400; 0 for never.
+    refuse_seconds: real seconds for which the fault `refused` keeps the listener closed.
     """
 
     order: Order = "newest"
@@ -28,3 +36,8 @@ class Settings:
     at_end: AtEnd = "null"
     empty_pages: int = 0
     latency_ms: float = 0.0
+    requests_per_minute: int = 0
+    retry_after: bool = False
+    token_seconds: float = 0.0
+    token_requests: int = 0
+    refuse_seconds: float = 1.0

@@ -24,16 +24,25 @@ class Query(msgspec.Struct, frozen=True):
     page_size: str | None = None
 
 
-class Token(msgspec.Struct, frozen=True):
+class Begun(msgspec.Struct, frozen=True):
+    """When a listing began: by the world's clock, and by how many pages were made before."""
+
+    seconds: float
+    pages: int
+
+
+class Token(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a listing stands: `page` replies are given, and it continues after `place`.
 
-    A place is the sort key of the last job seen, or the number of jobs seen.
+    A place is the sort key of the last job seen, or the number of jobs seen. `begun` is there
+    if tokens expire.
     """
 
     query: Query
     order: str
     page: int
     place: Place
+    begun: Begun | None = None
 
 
 def write(token: Token) -> str:

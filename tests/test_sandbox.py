@@ -1,9 +1,13 @@
 """The sandbox keeps the API's promises over real HTTP; nothing here knows the tap."""
 
+import base64
+import gzip
 import signal
+import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -14,7 +18,9 @@ import requests
 from sandbox.__main__ import main
 from sandbox.api import PATH
 from sandbox.clock import Clock, stamp
+from sandbox.faults import ABSURD_SECONDS, FAULTS, LARGE, OUTLASTABLE, RETRIED, WITH_RETRY_AFTER
 from sandbox.history import History, Job
+from sandbox.plan import FaultPlan
 from sandbox.server import Sandbox
 from sandbox.settings import AtEnd, Order, Settings, Tokens
 from sandbox.world import World
@@ -534,6 +540,412 @@ def test_prerendered_pages_equal_the_real_ones() -> None:
         assert called == [1]
 
 
+# Faults.
+
+MARGIN = 20 * 2**20
+"""Bytes that sockets may hold between the sandbox and a client that does not read."""
+
+
+def raw(sandbox: Sandbox, query: str = "", *, patience: float = 10) -> tuple[bytes, str]:
+    """Ask over a bare socket; answer every byte that came, and how it ended."""
+    host = sandbox.url.removeprefix("http://")
+    address, port = host.split(":")
+    lines = [f"GET {PATH}{query} HTTP/1.1", f"Host: {host}", f"Authorization: Bearer {sandbox.key}"]
+    received = b""
+    with socket.create_connection((address, int(port)), timeout=patience) as peer:
+        peer.sendall("\r\n".join([*lines, "Connection: close", "", ""]).encode())
+        try:
+            while chunk := peer.recv(65536):
+                received += chunk
+        except ConnectionResetError:
+            return received, "reset"
+        except TimeoutError:
+            return received, "silent"
+    return received, "closed"
+
+
+def patience_for(kind: str) -> float:
+    """Say how long a test listens: a stall shows by nothing else than silence."""
+    return 0.5 if kind.startswith("stalled") else 10
+
+
+def parts_of(reply: bytes) -> tuple[list[str], bytes]:
+    """Split a reply into the lines of its head and its body."""
+    head, _, body = reply.partition(b"\r\n\r\n")
+    return head.decode().lower().split("\r\n"), body
+
+
+@pytest.mark.parametrize("status", RETRIED)
+def test_fault_of_a_status_answers_it_once_without_retry_after(status: int) -> None:
+    with Sandbox(world_of(10)) as sandbox:
+        sandbox.fail_next(str(status))
+        failed, fine = ask(sandbox), ask(sandbox)
+        noted = [(request.status, request.fault) for request in sandbox.requests]
+
+    assert (failed.status_code, failed.headers.get("Retry-After")) == (status, None)
+    assert fine.json()["items"]
+    assert noted == [(status, str(status)), (200, None)]
+
+
+@pytest.mark.parametrize("status", WITH_RETRY_AFTER)
+def test_fault_of_a_status_may_have_a_retry_after_of_every_form(status: int) -> None:
+    forms = {
+        "seconds": "3",
+        "date": "Wed, 04 Mar 2026 10:30:03 GMT",
+        "past": "Wed, 04 Mar 2026 09:30:00 GMT",
+        "absurd": str(ABSURD_SECONDS),
+    }
+    with Sandbox(world_of(1)) as sandbox:
+        for form in forms:
+            sandbox.fail_next(f"{status}-after-{form}")
+        replies = [ask(sandbox) for _ in forms]
+
+    assert [reply.headers["Retry-After"] for reply in replies] == list(forms.values())
+    assert {reply.status_code for reply in replies} == {status}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [
+        ("closed-before", "closed"),
+        ("reset-before", "reset"),
+        ("stalled-before", "silent"),
+    ],
+)
+def test_fault_before_a_reply_sends_nothing(kind: str, ending: str) -> None:
+    with Sandbox(world_of(10)) as sandbox:
+        sandbox.fail_next(kind)
+        assert raw(sandbox, patience=patience_for(kind)) == (b"", ending)
+        assert sandbox.requests[0].status is None
+        assert ask(sandbox).status_code == 200
+
+
+@pytest.mark.parametrize("prerendered", [False, True], ids=["made", "prerendered"])
+@pytest.mark.parametrize(
+    ("kind", "ending", "marks"),
+    [
+        ("cut-length", "closed", {"content-length: {length}"}),
+        ("cut-close", "closed", {"connection: close"}),
+        ("reset-inside", "reset", {"content-length: {length}"}),
+        ("stalled-inside", "silent", {"content-length: {length}"}),
+    ],
+)
+def test_fault_inside_a_reply_sends_the_first_half_of_it(
+    kind: str, ending: str, marks: set[str], *, prerendered: bool
+) -> None:
+    with Sandbox(world_of(50)) as sandbox:
+        whole = ask(sandbox, page_size=20).content
+        if prerendered:
+            sandbox.prerender(20)
+        sandbox.fail_next(kind)
+        received, ended = raw(sandbox, "?page_size=20", patience=patience_for(kind))
+        assert sandbox.requests[1].status == 200
+
+    head, body = parts_of(received)
+    assert (body, ended) == (whole[: len(whole) // 2], ending)
+    assert head[0] == "http/1.1 200 ok"
+    assert {mark.format(length=len(whole)) for mark in marks} <= set(head)
+    assert ("content-length" in "".join(head)) == (kind != "cut-close")
+
+
+def test_chunked_reply_is_cut_without_a_last_chunk() -> None:
+    with Sandbox(world_of(50)) as sandbox:
+        whole = ask(sandbox).content
+        sandbox.fail_next("cut-chunked")
+        received, ended = raw(sandbox)
+
+    head, body = parts_of(received)
+    half = whole[: len(whole) // 2]
+    assert "transfer-encoding: chunked" in head
+    assert not any("content-length" in line for line in head)
+    assert (body, ended) == (b"%x\r\n%s\r\n" % (len(half), half), "closed")
+
+
+def test_gzip_is_truncated_or_none_at_all_under_the_right_length() -> None:
+    with Sandbox(world_of(50)) as sandbox:
+        whole = ask(sandbox).content
+        sandbox.fail_next("gzip-truncated")
+        sandbox.fail_next("gzip-wrong")
+        truncated, wrong = (parts_of(raw(sandbox)[0]) for _ in range(2))
+
+    packed = gzip.compress(whole, mtime=0)
+    assert (truncated[1], wrong[1]) == (packed[: len(packed) // 2], whole)
+    for head, body in (truncated, wrong):
+        assert {"content-encoding: gzip", f"content-length: {len(body)}"} <= set(head)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "body"),
+    [
+        ("html-200", 200, None),
+        ("empty-object", 200, {}),
+        ("items-null", 200, {"items": None, "next_page_token": None}),
+        ("401", 401, {"detail": "Invalid API key"}),
+        ("403", 403, {"detail": "No access to this project"}),
+    ],
+)
+def test_fault_of_the_content_answers_it(kind: str, status: int, body: Any) -> None:
+    with Sandbox(world_of(10)) as sandbox:
+        sandbox.fail_next(kind)
+        reply = ask(sandbox)
+
+    assert reply.status_code == status
+    if body is None:
+        assert reply.headers["Content-Type"] == "text/html"
+        assert reply.text.startswith("<!doctype html>")
+    else:
+        assert reply.json() == body
+
+
+@pytest.mark.parametrize("status", [400, 404, 410, 422])
+def test_token_is_rejected_by_the_next_request_that_has_one(status: int) -> None:
+    with Sandbox(world_of(30)) as sandbox:
+        sandbox.fail_next(f"token-{status}")
+        token = ask(sandbox, page_size=5).json()["next_page_token"]
+        assert sandbox.unmet == 1
+        rejected = ask(sandbox, page_size=5, page_token=token)
+        assert sandbox.unmet == 0
+        assert ask(sandbox, page_size=5, page_token=token).status_code == 200
+
+    assert rejected.status_code == status
+    assert ("page_token" in rejected.text) == (status in {400, 422})
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [
+        ("redirect-same-host", "/moved{path}?page_size=5"),
+        ("redirect-other-host", "http://localhost:{port}{path}?page_size=5"),
+    ],
+)
+def test_redirect_shows_whether_a_client_follows_it(kind: str, target: str) -> None:
+    with Sandbox(world_of(10)) as sandbox:
+        sandbox.fail_next(kind)
+        headers = {"Authorization": f"Bearer {sandbox.key}"}
+        url = f"{sandbox.url}{PATH}?page_size=5"
+        reply = requests.get(url, headers=headers, timeout=10, allow_redirects=False)
+        requests.get(requests.compat.urljoin(url, reply.headers["Location"]), timeout=10)
+        followed = sandbox.requests[1]
+
+    assert reply.status_code == 307
+    port = sandbox.url.rpartition(":")[2]
+    assert reply.headers["Location"] == target.format(path=PATH, port=port)
+    if kind == "redirect-same-host":
+        assert followed.status == 404
+    else:
+        assert followed.headers["host"] == f"localhost:{port}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "headers"),
+    [
+        ("large", {"content-length": str(LARGE)}),
+        ("large-chunked", {"transfer-encoding": "chunked"}),
+        ("large-gzip", {"transfer-encoding": "chunked", "content-encoding": "gzip"}),
+    ],
+)
+def test_large_reply_is_a_page_of_100_mib_made_as_it_is_sent(
+    kind: str, headers: dict[str, str]
+) -> None:
+    with Sandbox(world_of(1)) as sandbox:
+        sandbox.fail_next(kind)
+        with requests.get(sandbox.url + PATH, timeout=10, stream=True) as reply:
+            length, first, last = 0, b"", b""
+            for chunk in reply.iter_content(2**20):
+                length += len(chunk)
+                first, last = (first + chunk)[:60], (last + chunk)[-5:]
+        sent = sandbox.requests[0].sent
+
+    assert length == LARGE == 104_857_600
+    assert first == b'{"items": [], "next_page_token": null, "padding": "xxxxxxxxx'
+    assert last == b'xxx"}'
+    assert headers.items() <= {name.lower(): text for name, text in reply.headers.items()}.items()
+    assert (sent < 2**20) if kind == "large-gzip" else (sent == LARGE)
+
+
+def test_large_reply_ends_when_the_client_has_gone() -> None:
+    with Sandbox(world_of(1)) as sandbox:
+        sandbox.fail_next("large")
+        with requests.get(sandbox.url + PATH, timeout=10, stream=True) as reply:
+            next(reply.iter_content(100))
+        assert ask(sandbox).status_code == 200
+
+    assert 0 < sandbox.requests[0].sent < MARGIN
+
+
+def test_listener_refuses_until_it_accepts_again_at_the_same_port() -> None:
+    with Sandbox(world_of(1)) as sandbox, requests.Session() as kept:
+        url, headers = sandbox.url + PATH, {"Authorization": f"Bearer {sandbox.key}"}
+        assert kept.get(url, headers=headers, timeout=10).status_code == 200
+        for _ in range(2):
+            sandbox.refuse()
+            with pytest.raises(requests.ConnectionError):
+                kept.get(url, headers=headers, timeout=10)
+            with pytest.raises(requests.ConnectionError, match="Connection refused"):
+                ask(sandbox)
+            sandbox.accept()
+            assert kept.get(url, headers=headers, timeout=10).status_code == 200
+            sandbox.accept()
+        assert len(sandbox.requests) == 3
+
+
+def test_sandbox_ends_while_it_refuses_and_leaves_the_port_free() -> None:
+    with Sandbox(world_of(1)) as sandbox:
+        sandbox.refuse()
+        port = int(sandbox.url.rpartition(":")[2])
+    with socket.socket() as bare:
+        # Unlike a server's, this one would not share the port.
+        bare.bind(("127.0.0.1", port))
+
+
+def test_fault_refused_answers_and_then_refuses_the_next_connection() -> None:
+    with Sandbox(world_of(10), Settings(refuse_seconds=3600)) as sandbox:
+        sandbox.fail_next("refused")
+        reply = ask(sandbox)
+        with pytest.raises(requests.ConnectionError, match="Connection refused"):
+            ask(sandbox)
+        sandbox.accept()
+        assert ask(sandbox).json() == reply.json()
+
+    assert reply.headers["Connection"] == "close"
+    assert [request.fault for request in sandbox.requests] == ["refused", None]
+
+
+def test_fault_refused_ends_by_itself() -> None:
+    with Sandbox(world_of(10), Settings(refuse_seconds=0)) as sandbox:
+        sandbox.fail_next("refused")
+        ask(sandbox)
+        deadline = time.monotonic() + 10
+        while len(sandbox.requests) == 1 and time.monotonic() < deadline:
+            with suppress(requests.ConnectionError):
+                ask(sandbox)
+
+    assert [request.status for request in sandbox.requests] == [200, 200]
+
+
+@pytest.mark.parametrize("kind", ["stalled-before", "stalled-inside"])
+def test_stalled_reply_does_not_hold_up_the_end(kind: str) -> None:
+    with Sandbox(world_of(1)) as sandbox:
+        sandbox.fail_next(kind)
+        with pytest.raises((requests.ConnectionError, requests.ReadTimeout)):
+            requests.get(sandbox.url + PATH, timeout=0.1)
+
+
+def test_faults_come_in_the_order_given_and_after_canned_replies() -> None:
+    with Sandbox(world_of(1)) as sandbox:
+        sandbox.faults = FaultPlan(share=1, kinds=("502",))
+        sandbox.fail_next("503", times=2)
+        sandbox.fail_next("504")
+        sandbox.answer_next(418)
+        statuses = [ask(sandbox).status_code for _ in range(5)]
+        sandbox.faults = None
+        statuses.append(ask(sandbox).status_code)
+
+    assert statuses == [418, 503, 503, 504, 502, 200]
+
+
+def test_plan_brings_the_same_faults_for_the_same_seed_in_its_share() -> None:
+    plan = FaultPlan(seed=7, share=0.3)
+    kinds = [plan.kind_of(number) for number in range(2000)]
+
+    assert kinds == [FaultPlan(seed=7, share=0.3).kind_of(number) for number in range(2000)]
+    assert kinds != [FaultPlan(seed=8, share=0.3).kind_of(number) for number in range(2000)]
+    assert 500 < sum(kind is not None for kind in kinds) < 700
+    assert set(kinds) - {None} == set(OUTLASTABLE)
+    assert not any(FaultPlan(share=0).kind_of(number) for number in range(100))
+
+
+def test_plan_decides_by_the_number_of_the_request_since_it_was_set() -> None:
+    plan = FaultPlan(seed=3, share=0.5, kinds=("429", "503"))
+    expected = [int(plan.kind_of(number) or 200) for number in range(1, 13)]
+    with Sandbox(world_of(1)) as sandbox:
+        for _ in range(2):
+            sandbox.faults = plan
+            assert [ask(sandbox).status_code for _ in expected] == expected
+
+    assert set(expected) == {200, 429, 503}
+
+
+def test_plan_rejects_no_token_where_there_is_none() -> None:
+    with Sandbox(world_of(30)) as sandbox:
+        sandbox.faults = FaultPlan(share=1, kinds=("token-400",))
+        token = ask(sandbox, page_size=5).json()["next_page_token"]
+        assert ask(sandbox, page_size=5, page_token=token).status_code == 400
+
+
+def test_outlastable_faults_are_all_but_those_that_asking_again_does_not_mend() -> None:
+    lasting = set(FAULTS) - set(OUTLASTABLE)
+    absurd = {f"{status}-after-absurd" for status in WITH_RETRY_AFTER}
+    assert lasting == absurd | {
+        *("html-200", "empty-object", "items-null", "401", "403"),
+        *("token-400", "token-404", "token-410", "token-422"),
+        *("redirect-same-host", "redirect-other-host"),
+        *("large", "large-chunked", "large-gzip"),
+    }
+
+
+@pytest.mark.parametrize("wrong", [{"share": 1.1}, {"share": -0.1}, {"kinds": ("503", "dragon")}])
+def test_plan_refuses_what_cannot_be(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"share of faults|no such fault: 'dragon'"):
+        FaultPlan(**wrong)
+
+
+def test_order_for_a_fault_that_does_not_exist_is_refused() -> None:
+    with Sandbox(world_of(1)) as sandbox, pytest.raises(ValueError, match="no such fault: 'x'"):
+        sandbox.fail_next("x")
+
+
+@pytest.mark.parametrize("retry_after", [False, True], ids=["silent", "with Retry-After"])
+def test_rate_limit_counts_granted_requests_of_any_minute_of_the_world(
+    *, retry_after: bool
+) -> None:
+    settings = Settings(requests_per_minute=2, retry_after=retry_after)
+    with Sandbox(world_of(1), settings) as sandbox:
+        statuses, waits = [], []
+        for pause in (0, 20.5, 0, 39, 0.5, 0, 20, 0.5, 60):
+            sandbox.world.advance(pause)
+            reply = ask(sandbox)
+            statuses.append(reply.status_code)
+            waits.append(reply.headers.get("Retry-After"))
+
+    assert statuses == [200, 200, 429, 429, 200, 429, 429, 200, 200]
+    assert [wait for wait in waits if wait] == (["40", "1", "21", "1"] if retry_after else [])
+
+
+def test_rate_limit_does_not_count_canned_replies() -> None:
+    with Sandbox(world_of(1), Settings(requests_per_minute=1)) as sandbox:
+        sandbox.answer_next(503)
+        assert [ask(sandbox).status_code for _ in range(3)] == [503, 200, 429]
+
+
+def test_tokens_of_a_listing_expire_so_many_seconds_after_it_began() -> None:
+    with Sandbox(world_of(50), Settings(token_seconds=60)) as sandbox:
+        first = ask(sandbox, page_size=5).json()["next_page_token"]
+        sandbox.world.advance(59)
+        second = ask(sandbox, page_size=5, page_token=first).json()["next_page_token"]
+        sandbox.world.advance(1)
+        expired = [ask(sandbox, page_size=5, page_token=token) for token in (first, second)]
+        anew = ask(sandbox, page_size=5).json()["next_page_token"]
+        assert ask(sandbox, page_size=5, page_token=anew).status_code == 200
+
+    assert [reply.status_code for reply in expired] == [400, 400]
+    assert expired[0].json() == {"detail": "page_token has expired"}
+
+
+def test_tokens_of_a_listing_expire_so_many_pages_after_it_began() -> None:
+    with Sandbox(world_of(50), Settings(token_requests=3)) as sandbox:
+        reply = ask(sandbox, page_size=5)
+        statuses = []
+        while reply.status_code == 200:
+            token = reply.json()["next_page_token"]
+            reply = ask(sandbox, page_size=5, page_token=token)
+            statuses.append(reply.status_code)
+        sandbox.settings.token_requests = 0
+        assert ask(sandbox, page_size=5, page_token=token).status_code == 200
+
+    assert statuses == [200, 200, 400]
+
+
 def test_port_is_free_again_after_the_end() -> None:
     with Sandbox(world_of(1)) as first:
         port = int(first.url.rpartition(":")[2])
@@ -574,3 +986,42 @@ def test_command_line_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> 
     taken, history = capsys.readouterr().err.splitlines()
     assert "Address already in use" in taken
     assert "no such history" in history
+
+
+def test_command_line_takes_faults_and_limits() -> None:
+    command = [sys.executable, "-m", "sandbox", "--jobs", "50", "--port", "0", "--speed", "0"]
+    command += ["--faults", "0.5", "--fault-kinds", "503,504", "--fault-seed", "4"]
+    command += ["--requests-per-minute", "12", "--retry-after", "--token-seconds", "30"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        printed = list(iter(process.stdout.readline, "Ctrl-C stops it.\n"))
+        exports = dict(line[len("export ") :].split("=") for line in printed if "export" in line)
+        url, key = (exports[f"LLAMA_CLOUD_{name}"].strip() for name in ("BASE_URL", "API_KEY"))
+        headers = {"Authorization": f"Bearer {key}"}
+        replies = [
+            requests.get(f"{url}{PATH}?page_size=1", headers=headers, timeout=10) for _ in range(13)
+        ]
+        process.send_signal(signal.SIGINT)
+
+    plan = FaultPlan(seed=4, share=0.5, kinds=("503", "504"))
+    expected = [int(plan.kind_of(number) or 200) for number in range(1, 13)]
+    assert [reply.status_code for reply in replies] == [*expected, 429]
+    assert set(expected) == {200, 503, 504}
+    assert replies[-1].headers["Retry-After"] == "60"
+    page = next(reply.json() for reply in replies if reply.status_code == 200)
+    assert b'"begun"' in base64.b64decode(page["next_page_token"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--faults", "2"], "share of faults is not between 0 and 1"),
+        (["--fault-kinds", "503,dragon"], "no such fault: 'dragon'; there are 408, "),
+    ],
+    ids=["share", "kind"],
+)
+def test_command_line_says_which_fault_cannot_be(
+    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--jobs", "1", "--port", "0", *options]) == 2
+    assert said in capsys.readouterr().err
