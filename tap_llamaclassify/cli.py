@@ -19,6 +19,7 @@ from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
 from tap_llamaclassify.errors import LoaderGoneError, SettingsError, TapError
+from tap_llamaclassify.nesting import is_too_deep
 
 SIGNAL_EXIT = 128
 """What a shell adds to the number of the signal that ended a command."""
@@ -116,8 +117,12 @@ def json_object(option: str, text: str) -> dict[str, Any]:
     except ValueError as error:
         where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise SettingsError(f"{option}: the file is no JSON{where}") from None
+    except RecursionError:
+        raise SettingsError(f"{option}: the file is nested too deeply") from None
     if not isinstance(content, dict):
         raise SettingsError(f"{option}: the file holds no JSON object")
+    if is_too_deep(content):
+        raise SettingsError(f"{option}: the file is nested too deeply")
     return content
 
 

@@ -134,7 +134,8 @@ class Client:
                 stream=True,
             )
             return response, _body_of(response)
-        except (OSError, UnicodeError, urllib3.exceptions.HTTPError) as error:
+        # A proxy's address without a host is a TypeError of requests.
+        except (OSError, TypeError, ValueError, urllib3.exceptions.HTTPError) as error:
             # Their texts hold the whole URL, so the cause is named, and the chain cut.
             raise failure_of(error) from None
 

@@ -101,6 +101,7 @@ STATUSES: dict[int, Outcome] = {
     402: Outcome(Verdict.STOP, "the organization is out of credits"),
     403: _ACCESS,
     404: Outcome(Verdict.STOP, _GONE),
+    407: Outcome(Verdict.STOP, "the proxy wants other credentials; check HTTP_PROXY"),
     408: Outcome(Verdict.RETRY, _TRY_LATER),
     410: Outcome(Verdict.STOP, _GONE),
     422: Outcome(Verdict.STOP, "the API refuses a parameter"),

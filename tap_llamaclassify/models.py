@@ -88,6 +88,7 @@ _TIMESTAMPS = ("created_at", "effective_at", "updated_at")
 _JOB_LIST = TypeAdapter(JobList)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_INTEGER = 4000
+_MOST_JOBS = 10**12
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class PageOfJobs:
 
     Attributes:
         next_page_token: None at the listing's end.
-        total_size: How many jobs the API says there are, if it does.
+        total_size: How many jobs the API says there are, if it does and they can be as many.
         has_misfits: Whether any job has values that did not fit.
         replaced: How many lone surrogates became U+FFFD, because no text can hold them.
     """
@@ -121,13 +122,13 @@ def read_page(body: bytes) -> PageOfJobs:
     for problem in problems:
         _set_aside(decoded, problem)
     if replaced:
-        _refuse_replaced_ids(decoded["items"])
+        _refuse_replaced(decoded)
     unreadable = [_fix_timestamps(decoded["items"], name) for name in _TIMESTAMPS]
     total = decoded.get("total_size")
     return PageOfJobs(
         jobs=decoded["items"],
         next_page_token=decoded.get("next_page_token") or None,
-        total_size=total if type(total) is int else None,
+        total_size=total if type(total) is int and 0 <= total <= _MOST_JOBS else None,
         replaced=replaced,
         has_misfits=bool(problems) or any(unreadable),
     )
@@ -204,6 +205,8 @@ def _replace_in_object(value: Json) -> tuple[Json, int]:
         text, in_name = _replace_surrogates(name)
         if text in replaced or (in_name and text in value):
             text = name.encode("utf-8", "backslashreplace").decode()
+            while text in replaced or text in value:
+                text += "\ufffd"
         replaced[text], in_content = _replace_surrogates(content)
         total += in_name + in_content
     return replaced, total
@@ -254,11 +257,13 @@ def _move(owner: Json, name: str) -> None:
         owner.setdefault(MISFITS, {})[name] = owner.pop(name)
 
 
-def _refuse_replaced_ids(jobs: Sequence[Json]) -> None:
-    """Refuse jobs whose ids may have been made equal by what was put into them."""
-    for position, job in enumerate(jobs):
+def _refuse_replaced(page: Json) -> None:
+    """Refuse what is no longer itself: ids that may have been made equal, and the page token."""
+    for position, job in enumerate(page["items"]):
         if "\ufffd" in job["id"]:
             raise _bad_job("has no usable id", position)
+    if "\ufffd" in (page.get("next_page_token") or ""):
+        raise ReplyError("answered a page token that cannot be sent back; tell LlamaCloud")
 
 
 def _bad_job(what: str, position: int) -> ReplyError:

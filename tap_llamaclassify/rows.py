@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
+import msgspec
+
+from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.models import MISFITS, Job, Json, ParsingConfiguration, Rule
+from tap_llamaclassify.nesting import is_too_deep
 
 Row: TypeAlias = dict[str, Any]
 """A row of a stream; every column is there, null where there is nothing."""
@@ -81,4 +85,16 @@ def parsing_config_rows(jobs: Iterable[Json]) -> list[Row]:
 
 def _additional_fields(owner: Json, known: frozenset[str]) -> Row:
     unknown = {name: owner[name] for name in owner.keys() - known - {MISFITS}}
-    return dict(sorted((unknown | owner.get(MISFITS, {})).items()))
+    fields = sorted((unknown | owner.get(MISFITS, {})).items())
+    return {
+        name: _as_text(value) if isinstance(value, dict | list) and is_too_deep(value) else value
+        for name, value in fields
+    }
+
+
+def _as_text(value: Any) -> str:
+    """Write a value as JSON, so that it is kept, whatever depth a loader can take."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError:
+        raise ReplyError("answered JSON that is nested too deeply to be a page of jobs") from None

@@ -22,6 +22,7 @@ from tap_llamaclassify.errors import SettingsError
 from tap_llamaclassify.timestamps import to_fixed
 
 A_DAY = 86_400
+KEY_PREFIX = "llx-"
 DEFAULT_API_URL = "https://api.cloud.llamaindex.ai"
 
 is_key = re.compile(r"[\x21-\x7e]+").fullmatch
@@ -68,6 +69,9 @@ def normal_url(text: str) -> str:
         raise ValueError(reason)
     if parts.username is not None or parts.query or parts.fragment:
         reason = "must be scheme, host, port and path only: no user, password, query or fragment"
+        raise ValueError(reason)
+    if parts.hostname.startswith(KEY_PREFIX):
+        reason = "is a key: the address goes there, and the key into api_key"
         raise ValueError(reason)
     return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
 
@@ -182,7 +186,8 @@ def check_texts(texts: Mapping[str, str]) -> dict[str, Any]:
 
 def _reasons(error: ValidationError) -> Iterable[str]:
     for problem in error.errors(include_url=False, include_input=False):
-        name = str(problem["loc"][0])
+        # A name that is no valid text has no place.
+        name = str(problem["loc"][0]) if problem["loc"] else "one whose name is no text"
         yield f"{name} {_reason(name, problem['type'], problem.get('ctx', {}))}"
 
 

@@ -1,14 +1,15 @@
-"""A sandbox to read from, and the command line in a process of its own."""
+"""A sandbox to read from, the command line in a process of its own, and a net for secrets."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from builders import Output, parse
 from sandbox.server import Sandbox
 from sandbox.world import World
+from tap_llamaclassify import messages
 
 ROOT = Path(__file__).parent.parent
 TALLY = pytest.StashKey[Counter[str]]()
@@ -37,6 +39,63 @@ def tally(pytestconfig: pytest.Config) -> Tally:
     return count
 
 
+IS_KEY = re.compile(r"llx-\w[-\w]*")
+"""What every key of the sandbox and of the tests looks like, and nothing that the tap writes."""
+
+
+def refuse_key(text: str | bytes | None, where: str) -> None:
+    """Fail when a key stands in what was written.
+
+    Raises:
+        AssertionError: Says where.
+    """
+    written = text.decode(errors="replace") if isinstance(text, bytes) else text or ""
+    if found := IS_KEY.search(written):
+        around = written[max(0, found.start() - 100) : found.end() + 20]
+        raise AssertionError(f"a key stands in {where}: {around!r}")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _net() -> Iterator[None]:
+    """Look for keys in whatever any tap writes in this process, and in what processes write.
+
+    The sandbox prints its keys: that is how they come to its users.
+    """
+    write, communicate = messages._write, subprocess.Popen.communicate  # noqa: SLF001 - the one place
+
+    def watched_write(lines: bytes) -> None:
+        refuse_key(lines, "standard output")
+        write(lines)
+
+    def watched_communicate(process: Any, *arguments: Any, **options: Any) -> Any:
+        texts = communicate(process, *arguments, **options)
+        words = [process.args] if isinstance(process.args, str) else [*map(str, process.args)]
+        if not {"sandbox", "sandbox.demo"} & {*words}:
+            for text in texts:
+                refuse_key(text, f"the output of {words}")
+        return texts
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(messages, "_write", watched_write)
+        patch.setattr(subprocess.Popen, "communicate", watched_communicate)
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Look for keys in what pytest captured of a test: its output, its log."""
+    report = yield
+    try:
+        for name, text in report.sections:
+            if name.endswith(call.when):
+                refuse_key(text, name)
+    except AssertionError as error:
+        report.outcome, report.longrepr = "failed", str(error)
+    return report
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[TALLY] = Counter()
 
@@ -45,7 +104,8 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Print the figures, and write them where RELIABILITY says."""
-    tally = dict(config.stash[TALLY])
+    counted = config.stash[TALLY]
+    tally = dict(counted)
     if not tally:
         return
     tally["divergences"] = sum(
@@ -119,6 +179,59 @@ def command(tmp_path: Path) -> Command:
             timeout=timeout,
         )
         return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    return run
+
+
+_FORKING = """
+import json, os, sys
+import tap_llamaclassify.sync, tap_llamaclassify.tap
+from tap_llamaclassify.__main__ import main
+print("ready", flush=True)
+for line in sys.stdin:
+    words, environment = json.loads(line)
+    child = os.fork()
+    if not child:
+        for number, name in enumerate((os.devnull, "stdout", "stderr")):
+            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.argv[1:] = words
+        sys.exit(main())
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def _forking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
+    folder = tmp_path_factory.mktemp("forking")
+    with subprocess.Popen(
+        [sys.executable, "-c", _FORKING],
+        cwd=folder,
+        encoding="utf-8",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        yield process, folder
+        process.kill()
+
+
+@pytest.fixture
+def quick_command(_forking: tuple[Any, Path], tmp_path: Path) -> Command:
+    """Run `tap-llamaclassify` as `command` does, in a fork of a process that has imported it."""
+    process, folder = _forking
+
+    def run(*arguments: Any, env: dict[str, str] | None = None) -> Ended:
+        words = [_word(argument, tmp_path / f"{i}.json") for i, argument in enumerate(arguments)]
+        process.stdin.write(json.dumps([words, {**os.environ, **(env or {})}]) + "\n")
+        process.stdin.flush()
+        code = process.stdout.readline()
+        if code == "ready\n":
+            code = process.stdout.readline()
+        texts = [(folder / name).read_bytes().decode() for name in ("stdout", "stderr")]
+        for text in texts:
+            refuse_key(text, f"the output of {words}")
+        return Ended(int(code), *texts)
 
     return run
 

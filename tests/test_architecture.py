@@ -15,7 +15,7 @@ from singer_sdk.plugin_base import PluginBase, SingerCommand
 PACKAGE = Path(__file__).parent.parent / "tap_llamaclassify"
 
 WAY = [
-    *("errors", "timestamps", "settings", "connection", "waits", "failures", "session"),
+    *("errors", "nesting", "timestamps", "settings", "connection", "waits", "failures", "session"),
     *("client", "request"),
     *("models", "listing"),
     *(

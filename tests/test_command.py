@@ -140,6 +140,8 @@ BROKEN_FILES = {
     "missing": None,
     "no JSON": '{"api_key": "llx-marked-secret"',
     "a list": '["llx-marked-secret"]',
+    "nested too deeply to be read": '{"a": ' * 10_000 + "1" + "}" * 10_000,
+    "nested too deeply to be copied": '{"a": ' * 300 + "1" + "}" * 300,
     "no text": b"\xff\xfe\x00llx-marked-secret",
 }
 
@@ -325,7 +327,7 @@ def test_traceback_is_for_the_debug_level(sandbox: Sandbox, command: Command) ->
     ended = command("--config", config, env={"TAP_LLAMACLASSIFY_LOGLEVEL": "DEBUG"})
     assert len(ended.errors) == 1
     assert "Raised at" in ended.stderr
-    assert "client.py" in ended.stderr
+    assert "request.py" in ended.stderr
 
 
 def test_debug_level_shows_no_page_token(

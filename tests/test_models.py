@@ -72,10 +72,21 @@ def test_page_has_a_token_unless_it_is_the_last(fields: dict[str, Any], token: s
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [(0, 0), (7, 7), (None, None), (True, None), (7.0, None), ("7", None), ([7], None)],
-    ids=["none", "some", "null", "true", "fraction", "text", "list"],
+    [
+        (0, 0),
+        (7, 7),
+        (10**12, 10**12),
+        (None, None),
+        (True, None),
+        (7.0, None),
+        ("7", None),
+        ([7], None),
+        (-1, None),
+        (10**12 + 1, None),
+    ],
+    ids=["none", "some", "many", "null", "true", "fraction", "text", "list", "less", "too many"],
 )
-def test_page_has_a_total_size_only_if_it_is_a_whole_number(size: Any, expected: Any) -> None:
+def test_page_has_a_total_size_only_if_jobs_can_be_so_many(size: Any, expected: Any) -> None:
     total = read_page(page_of(total_size=size)).total_size
 
     assert (total, type(total)) == (expected, type(expected))
@@ -554,3 +565,18 @@ def test_names_that_differ_by_a_lone_surrogate_only_are_all_kept() -> None:
     page = read_page(rb'{"items": [{"id": "a", "k\ud800": 1, "k\ud801": 2, "k\ufffd": 3}]}')
     assert [*page.jobs[0].values()] == ["a", 1, 2, 3]
     assert page.replaced == 2
+
+
+def test_names_that_spell_out_a_lone_surrogate_are_kept_beside_it() -> None:
+    names = r'"k\\ud801": 1, "k\ud800": 2, "k\ud801": 3, "k\\ud801\ufffd": 4, "k\ufffd": 5'
+    page = read_page(raw_page_of(f'{{"id": "a", {names}}}'))
+    assert sorted(page.jobs[0].values(), key=str) == [1, 2, 3, 4, 5, "a"]
+
+
+def test_page_token_that_holds_a_lone_surrogate_is_refused() -> None:
+    with pytest.raises(ReplyError, match="a page token that cannot be sent back"):
+        read_page(rb'{"items": [], "next_page_token": "a\ud800"}')
+
+
+def test_page_token_may_hold_a_replacement_character() -> None:
+    assert read_page(page_of(next_page_token="\ufffd")).next_page_token == "\ufffd"

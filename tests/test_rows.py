@@ -196,6 +196,36 @@ def test_misfits_alone_are_additional_fields() -> None:
     ]
 
 
+@pytest.mark.parametrize("levels", [1, 49, 50, 51, 500])
+@pytest.mark.parametrize(
+    ("opened", "inmost", "closed"),
+    [("[", "", "]"), ("[", "1", "]"), ('{"a":', "1", "}"), ('{"a":', "{}", "}")],
+    ids=["lists", "lists around a number", "objects", "objects around an empty one"],
+)
+def test_value_that_nests_deeper_than_loaders_read_becomes_its_text(
+    levels: int, opened: str, inmost: str, closed: str
+) -> None:
+    around = levels - (inmost == "{}")
+    text = opened * around + inmost + closed * around
+    value = json.loads(text)
+    odd: Json = job("a", zone=value, rules=[{"x": value}]) | {MISFITS: {"mode": [value, 1]}}
+    shown = value if levels <= 50 else text
+
+    assert job_rows([odd])[0]["additional_fields"] == {
+        "mode": [value, 1] if levels < 50 else f"[{text},1]",
+        "zone": shown,
+    }
+    assert rule_rows([odd])[0]["additional_fields"] == {"x": shown}
+
+
+def test_value_too_deep_to_be_written_is_refused() -> None:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(ReplyError, match="nested too deeply"):
+        job_rows([job("a", zone=value)])
+
+
 def test_rows_leave_the_jobs_as_they_are() -> None:
     jobs: list[Json] = [
         job("a", zone=1, rules=[{"x": 1, MISFITS: {"type": 7}}, None]) | {MISFITS: {"mode": 7}},

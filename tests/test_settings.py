@@ -130,6 +130,8 @@ def test_http_is_for_loopback_hosts_only_unless_allowed(url: str) -> None:
         f"https://{SECRET} .example.com",
         f"https://example.com:{SECRET}",
         "https://",
+        "llx-marked-secret",
+        "https://llx-marked-secret/api",
         "https://example.com:99999",
         "https://[::1",
     ],
@@ -146,6 +148,7 @@ def test_api_url_that_is_none_is_refused_without_being_shown(url: str) -> None:
     [
         ({"pagesize": SECRET}, "pagesize is not a setting of this tap; did you mean page_size?"),
         ({"zzz": SECRET}, "zzz is not a setting of this tap"),
+        ({"\ud800": SECRET}, "one whose name is no text is not valid"),
         ({"api_key": ""}, "api_key is empty"),
         ({"api_key": "  "}, "api_key is empty"),
         ({"api_key": f"{SECRET}\nX: y"}, "api_key holds characters that no key has"),

@@ -38,7 +38,7 @@ from tap_llamaclassify.errors import TapError
 from tap_llamaclassify.models import PageOfJobs, read_page
 
 SEED = int(os.environ.get("SEED", "1"))
-A_FEW = 250
+A_FEW = 200
 MANY = int(os.environ.get("HISTORIES", "2000"))
 AT_A_TIME = 500
 """Histories a test; each test has a seed of its own."""
@@ -318,7 +318,7 @@ def test_warehouse_holds_what_the_api_shows_after_any_history(tally: Tally) -> N
 
 
 def test_nothing_but_jobs_that_shifting_pages_pass_over_can_be_missed(tally: Tally) -> None:
-    simulate(HistoriesOfPositions, tally, seed=SEED, histories=A_FEW // 3)
+    simulate(HistoriesOfPositions, tally, seed=SEED, histories=A_FEW // 4)
 
 
 @pytest.mark.heavy
