@@ -321,8 +321,18 @@ def test_nothing_but_jobs_that_shifting_pages_pass_over_can_be_missed(tally: Tal
     simulate(HistoriesOfPositions, tally, seed=SEED, histories=A_FEW // 4)
 
 
+def seeds(histories: int) -> range:
+    """Answer the seeds of as many tests as it takes."""
+    return range(SEED, SEED + -(-histories // AT_A_TIME))
+
+
 @pytest.mark.heavy
-@pytest.mark.parametrize("seed", range(SEED, SEED + -(-MANY // AT_A_TIME)))
-@pytest.mark.parametrize("kind", [Histories, HistoriesOfPositions])
-def test_long_simulation(kind: type[Histories], seed: int, tally: Tally) -> None:
-    simulate(kind, tally, seed=seed, histories=min(MANY, AT_A_TIME))
+@pytest.mark.parametrize("seed", seeds(MANY))
+def test_warehouse_holds_what_the_api_shows_after_many_histories(seed: int, tally: Tally) -> None:
+    simulate(Histories, tally, seed=seed, histories=min(MANY, AT_A_TIME))
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("seed", seeds(MANY // 4))
+def test_nothing_but_passed_over_jobs_is_missed_in_many_histories(seed: int, tally: Tally) -> None:
+    simulate(HistoriesOfPositions, tally, seed=seed, histories=min(MANY // 4, AT_A_TIME))
