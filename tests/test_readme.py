@@ -74,6 +74,11 @@ def outcomes() -> str:
     )
 
 
+def reliability() -> str:
+    tried = json.loads((ROOT / "docs" / "reliability.json").read_bytes())
+    return table("| tried | times |", ((what, f"{times:,}") for what, times in tried.items()))
+
+
 def performance() -> str:
     result = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_bytes())
     rows = (
@@ -95,6 +100,7 @@ def performance() -> str:
         ("settings", settings),
         ("streams", streams),
         ("outcomes", outcomes),
+        ("reliability", reliability),
         ("performance", performance),
     ],
 )
