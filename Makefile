@@ -10,7 +10,7 @@ READY := .venv/.ready
 MATPLOTLIB := 3.11.2
 CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
 
-.PHONY: help demo test test-heavy lint golden sync key constraints clean bench bench-peers chart
+.PHONY: help demo test test-heavy soak lint golden sync key constraints clean bench bench-peers chart
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -21,9 +21,13 @@ demo: $(READY)  ## sync a made-up LlamaCloud into DuckDB, twice, and show what l
 test: lint  ## lint, then every test that is not marked heavy
 	$(BIN)/pytest -m "not heavy"
 
-# pytest exits with 5 when no test is marked heavy.
-test-heavy: $(READY)  ## the tests marked heavy
-	$(BIN)/pytest -m heavy || [ $$? -eq 5 ]
+test-heavy: $(READY)  ## the tests marked heavy: kills, PostgreSQL, long simulations and fuzzing
+	$(BIN)/pytest -m heavy
+
+soak: $(READY)  ## put the tap through 10,000 histories and all that can fail; count what was tried
+	@mkdir -p output
+	HISTORIES=10000 RELIABILITY=output/reliability.json $(BIN)/pytest tests/test_simulation.py \
+	  tests/test_positions.py tests/test_faults.py tests/test_hostile.py tests/test_kills.py
 
 lint: $(READY)  ## ruff, formatting, strict types
 	$(BIN)/ruff check
