@@ -1,19 +1,40 @@
-"""BATCH messages: rows in compressed JSON Lines files instead of RECORD messages."""
+"""BATCH messages: rows in files, JSON Lines or Parquet, instead of RECORD messages."""
 
 from __future__ import annotations
 
 import copy
+import gzip
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
 
-from singer_sdk.batch import Batcher
+import msgspec
+from singer_sdk import Stream
 from singer_sdk.helpers._batch import BatchConfig, SDKBatchMessage
+from singer_sdk.singerlib import Message
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 
-from tap_llamaclassify.errors import OutputError, SettingsError
+from tap_llamaclassify.errors import SettingsError
+from tap_llamaclassify.storage import Storage
 
-FORMAT = "jsonl"
-COMPRESSION = "gzip"
+PARQUET = "parquet"
+COMPRESSIONS = ("gzip", "none", "snappy", "zstd")
+"""How files can be compressed."""
+FORMATS = {"jsonl": ("gzip", "none"), PARQUET: ("zstd", "snappy", "gzip", "none")}
+"""How files of each format can be; the first is how they are unless told."""
+MOST_HELD = 24 * 2**20
+"""Bytes of rows that all open files hold together; writing them out may take as much again."""
+AT_ONCE = 1000
+"""Rows that a file takes at a time, so that a large page is not held twice."""
+
+_encoder = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
+
+Row = dict[str, Any]
 
 
 def read_batch_config(raw: Mapping[str, Any] | None) -> BatchConfig | None:
@@ -26,65 +47,190 @@ def read_batch_config(raw: Mapping[str, Any] | None) -> BatchConfig | None:
         return None
     try:
         config = BatchConfig.from_dict(copy.deepcopy(dict(raw)))
-        _ = config.encoding.format, config.storage.root
+        encoding, _ = config.encoding, config.storage.root
+        compressions = FORMATS.get(encoding.format)
     except (AttributeError, TypeError):
         raise SettingsError(
             "batch_config is not valid: it has encoding.format, storage.root, and perhaps "
             "encoding.compression, storage.prefix, storage.params and batch_size"
         ) from None
-    if config.encoding.format != FORMAT:
-        raise SettingsError(f"batch_config.encoding.format must be {FORMAT}")
-    if config.encoding.compression not in {COMPRESSION, None}:
-        raise SettingsError(f"batch_config.encoding.compression must be {COMPRESSION}")
+    if compressions is None:
+        raise SettingsError(f"batch_config.encoding.format must be {' or '.join(FORMATS)}")
+    encoding.compression = encoding.compression or compressions[0]
+    if encoding.compression not in compressions:
+        raise SettingsError(
+            f"batch_config.encoding.compression must be {' or '.join(compressions)}"
+        )
+    if "/" in (config.storage.prefix or ""):
+        raise SettingsError("batch_config.storage.prefix must not hold a /: it begins file names")
     if type(config.batch_size) is not int or config.batch_size < 1:
         raise SettingsError("batch_config.batch_size must be a whole number, at least 1")
-    config.encoding.compression = COMPRESSION
     return config
 
 
-class BatchSink:
-    """Holds rows until a file is full; each file's BATCH message follows it at once."""
+def is_parquet(config: Mapping[str, Any]) -> bool:
+    """Answer whether a tap's configuration asks for Parquet."""
+    batches = read_batch_config(config.get("batch_config"))
+    return batches is not None and batches.encoding.format == PARQUET
+
+
+class RowFile(Protocol):
+    """A file while it is written.
+
+    Attributes:
+        held: Bytes of rows that are not in the file yet.
+    """
+
+    held: int
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Take rows."""
+
+    def flush(self) -> None:
+        """Write the rows that are held."""
+
+    def close(self) -> None:
+        """Write what is held, and the file's end."""
+
+
+class JsonLinesFile:
+    """A file with a JSON object in each line; it holds nothing back."""
+
+    def __init__(self, path: Path, compression: str) -> None:
+        self.held = 0
+        opened = gzip.open if compression == "gzip" else open
+        self._file = opened(path, "wb")
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Write rows."""
+        self._file.write(_encoder.encode_lines(rows))
+
+    def flush(self) -> None:
+        """Nothing is held."""
+
+    def close(self) -> None:
+        """Write the file's end."""
+        self._file.close()
+
+
+@dataclass
+class _Open:
+    file: RowFile
+    path: Path
+    name: str
+    rows: int = 0
+
+
+class Batches:
+    """The files of one run: as many open at a time as there are streams.
+
+    Args:
+        config: What the user set.
+        writer: Writes the messages; each follows its file at once.
+        streams: The tap's streams, whose leftovers are removed.
+
+    Raises:
+        OutputError: Files cannot be written there.
+    """
 
     def __init__(
         self,
-        stream: str,
         config: BatchConfig,
-        writer: GenericSingerWriter[Any, Any],
-        version: int | None,
+        writer: GenericSingerWriter[Any, Message],
+        streams: Sequence[str],
     ) -> None:
-        self._stream = stream
         self._config = config
         self._writer = writer
-        self._version = version
-        self._held: dict[str, list[dict[str, Any]]] = {}
+        self._began = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+        storage = config.storage
+        self._storage = Storage(storage.root, storage.prefix or "", storage.params)
+        self._storage.remove_leftovers(streams)
+        self._open: dict[str, _Open] = {}
+        self._numbers: Counter[str] = Counter()
 
-    def write(self, alias: str, rows: Sequence[dict[str, Any]]) -> None:
-        """Take a page's rows; whole files are written."""
-        held = self._held.setdefault(alias, [])
-        held.extend(rows)
-        size = self._config.batch_size
-        while len(held) >= size:
-            self._write_file(alias, held[:size])
-            del held[:size]
+    def sink(self, stream: Stream, version: int | None) -> BatchSink:
+        """Make what a stream's rows go into."""
+        return BatchSink(self, stream, version)
+
+    def add(self, alias: str, rows: Sequence[Row], sink: BatchSink) -> None:
+        """Put rows into a stream's files; each is announced when it is full."""
+        while rows:
+            current = self._open.get(alias) or self._begin(alias, sink)
+            some = rows[: min(AT_ONCE, self._config.batch_size - current.rows)]
+            rows = rows[len(some) :]
+            with self._storage.guarded():
+                current.file.add(some)
+                current.rows += len(some)
+                self._keep_within_bounds()
+            if current.rows == self._config.batch_size:
+                self.end(alias, sink)
+
+    def _begin(self, alias: str, sink: BatchSink) -> _Open:
+        compression = str(self._config.encoding.compression)
+        self._numbers[alias] += 1
+        ending = self._config.encoding.format
+        if ending != PARQUET and compression == "gzip":
+            ending += ".gz"
+        # A stream map may call a stream whatever it likes.
+        shown = quote(alias, safe="")
+        name = f"{shown}-{self._began}-{self._numbers[alias]:06}.{ending}"
+        path = self._storage.begin(name)
+        with self._storage.guarded():
+            file = sink.new_file(alias, path, compression)
+        return self._open.setdefault(alias, _Open(file, path, name))
+
+    def _keep_within_bounds(self) -> None:
+        files = [each.file for each in self._open.values()]
+        while sum(file.held for file in files) > MOST_HELD:
+            max(files, key=lambda file: file.held).flush()
+
+    def end(self, alias: str, sink: BatchSink) -> None:
+        """Let a stream's open file be seen, and announce it."""
+        current = self._open.pop(alias, None)
+        if current is None:
+            return
+        with self._storage.guarded():
+            current.file.close()
+        url = self._storage.finish(current.path, current.name)
+        self._writer.write_message(
+            SDKBatchMessage(alias, self._config.encoding, [url], sink.version)
+        )
+
+    def discard(self) -> None:
+        """Remove what was not finished, because the run has failed."""
+        for each in self._open.values():
+            with suppress(OSError):
+                each.path.unlink()
+        self._open.clear()
+
+
+class BatchSink:
+    """What one stream's rows go into, whatever its stream maps call them."""
+
+    def __init__(self, batches: Batches, stream: Stream, version: int | None) -> None:
+        self.version = version
+        self._batches = batches
+        self._maps = {each.stream_alias: each for each in stream.stream_maps}
+        self._is_parquet = is_parquet(stream.config)
+        self._columns: dict[str, Any] = {}
+
+    def write(self, alias: str, rows: Sequence[Row]) -> None:
+        """Take a page's rows."""
+        self._batches.add(alias, rows, self)
 
     def close(self) -> None:
-        """Write what is left as one more file."""
-        for alias, held in self._held.items():
-            if held:
-                self._write_file(alias, held)
-        self._held.clear()
+        """Let what is left be seen as one more file."""
+        for alias in self._maps:
+            self._batches.end(alias, self)
 
-    def _write_file(self, alias: str, rows: list[dict[str, Any]]) -> None:
-        batcher = Batcher("tap-llamaclassify", alias, self._config)
-        try:
-            manifests = list(batcher.get_batches(iter(rows)))
-        except (OSError, ValueError, ImportError) as error:
-            raise OutputError(
-                f"cannot write a batch file of {self._stream} ({type(error).__name__}): check "
-                "batch_config.storage.root, its permissions and free space, and that the package "
-                "for its kind of storage is installed"
-            ) from None
-        for manifest in manifests:
-            self._writer.write_message(
-                SDKBatchMessage(alias, self._config.encoding, manifest, self._version)
-            )
+    def new_file(self, alias: str, path: Path, compression: str) -> RowFile:
+        """Begin a file of the stream that is called so in the output."""
+        if not self._is_parquet:
+            return JsonLinesFile(path, compression)
+        from tap_llamaclassify.arrow import Columns, ParquetFile  # noqa: PLC0415 - see there
+
+        if alias not in self._columns:
+            mapped = self._maps[alias]
+            keys = mapped.transformed_key_properties or ()
+            self._columns[alias] = Columns(alias, mapped.transformed_schema, keys)
+        return ParquetFile(path, self._columns[alias], compression)

@@ -57,11 +57,11 @@ class Outlet:
         """Write the rows that the stream has for these jobs."""
         if not self._shape.aliases:
             return
-        rows = self.stream.rows_of(jobs)
+        rows = self.stream.table.rows_of(jobs)
         if self._room is not None:
             rows = rows[: self._room]
             self._room -= len(rows)
-        self._census.note_unknown(self.stream.name, self.stream.api_fields, rows)
+        self._census.note_unknown(self.stream.name, self.stream.table.api_fields, rows)
         for alias, records in self._shape.of(rows):
             self._sink.write(alias, records)
         self.counter.increment(len(rows))

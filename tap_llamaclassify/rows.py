@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -17,6 +17,13 @@ Row: TypeAlias = dict[str, Any]
 JOB_FIELDS = frozenset(Job.__annotations__)
 RULE_FIELDS = frozenset(Rule.__annotations__)
 PARSING_CONFIGURATION_FIELDS = frozenset(ParsingConfiguration.__annotations__)
+
+
+def due(jobs: Sequence[Json], since: str | None) -> Sequence[Json]:
+    """Leave out the jobs that were last updated before an instant; None leaves out none."""
+    if since is None:
+        return jobs
+    return [job for job in jobs if (update := job.get("updated_at")) is None or update >= since]
 
 
 def job_rows(jobs: Iterable[Json]) -> list[Row]:

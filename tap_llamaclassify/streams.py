@@ -3,28 +3,30 @@
 A stream does not list jobs itself during a sync: one pass over the listing serves them all. For
 that, methods of singer-sdk are overridden here that it keeps private (`_write_schema_message`,
 `_write_activate_version_message`, `_sync_records`, `_sync_batches`): what `Stream.sync`, which is
-final, calls in turn. With `Tap._handle_termination` they are all that the tap leans on.
+final, calls in turn. With `Stream._generate_schema_messages` and
+`Tap._handle_termination` they are all that the tap leans on.
 """
 
 from __future__ import annotations
 
-import abc
 import logging
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from typing import Any, ClassVar, Protocol
 
 from singer_sdk import Stream, Tap
 from singer_sdk.helpers.types import Context
-from singer_sdk.singerlib import Catalog, CatalogEntry
+from singer_sdk.singerlib import Catalog, CatalogEntry, SchemaMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL
 from typing_extensions import override
 
-from tap_llamaclassify import rows
+from tap_llamaclassify import tables
+from tap_llamaclassify.batches import is_parquet
+from tap_llamaclassify.columns import with_json_as_text
 from tap_llamaclassify.errors import CatalogError
-from tap_llamaclassify.models import Json
 from tap_llamaclassify.rows import Row
 from tap_llamaclassify.schemas import schema_of
 from tap_llamaclassify.state import REPLICATION_KEY
+from tap_llamaclassify.tables import Table
 
 
 class Pass(Protocol):
@@ -41,25 +43,14 @@ class Pass(Protocol):
 
 
 class ClassifyStream(Stream):
-    """What the streams have in common.
-
-    Attributes:
-        keys: The columns that tell one row from another.
-        api_fields: The API's fields that the stream has columns for, one way or another.
-    """
+    """What the streams have in common."""
 
     replication_key = REPLICATION_KEY
-    keys: ClassVar[Sequence[str]]
-    api_fields: ClassVar[frozenset[str]]
-
-    @staticmethod
-    @abc.abstractmethod
-    def rows_of(jobs: Iterable[Json]) -> list[Row]:
-        """Make the stream's rows from the jobs of a page."""
+    table: ClassVar[Table]
 
     def __init__(self, tap: Tap, one_pass: Pass) -> None:
-        super().__init__(tap, schema=schema_of(self.name))
-        self.primary_keys = self.keys
+        super().__init__(tap, schema=schema_of(self.table.name), name=self.table.name)
+        self.primary_keys = self.table.keys
         self._pass = one_pass
 
     def write_schema(self) -> None:
@@ -85,22 +76,23 @@ class ClassifyStream(Stream):
         if self.replication_method == REPLICATION_INCREMENTAL:
             self.replication_key = REPLICATION_KEY
         # A catalog without keys would make a loader append each job's versions.
-        entry.key_properties = entry.key_properties or self.keys
+        entry.key_properties = entry.key_properties or self.table.keys
         self.primary_keys = entry.key_properties
 
     def _check(self, entry: CatalogEntry) -> None:
         """Make sure that what the catalog says of the stream leaves its rows their identity."""
         columns = (entry.schema.properties or {}).keys()
-        if missing := [name for name in (*self.keys, REPLICATION_KEY) if name not in columns]:
+        if missing := [name for name in (*self.table.keys, REPLICATION_KEY) if name not in columns]:
             raise CatalogError(
                 f"catalog: the schema of {self.name} lacks {', '.join(missing)}; "
                 "make it anew with --discover"
             )
         if entry.stream not in {self.name, None}:
             raise self._unsupported("stream name", f"{self.name}; stream maps can rename it")
-        keys: Any = entry.key_properties or self.keys
-        if not isinstance(keys, list | tuple) or not {*self.keys} <= {*map(str, keys)} <= columns:
-            raise self._unsupported("key_properties", ", ".join(self.keys))
+        own = self.table.keys
+        keys: Any = entry.key_properties or own
+        if not isinstance(keys, list | tuple) or not {*own} <= {*map(str, keys)} <= columns:
+            raise self._unsupported("key_properties", ", ".join(own))
 
     def _unsupported(self, what: str, supported: str) -> CatalogError:
         return CatalogError(f"catalog: stream {self.name} cannot have that {what}; use {supported}")
@@ -123,6 +115,13 @@ class ClassifyStream(Stream):
             super()._write_schema_message()
 
     @override
+    def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
+        for message in super()._generate_schema_messages():
+            if is_parquet(self.config):
+                message.schema = with_json_as_text(message.schema)
+            yield message
+
+    @override
     def _write_activate_version_message(self, full_table_version: int) -> None:
         """Write nothing: Stream.sync asks for it before the rows, the pass does it after them."""
 
@@ -141,28 +140,19 @@ class ClassifyStream(Stream):
 class ClassifyJobs(ClassifyStream):
     """One row a job."""
 
-    name = "classify_jobs"
-    keys = ("id",)
-    rows_of = staticmethod(rows.job_rows)
-    api_fields = rows.JOB_FIELDS
+    table = tables.JOBS
 
 
 class ClassifyJobRules(ClassifyStream):
     """One row a rule."""
 
-    name = "classify_job_rules"
-    keys = ("job_id", "rule_index")
-    rows_of = staticmethod(rows.rule_rows)
-    api_fields = rows.RULE_FIELDS
+    table = tables.RULES
 
 
 class ClassifyJobParsingConfigs(ClassifyStream):
     """One row a job with a parsing configuration."""
 
-    name = "classify_job_parsing_configs"
-    keys = ("job_id",)
-    rows_of = staticmethod(rows.parsing_config_rows)
-    api_fields = rows.PARSING_CONFIGURATION_FIELDS
+    table = tables.PARSING_CONFIGS
 
 
 STREAMS: tuple[type[ClassifyStream], ...] = (

@@ -15,7 +15,7 @@ from datetime import datetime
 from singer_sdk import Tap, metrics
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
-from tap_llamaclassify.batches import BatchSink, read_batch_config
+from tap_llamaclassify.batches import Batches, read_batch_config
 from tap_llamaclassify.bookmarks import Bookmark
 from tap_llamaclassify.census import Census
 from tap_llamaclassify.client import Client, Exchange
@@ -24,7 +24,7 @@ from tap_llamaclassify.listing import V1_JOBS_PATH, Listing, Page
 from tap_llamaclassify.messages import MessageWriter
 from tap_llamaclassify.models import Json
 from tap_llamaclassify.outlets import Outlet, RecordSink, Sink, version_of
-from tap_llamaclassify.rows import Row
+from tap_llamaclassify.rows import Row, due
 from tap_llamaclassify.settings import Settings
 from tap_llamaclassify.state import read_entry, write_entry
 from tap_llamaclassify.streams import STREAMS, ClassifyStream
@@ -56,7 +56,7 @@ class OnePass:
     def rows(self, stream: ClassifyStream) -> Iterable[Row]:
         """Read one stream's rows from a listing of its own."""
         for page in self._listing(None).pages():
-            yield from stream.rows_of(page.jobs)
+            yield from stream.table.rows_of(page.jobs)
 
     def run(self, driver: ClassifyStream) -> None:
         """Sync all selected streams, or nothing when the driver was served already.
@@ -78,6 +78,7 @@ class OnePass:
             self._take_through(run, driver)
         except BaseException:
             self._served.clear()
+            run.discard()
             raise
 
     def _take_through(self, run: Run, driver: ClassifyStream) -> None:
@@ -125,6 +126,8 @@ class Run:
         self._writer = writer
         self._census = Census()
         self._versions = {s.name: version_of(s, tap.initialized_at) for s in streams}
+        batches = read_batch_config(tap.config.get("batch_config"))
+        self._batches = Batches(batches, writer, [*tap.streams]) if batches else None
         self._outlets = [Outlet(s, self._sink(s), self._census) for s in streams]
         self._kept = {
             s.name: read_entry(s.name, s.stream_state)
@@ -137,11 +140,15 @@ class Run:
         self._replaced = 0
 
     def _sink(self, stream: ClassifyStream) -> Sink:
-        config = read_batch_config(stream.config.get("batch_config"))
         version = self._versions[stream.name]
-        if config is None:
+        if self._batches is None:
             return RecordSink(self._writer, version)
-        return BatchSink(stream.name, config, self._writer, version)
+        return self._batches.sink(stream, version)
+
+    def discard(self) -> None:
+        """Remove files that were not finished."""
+        if self._batches is not None:
+            self._batches.discard()
 
     def take(self, page: Page) -> None:
         """Write the rows of a page's jobs, less what a stream's bookmark leaves out."""
@@ -152,7 +159,7 @@ class Run:
             bookmark = self._bookmarks.get(outlet.stream.name)
             since = bookmark.since() if bookmark else self._settings.start_date
             if since not in passed:
-                passed[since] = _due(page.jobs, since)
+                passed[since] = due(page.jobs, since)
             outlet.take(passed[since])
         if page.has_misfits:
             # Each filter is an instant, so the longest of these holds all the others.
@@ -234,12 +241,6 @@ class Progress:
             self._said_at = now
             of = f" of about {page.total_size:,} jobs" if page.total_size else ""
             _logger.info("So far %s%s", str(self._listing.activity), of)
-
-
-def _due(jobs: Sequence[Json], since: str | None) -> Sequence[Json]:
-    if since is None:
-        return jobs
-    return [job for job in jobs if (update := job.get("updated_at")) is None or update >= since]
 
 
 def _newest(jobs: Sequence[Json], newest: str | None) -> str | None:

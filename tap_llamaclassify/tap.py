@@ -20,6 +20,7 @@ from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
 from tap_llamaclassify import cli
+from tap_llamaclassify.batches import COMPRESSIONS
 from tap_llamaclassify.errors import CatalogError
 from tap_llamaclassify.messages import MessageWriter
 from tap_llamaclassify.state import check_state
@@ -119,8 +120,11 @@ class TapLlamaClassify(Tap):
     @override
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
         super().append_builtin_config(config_jsonschema)
+        properties = config_jsonschema["properties"]
         for name, schema in EMIT_ACTIVATE_VERSION_CONFIG["properties"].items():
-            config_jsonschema["properties"].setdefault(name, schema)
+            properties.setdefault(name, schema)
+        encoding = properties["batch_config"]["properties"]["encoding"]["properties"]
+        encoding["compression"] = encoding["compression"] | {"enum": list(COMPRESSIONS)}
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:

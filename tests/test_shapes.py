@@ -28,8 +28,8 @@ class StockStream(Stream):
 
     def __init__(self, tap: Tap, kind: Any, rows: list[Row]) -> None:
         self._rows = rows
-        super().__init__(tap, name=kind.name, schema=schema_of(kind.name))
-        self.primary_keys = kind.keys
+        super().__init__(tap, name=kind.table.name, schema=schema_of(kind.table.name))
+        self.primary_keys = kind.table.keys
 
     @override
     def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
@@ -45,7 +45,7 @@ class StockTap(Tap):
 
     @override
     def discover_streams(self) -> list[Stream]:
-        return [StockStream(self, kind, kind.rows_of(self.jobs)) for kind in STREAM_CLASSES]
+        return [StockStream(self, kind, kind.table.rows_of(self.jobs)) for kind in STREAM_CLASSES]
 
 
 @pytest.fixture(scope="module")

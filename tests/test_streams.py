@@ -356,8 +356,8 @@ def lines_of(batch: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"encoding": {"format": "parquet"}}, "encoding.format must be jsonl"),
-        ({"encoding": {"format": "jsonl", "compression": "none"}}, "compression must be gzip"),
+        ({"encoding": {"format": "jsonl", "compression": "zstd"}}, "must be gzip or none"),
+        ({"storage": {"root": "/tmp", "prefix": "a/b"}}, "prefix must not hold a /"),  # noqa: S108 - nothing is written
         ({"encoding": {}}, "is not valid"),
         ({"storage": {}}, "is not valid"),
         ({"storage": None}, "is not valid"),

@@ -1,0 +1,130 @@
+"""Where batch files go: each is seen under its name once it is whole, and not before."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from tap_llamaclassify.errors import OutputError, TapError
+
+OLD = 24 * 3600
+"""Seconds after which a file that was never finished is taken for a leftover."""
+_WHOLE_AT_ONCE = {"abfs", "adl", "az", "gcs", "gs", "memory", "oss", "s3", "s3a"}
+"""Where an upload is seen only when it is complete."""
+_PART = ".part"
+
+_logger = logging.getLogger(__name__)
+
+
+class Storage:
+    """A folder for files, on this machine or wherever fsspec can write.
+
+    A file is written on this machine first: beside its final place when that is here.
+
+    Args:
+        root: A path, or a URL such as `s3://bucket/folder`.
+        prefix: What the names of all files begin with.
+        params: What fsspec wants to know of the place.
+
+    Raises:
+        OutputError: The place cannot be used.
+    """
+
+    def __init__(self, root: str, prefix: str, params: Mapping[str, Any]) -> None:
+        self._prefix = prefix
+        with _named(root):
+            self._fs, self._root = fsspec.core.url_to_fs(root, **params)
+            self._is_here = isinstance(self._fs, LocalFileSystem)
+            if self._is_here:
+                self._fs.makedirs(self._root, exist_ok=True)
+        self._url = root
+        self._workshop = Path(self._root if self._is_here else tempfile.gettempdir())
+
+    def begin(self, name: str) -> Path:
+        """Answer where to write the file that will be called so."""
+        return self._workshop / self._unfinished(name)
+
+    def finish(self, path: Path, name: str) -> str:
+        """Let a whole file be seen under its name; answer its URL.
+
+        Raises:
+            OutputError: It cannot be put there.
+        """
+        final = f"{self._root}/{self._prefix}{name}"
+        with _named(self._url):
+            if self._is_here:
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+                path.replace(final)
+            else:
+                self._upload(path, final, f"{self._root}/{self._unfinished(name)}")
+                path.unlink()
+            return str(self._fs.unstrip_protocol(final))
+
+    def _upload(self, path: Path, final: str, unfinished: str) -> None:
+        protocols = self._fs.protocol
+        if _WHOLE_AT_ONCE & {*([protocols] if isinstance(protocols, str) else protocols)}:
+            self._fs.put_file(str(path), final)
+            return
+        self._fs.makedirs(self._root, exist_ok=True)
+        self._fs.put_file(str(path), unfinished)
+        self._fs.mv(unfinished, final)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Say of what fails within that it is the place's fault."""
+        with _named(self._url):
+            yield
+
+    def remove_leftovers(self, streams: Collection[str]) -> None:
+        """Remove what runs of these streams that were killed have left here, if it is old."""
+        names = "|".join(map(re.escape, streams))
+        is_ours = re.compile(
+            rf"\.{re.escape(self._prefix)}({names})-[0-9T.]+Z-[0-9]+\.[a-z.]+{re.escape(_PART)}"
+        ).fullmatch
+        before = time.time() - OLD
+        with suppress(OSError):
+            for path in self._workshop.iterdir():
+                if is_ours(path.name) and path.stat().st_mtime < before:
+                    path.unlink()
+                    _logger.info("Removed %s, which a run that was killed has left", path.name)
+
+    def _unfinished(self, name: str) -> str:
+        # Hidden, and with an ending of its own: no pattern that lists files finds it.
+        return f".{self._prefix}{name}{_PART}"
+
+
+@contextmanager
+def _named(root: str) -> Iterator[None]:
+    try:
+        yield
+    except TapError:
+        raise
+    except Exception as error:  # noqa: BLE001 - each kind of storage raises what it likes
+        # Its own text may hold whatever was sent, credentials among it.
+        scheme = root.partition("://")[0] if "://" in root else "file"
+        raise OutputError(f"batch_config.storage.root: {_reason(error, scheme)}") from None
+
+
+def _reason(error: Exception, scheme: str) -> str:
+    number = getattr(error, "errno", None)
+    if isinstance(error, ImportError):
+        return f"{scheme}:// needs a package that is not installed: for s3, the extra s3"
+    if isinstance(error, ValueError) and "rotocol" in str(error):
+        return f"nothing is known of {scheme}://"
+    if isinstance(error, PermissionError):
+        return "no permission to write there"
+    if isinstance(error, FileNotFoundError):
+        return "there is no such bucket or folder"
+    what = os.strerror(number) if isinstance(error, OSError) and number else type(error).__name__
+    return f"cannot write there ({what}); check it, its space, and its credentials"
