@@ -6,8 +6,7 @@ It is imported only when it is needed, because pyarrow takes its time.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 import pyarrow as pa
@@ -96,9 +95,9 @@ class ParquetFile:
         held: Bytes of rows that are not in the file yet.
     """
 
-    def __init__(self, path: Path, columns: Columns, compression: str) -> None:
+    def __init__(self, file: BinaryIO, columns: Columns, compression: str) -> None:
         self._columns = columns
-        self._file = path.open("wb")
+        self._file = file
         self._writer = pq.ParquetWriter(self._file, columns.schema, compression=compression)
         self._batches: list[pa.RecordBatch] = []
         self.held = 0

@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 import gzip
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import quote
 
 import msgspec
@@ -96,27 +95,29 @@ class RowFile(Protocol):
 class JsonLinesFile:
     """A file with a JSON object in each line; it holds nothing back."""
 
-    def __init__(self, path: Path, compression: str) -> None:
+    def __init__(self, file: BinaryIO, compression: str) -> None:
         self.held = 0
-        opened = gzip.open if compression == "gzip" else open
-        self._file = opened(path, "wb")
+        self._file = file
+        self._rows: BinaryIO | gzip.GzipFile = file
+        if compression == "gzip":
+            self._rows = gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6)
 
     def add(self, rows: Sequence[Row]) -> None:
         """Write rows."""
-        self._file.write(_encoder.encode_lines(rows))
+        self._rows.write(_encoder.encode_lines(rows))
 
     def flush(self) -> None:
         """Nothing is held."""
 
     def close(self) -> None:
         """Write the file's end."""
+        self._rows.close()
         self._file.close()
 
 
 @dataclass
 class _Open:
     file: RowFile
-    path: Path
     name: str
     rows: int = 0
 
@@ -127,7 +128,7 @@ class Batches:
     Args:
         config: What the user set.
         writer: Writes the messages; each follows its file at once.
-        streams: The tap's streams, whose leftovers are removed.
+        streams: What the streams are called whose leftovers are removed.
 
     Raises:
         OutputError: Files cannot be written there.
@@ -137,14 +138,14 @@ class Batches:
         self,
         config: BatchConfig,
         writer: GenericSingerWriter[Any, Message],
-        streams: Sequence[str],
+        streams: Iterable[str],
     ) -> None:
         self._config = config
         self._writer = writer
         self._began = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
         storage = config.storage
         self._storage = Storage(storage.root, storage.prefix or "", storage.params)
-        self._storage.remove_leftovers(streams)
+        self._storage.remove_leftovers({_file_name(stream) for stream in streams})
         self._open: dict[str, _Open] = {}
         self._numbers: Counter[str] = Counter()
 
@@ -171,13 +172,11 @@ class Batches:
         ending = self._config.encoding.format
         if ending != PARQUET and compression == "gzip":
             ending += ".gz"
-        # A stream map may call a stream whatever it likes.
-        shown = quote(alias, safe="")
-        name = f"{shown}-{self._began}-{self._numbers[alias]:06}.{ending}"
-        path = self._storage.begin(name)
+        name = f"{_file_name(alias)}-{self._began}-{self._numbers[alias]:06}.{ending}"
+        opened = self._storage.begin(name)
         with self._storage.guarded():
-            file = sink.new_file(alias, path, compression)
-        return self._open.setdefault(alias, _Open(file, path, name))
+            file = sink.new_file(alias, opened, compression)
+        return self._open.setdefault(alias, _Open(file, name))
 
     def _keep_within_bounds(self) -> None:
         files = [each.file for each in self._open.values()]
@@ -191,7 +190,7 @@ class Batches:
             return
         with self._storage.guarded():
             current.file.close()
-        url = self._storage.finish(current.path, current.name)
+        url = self._storage.finish(current.name)
         self._writer.write_message(
             SDKBatchMessage(alias, self._config.encoding, [url], sink.version)
         )
@@ -200,7 +199,7 @@ class Batches:
         """Remove what was not finished, because the run has failed."""
         for each in self._open.values():
             with suppress(OSError):
-                each.path.unlink()
+                self._storage.path(each.name).unlink()
         self._open.clear()
 
 
@@ -223,14 +222,19 @@ class BatchSink:
         for alias in self._maps:
             self._batches.end(alias, self)
 
-    def new_file(self, alias: str, path: Path, compression: str) -> RowFile:
+    def new_file(self, alias: str, file: BinaryIO, compression: str) -> RowFile:
         """Begin a file of the stream that is called so in the output."""
         if not self._is_parquet:
-            return JsonLinesFile(path, compression)
+            return JsonLinesFile(file, compression)
         from tap_llamaclassify.arrow import Columns, ParquetFile  # noqa: PLC0415 - see there
 
         if alias not in self._columns:
             mapped = self._maps[alias]
             keys = mapped.transformed_key_properties or ()
             self._columns[alias] = Columns(alias, mapped.transformed_schema, keys)
-        return ParquetFile(path, self._columns[alias], compression)
+        return ParquetFile(file, self._columns[alias], compression)
+
+
+def _file_name(stream: str) -> str:
+    # A stream map may call a stream whatever it likes.
+    return quote(stream, safe="")

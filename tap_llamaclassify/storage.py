@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -22,6 +22,7 @@ OLD = 24 * 3600
 _WHOLE_AT_ONCE = {"abfs", "adl", "az", "gcs", "gs", "memory", "oss", "s3", "s3a"}
 """Where an upload is seen only when it is complete."""
 _PART = ".part"
+_BINARY = getattr(os, "O_BINARY", 0)
 
 _logger = logging.getLogger(__name__)
 
@@ -50,16 +51,29 @@ class Storage:
         self._url = root
         self._workshop = Path(self._root if self._is_here else tempfile.gettempdir())
 
-    def begin(self, name: str) -> Path:
-        """Answer where to write the file that will be called so."""
+    def begin(self, name: str) -> BinaryIO:
+        """Open the file that will be called so, for writing.
+
+        Raises:
+            OutputError: It cannot be made.
+        """
+        # In a folder for everybody's temporary files, only its owner may look into it.
+        mode = 0o666 if self._is_here else 0o600
+        with _named(self._url):
+            number = os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
+            return os.fdopen(number, "wb")
+
+    def path(self, name: str) -> Path:
+        """Answer where a file is until it is finished."""
         return self._workshop / self._unfinished(name)
 
-    def finish(self, path: Path, name: str) -> str:
+    def finish(self, name: str) -> str:
         """Let a whole file be seen under its name; answer its URL.
 
         Raises:
             OutputError: It cannot be put there.
         """
+        path = self.path(name)
         final = f"{self._root}/{self._prefix}{name}"
         with _named(self._url):
             if self._is_here:
@@ -88,7 +102,7 @@ class Storage:
 
     def remove_leftovers(self, streams: Collection[str]) -> None:
         """Remove what runs of these streams that were killed have left here, if it is old."""
-        names = "|".join(map(re.escape, streams))
+        names = "|".join(map(re.escape, sorted(streams)))
         is_ours = re.compile(
             rf"\.{re.escape(self._prefix)}({names})-[0-9T.]+Z-[0-9]+\.[a-z.]+{re.escape(_PART)}"
         ).fullmatch

@@ -127,7 +127,8 @@ class Run:
         self._census = Census()
         self._versions = {s.name: version_of(s, tap.initialized_at) for s in streams}
         batches = read_batch_config(tap.config.get("batch_config"))
-        self._batches = Batches(batches, writer, [*tap.streams]) if batches else None
+        names = {*tap.streams} | {m.stream_alias for s in streams for m in s.stream_maps}
+        self._batches = Batches(batches, writer, names) if batches else None
         self._outlets = [Outlet(s, self._sink(s), self._census) for s in streams]
         self._kept = {
             s.name: read_entry(s.name, s.stream_state)
