@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import gzip
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,14 +17,9 @@ from singer_sdk.helpers._batch import BatchConfig, SDKBatchMessage
 from singer_sdk.singerlib import Message
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 
-from tap_llamaclassify.errors import SettingsError
+from tap_llamaclassify.batch_config import PARQUET, is_parquet
 from tap_llamaclassify.storage import Storage
 
-PARQUET = "parquet"
-COMPRESSIONS = ("gzip", "none", "snappy", "zstd")
-"""How files can be compressed."""
-FORMATS = {"jsonl": ("gzip", "none"), PARQUET: ("zstd", "snappy", "gzip", "none")}
-"""How files of each format can be; the first is how they are unless told."""
 MOST_HELD = 24 * 2**20
 """Bytes of rows that all open files hold together; writing them out may take as much again."""
 AT_ONCE = 1000
@@ -34,43 +28,6 @@ AT_ONCE = 1000
 _encoder = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 
 Row = dict[str, Any]
-
-
-def read_batch_config(raw: Mapping[str, Any] | None) -> BatchConfig | None:
-    """Read the setting `batch_config`; None when rows are to be RECORD messages.
-
-    Raises:
-        SettingsError: It is incomplete, or files cannot be written as it wants them.
-    """
-    if not raw:
-        return None
-    try:
-        config = BatchConfig.from_dict(copy.deepcopy(dict(raw)))
-        encoding, _ = config.encoding, config.storage.root
-        compressions = FORMATS.get(encoding.format)
-    except (AttributeError, TypeError):
-        raise SettingsError(
-            "batch_config is not valid: it has encoding.format, storage.root, and perhaps "
-            "encoding.compression, storage.prefix, storage.params and batch_size"
-        ) from None
-    if compressions is None:
-        raise SettingsError(f"batch_config.encoding.format must be {' or '.join(FORMATS)}")
-    encoding.compression = encoding.compression or compressions[0]
-    if encoding.compression not in compressions:
-        raise SettingsError(
-            f"batch_config.encoding.compression must be {' or '.join(compressions)}"
-        )
-    if "/" in (config.storage.prefix or ""):
-        raise SettingsError("batch_config.storage.prefix must not hold a /: it begins file names")
-    if type(config.batch_size) is not int or config.batch_size < 1:
-        raise SettingsError("batch_config.batch_size must be a whole number, at least 1")
-    return config
-
-
-def is_parquet(config: Mapping[str, Any]) -> bool:
-    """Answer whether a tap's configuration asks for Parquet."""
-    batches = read_batch_config(config.get("batch_config"))
-    return batches is not None and batches.encoding.format == PARQUET
 
 
 class RowFile(Protocol):

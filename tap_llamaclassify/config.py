@@ -9,7 +9,7 @@ from typing import Any
 from jsonschema import ValidationError as JSONSchemaError
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
-from tap_llamaclassify.batches import read_batch_config
+from tap_llamaclassify.batch_config import read_batch_config
 from tap_llamaclassify.errors import SettingsError
 from tap_llamaclassify.settings import Settings, check, check_texts
 

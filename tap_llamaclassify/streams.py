@@ -20,7 +20,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INC
 from typing_extensions import override
 
 from tap_llamaclassify import tables
-from tap_llamaclassify.batches import is_parquet
+from tap_llamaclassify.batch_config import is_parquet
 from tap_llamaclassify.columns import with_json_as_text
 from tap_llamaclassify.errors import CatalogError
 from tap_llamaclassify.rows import Row

@@ -15,7 +15,8 @@ from datetime import datetime
 from singer_sdk import Tap, metrics
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
-from tap_llamaclassify.batches import Batches, read_batch_config
+from tap_llamaclassify.batch_config import read_batch_config
+from tap_llamaclassify.batches import Batches
 from tap_llamaclassify.bookmarks import Bookmark
 from tap_llamaclassify.census import Census
 from tap_llamaclassify.client import Client, Exchange

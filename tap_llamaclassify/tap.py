@@ -20,7 +20,7 @@ from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
 from tap_llamaclassify import cli
-from tap_llamaclassify.batches import COMPRESSIONS
+from tap_llamaclassify.batch_config import COMPRESSIONS
 from tap_llamaclassify.errors import CatalogError
 from tap_llamaclassify.messages import MessageWriter
 from tap_llamaclassify.state import check_state

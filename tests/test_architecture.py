@@ -29,6 +29,7 @@ WAY = [
         "state",
         "bookmarks",
         "messages",
+        "batch_config",
         "batches",
         "streams",
         "shapes",
