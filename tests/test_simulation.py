@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from collections import Counter
 from contextlib import redirect_stdout
@@ -302,12 +303,14 @@ def simulate(kind: type[Histories], tally: Tally, *, seed: int, histories: int) 
         print_blob=False,
         suppress_health_check=list(HealthCheck),
     )
+    logging.disable()  # pytest would keep every line of thousands of runs
     try:
         run_state_machine_as_test(hypothesis.seed(seed)(kind), settings=settings)
     except BaseException as error:
         error.add_note(f"It comes again with SEED={seed} HISTORIES={histories}.")
         raise
     finally:
+        logging.disable(logging.NOTSET)
         for what, times in kind.tried.items():
             tally(what, times)
         kind.tried.clear()
