@@ -10,13 +10,16 @@ READY := .venv/.ready
 MATPLOTLIB := 3.11.2
 CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
 
-.PHONY: help demo test test-heavy soak lint golden sync key constraints clean bench bench-peers chart
+.PHONY: help demo demo-parquet test test-heavy soak lint golden sync key constraints clean bench bench-peers chart
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(READY)  ## sync a made-up LlamaCloud into DuckDB, twice, and show what landed
 	@$(BIN)/python -m sandbox.demo
+
+demo-parquet: $(READY)  ## sync a made-up LlamaCloud into Parquet files, and query them
+	@$(BIN)/python -m sandbox.parquet_demo
 
 test: lint  ## lint, then every test that is not marked heavy
 	$(BIN)/pytest -m "not heavy"

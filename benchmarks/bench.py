@@ -7,34 +7,43 @@ that it can be seen not to be the bottleneck.
 """
 
 import argparse
-import hashlib
-import json
-import statistics
 import sys
-import tempfile
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import parquet
 from benchmarks.figures import Figure, table, write_json
-from benchmarks.measure import Cost, cost_of
-from benchmarks.server import Served, serving
-from tap_llamaclassify.tap import TapLlamaClassify
+from benchmarks.measure import cost_of
+from benchmarks.runs import (
+    HUGE,
+    LARGE,
+    MEASURES,
+    PAGE_SIZE,
+    SMALL,
+    Command,
+    catalog_without,
+    command_line,
+    cpu,
+    fetch,
+    idle,
+    in_turn,
+    median,
+    of_plain,
+    plain,
+    slope,
+    tap,
+    wall,
+)
+from benchmarks.server import serving
 
 RESULT = Path("output", "bench.json")
-PAGE_SIZE = 500
-SMALL, LARGE, HUGE = 50_000, 250_000, 1_000_000
 LATENCY_MS = "50"
 MAPS = {
     "classify_jobs": {"user_id": "md5(user_id)", "error_message": None},
     "classify_job_rules": {"__alias__": "rules"},
 }
-STREAMS = ("classify_jobs", "classify_job_rules", "classify_job_parsing_configs")
-
-Command = Callable[[Served], list[str]]
-Pair = tuple[Cost, Cost]
-"""What the same command took over few jobs, and over many."""
 
 
 def main() -> int:
@@ -165,99 +174,10 @@ PARTS: Mapping[str, Callable[[int, dict[str, float]], list[Figure]]] = {
     "latency": latency,
     "start-up": start_up,
     "memory": memory,
+    "parquet": parquet.throughput,
+    "parquet-memory": parquet.memory,
+    "parquet-load": parquet.load,
 }
-
-
-def command_line() -> list[str]:
-    """Start the tap as its script does."""
-    return [sys.executable, "-c", "from tap_llamaclassify.__main__ import main; main()"]
-
-
-def tap(served: Served, *, catalog: Mapping[str, Any] | None = None, **more: Any) -> list[str]:
-    """Sync three streams from a server."""
-    settings = {"api_url": served.url, "api_key": served.key, "page_size": PAGE_SIZE} | more
-    options = ["--catalog", file_with(catalog)] if catalog else []
-    return [*command_line(), "--config", file_with(settings), *options]
-
-
-def file_with(content: Mapping[str, Any]) -> str:
-    """Put an object into a file that is named after its content; answers the path."""
-    text = json.dumps(content)
-    folder = Path(tempfile.gettempdir(), "tap-llamaclassify-bench")
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
-    path.write_text(text, encoding="utf-8")
-    return str(path)
-
-
-def catalog_without(columns: Collection[str]) -> dict[str, Any]:
-    """Make a catalog in which these columns are not selected."""
-    catalog = TapLlamaClassify(validate_config=False).catalog_dict
-    for entry in catalog["streams"]:
-        for metadata in entry["metadata"]:
-            metadata["metadata"]["selected"] = metadata["breadcrumb"][-1:] not in [
-                [column] for column in columns
-            ]
-    return catalog
-
-
-def idle(served: Served) -> list[str]:
-    """Sync when all that is listed was there the last time."""
-    return [*tap(served, lookback_seconds=0), "--state", state_at(served.newest)]
-
-
-def plain(served: Served) -> list[str]:
-    """Do the same by hand."""
-    arguments = [served.url, served.key, str(PAGE_SIZE)]
-    return [sys.executable, "-m", "benchmarks.plain_loop", *arguments]
-
-
-def fetch(served: Served) -> list[str]:
-    """Read all pages and do no more with them than it takes to find the next one."""
-    return [*plain(served), "--fetch-only"]
-
-
-def state_at(newest: str) -> str:
-    """Write a state in which all streams have come as far as that; answers its path."""
-    entry = {"replication_key": "updated_at", "replication_key_value": newest}
-    return file_with({"bookmarks": dict.fromkeys(STREAMS, entry)})
-
-
-def in_turn(commands: Mapping[str, Command], small: Served, large: Served) -> dict[str, Pair]:
-    """Run each command over few and over many jobs, one after the other."""
-    return {
-        name: (cost_of(command(small)), cost_of(command(large)))
-        for name, command in commands.items()
-    }
-
-
-def of_plain(costs: list[dict[str, Pair]], name: str, measure: Callable[[Cost], float]) -> float:
-    """Compare a command's cost per job with the plain loop's, round by round."""
-    return median(slope(r[name], measure) / slope(r["plain loop"], measure) for r in costs)
-
-
-def slope(pair: Pair, measure: Callable[[Cost], float]) -> float:
-    """Take away what does not depend on the number of jobs."""
-    few, many = pair
-    return measure(many) - measure(few)
-
-
-def wall(cost: Cost) -> float:
-    """Seconds from start to end."""
-    return cost.wall
-
-
-def cpu(cost: Cost) -> float:
-    """Seconds of processor time."""
-    return cost.cpu
-
-
-MEASURES = (("wall", wall), ("CPU", cpu))
-
-
-def median(values: Iterable[float]) -> float:
-    """Take the middle one."""
-    return statistics.median(values)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ from typing import Any
 
 import msgspec
 
-from benchmarks.bench import PAGE_SIZE, STREAMS, median, plain, tap
 from benchmarks.figures import machine
 from benchmarks.measure import Cost, cost_of
 from benchmarks.peers.environments import InstallError, python_of
+from benchmarks.runs import PAGE_SIZE, STREAMS, median, plain, tap
 from benchmarks.server import Served, serving
 
 RESULT = Path("output", "bench-peers.json")

@@ -20,8 +20,8 @@ from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from tap_llamaclassify.batch_config import PARQUET, is_parquet
 from tap_llamaclassify.storage import Storage
 
-MOST_HELD = 24 * 2**20
-"""Bytes of rows that all open files hold together; writing them out may take as much again."""
+MOST_HELD = 16 * 2**20
+"""Bytes of rows that all open files hold together; writing them out takes as much again."""
 AT_ONCE = 1000
 """Rows that a file takes at a time, so that a large page is not held twice."""
 

@@ -1,0 +1,99 @@
+"""`make demo-parquet`: a made-up LlamaCloud into Parquet files, and DuckDB's queries over them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+
+from sandbox.demo import FOLDER as DEMO
+from sandbox.demo import ROOT, UNKNOWN_FIELDS, USERS_OWN
+from sandbox.history import History
+from sandbox.landed import table
+from sandbox.server import Sandbox
+from sandbox.world import World
+
+FOLDER = DEMO / "parquet"
+CONFIG = {
+    "page_size": 500,
+    "batch_config": {
+        "encoding": {"format": "parquet"},
+        "storage": {"root": str(FOLDER)},
+        "batch_size": 5000,
+    },
+}
+JOBS = 10_000
+
+FILES = """
+SELECT parse_filename(file_name) AS "Files", num_rows AS rows, size AS bytes
+FROM parquet_file_metadata($files) JOIN read_blob($files) ON filename = file_name ORDER BY ALL
+"""
+STATUSES = """
+SELECT status AS "Jobs", count(*) AS jobs,
+  strftime(max(updated_at AT TIME ZONE 'UTC'), '%Y-%m-%d %H:%M:%S') AS "last update, UTC"
+FROM 'output/demo/parquet/classify_jobs-*.parquet' GROUP BY ALL ORDER BY jobs DESC
+"""
+RULE_TYPES = """
+SELECT type AS "Rules", count(*) AS rules
+FROM 'output/demo/parquet/classify_job_rules-*.parquet' GROUP BY ALL ORDER BY rules DESC LIMIT 5
+"""
+
+
+def main() -> int:
+    """Run the demo. The exit code is 0, or 1 when something failed, which one line then says."""
+    os.chdir(ROOT)
+    try:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        FOLDER.mkdir(parents=True)
+        _sync()
+        _show()
+    except subprocess.CalledProcessError as error:
+        sys.stderr.write(
+            f"demo: the tap ended with {error.returncode}; its log is {DEMO / 'parquet.log'}\n"
+        )
+        return 1
+    except (OSError, duckdb.Error) as error:
+        sys.stderr.write(f"demo: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _sync() -> None:
+    path = DEMO / "parquet.json"
+    path.write_text(json.dumps(CONFIG, indent=2) + "\n", encoding="utf-8")
+    command = ["tap-llamaclassify", "--config", str(path)]
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(USERS_OWN)}
+    with (
+        Sandbox(World(History(jobs=JOBS, unknown_fields=UNKNOWN_FIELDS))) as sandbox,
+        (DEMO / "parquet.jsonl").open("wb") as messages,
+        (DEMO / "parquet.log").open("wb") as log,
+    ):
+        jobs = len(sandbox.world.jobs(sandbox.project_id))
+        sys.stdout.write(f"A made-up LlamaCloud project has {jobs:,} jobs.\n{' '.join(command)}\n")
+        sys.stdout.flush()
+        subprocess.run(  # noqa: S603 - the command is our own
+            [Path(sys.executable).with_name(command[0]), *command[1:]],
+            check=True,
+            env=kept | {"LLAMA_CLOUD_API_KEY": sandbox.key, "LLAMA_CLOUD_BASE_URL": sandbox.url},
+            stdin=subprocess.DEVNULL,
+            stdout=messages,
+            stderr=log,
+        )
+
+
+def _show() -> None:
+    with duckdb.connect() as connection:
+        files = connection.sql(FILES, params={"files": f"{FOLDER}/*.parquet"})
+        sys.stdout.write(f"\n{table(files.columns, files.fetchall())}\n")
+        for query in (STATUSES, RULE_TYPES):
+            found = connection.sql(query)
+            sys.stdout.write(f"{query}\n{table(found.columns, found.fetchall())}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
