@@ -6,6 +6,7 @@ It is imported only when it is needed, because pyarrow takes its time.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import msgspec
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from tap_llamaclassify.columns import Kind, kind_of
 from tap_llamaclassify.errors import SettingsError
+from tap_llamaclassify.timestamps import to_fixed
 
 _TYPES: dict[Kind, pa.DataType] = {
     Kind.TIMESTAMP: pa.timestamp("us", "UTC"),
@@ -25,6 +27,16 @@ _TYPES: dict[Kind, pa.DataType] = {
     Kind.JSON: pa.string(),
 }
 _encoder = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
+_decoders: dict[Kind, msgspec.json.Decoder[list[Any]]] = {
+    Kind.TIMESTAMP: msgspec.json.Decoder(list[str | None]),
+    Kind.TEXT: msgspec.json.Decoder(list[str | None]),
+    Kind.INTEGER: msgspec.json.Decoder(list[int | None]),
+    Kind.NUMBER: msgspec.json.Decoder(list[float | None]),
+    Kind.BOOLEAN: msgspec.json.Decoder(list[bool | None]),
+    Kind.INTEGERS: msgspec.json.Decoder(list[list[int] | None]),
+    Kind.JSON: msgspec.json.Decoder(list[Any]),
+}
+"""pyarrow would cut fractions off, and read numbers from text."""
 
 
 class Columns:
@@ -34,10 +46,19 @@ class Columns:
         stream: What the stream is called.
         schema: Its JSON Schema.
         keys: The columns that are never null.
+        is_made: Whether a stream map makes the rows, so that they may hold anything.
     """
 
-    def __init__(self, stream: str, schema: Mapping[str, Any], keys: Collection[str]) -> None:
+    def __init__(
+        self,
+        stream: str,
+        schema: Mapping[str, Any],
+        keys: Collection[str],
+        *,
+        is_made: bool = False,
+    ) -> None:
         self._stream = stream
+        self._is_made = is_made
         properties: Mapping[str, Mapping[str, Any]] = schema["properties"]
         self._kinds = {name: kind_of(column) for name, column in properties.items()}
         self.schema = pa.schema(
@@ -66,18 +87,32 @@ class Columns:
 
     def _array(self, name: str, kind: Kind, values: list[Any]) -> pa.Array:
         try:
-            array = _array_of(kind, values)
-        except (pa.ArrowException, OverflowError, TypeError, ValueError):
+            array = _array_of(kind, _as_sent(kind, values) if self._is_made else values)
+        except (pa.ArrowException, msgspec.MsgspecError, OverflowError, TypeError, ValueError):
             # Its text shows the value.
-            raise self._misfit(name, f"what is not {kind.value}") from None
+            raise SettingsError(
+                f"stream_maps: column {name} of {self._stream} holds what is not {kind.value}; "
+                "put int(), float(), str() or bool() around its expression"
+            ) from None
         if array.null_count and not self.schema.field(name).nullable:
-            raise self._misfit(name, "nulls, and is part of the key")
+            raise SettingsError(
+                f"column {name} of {self._stream} holds nulls, and is part of the key; correct "
+                "stream_maps or the catalog's key_properties"
+            )
         return array
 
-    def _misfit(self, name: str, what: str) -> SettingsError:
-        return SettingsError(
-            f"stream_maps: column {name} of {self._stream} holds {what}; correct its expression"
-        )
+
+def _as_sent(kind: Kind, values: list[Any]) -> list[Any]:
+    """Make of an expression's results what a RECORD message would hold."""
+    sent = _decoders[kind].decode(_encoder.encode(values))
+    return [*map(_instant, sent)] if kind is Kind.TIMESTAMP else sent
+
+
+def _instant(text: str | None) -> str | None:
+    fixed = None if text is None else to_fixed(text)
+    if text is not None and fixed is None:
+        raise ValueError
+    return fixed
 
 
 def _array_of(kind: Kind, values: list[Any]) -> pa.Array:
@@ -120,3 +155,11 @@ class ParquetFile:
         self.flush()
         self._writer.close()
         self._file.close()
+
+    def discard(self) -> None:
+        """Let go of the file."""
+        self._batches.clear()
+        with suppress(pa.ArrowException, OSError, ValueError):
+            self._writer.close()
+        # Else it would try once more when it is collected.
+        self._writer.is_open = False

@@ -41,6 +41,8 @@ def read_batch_config(raw: Mapping[str, Any] | None) -> BatchConfig | None:
         raise SettingsError(
             f"batch_config.encoding.compression must be {' or '.join(compressions)}"
         )
+    if type(config.storage.root) is not str or not config.storage.root:
+        raise SettingsError("batch_config.storage.root must be a path or a URL")
     if "/" in (config.storage.prefix or ""):
         raise SettingsError("batch_config.storage.prefix must not hold a /: it begins file names")
     if type(config.batch_size) is not int or config.batch_size < 1:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 from singer_sdk import Stream
 from singer_sdk.helpers._batch import BatchConfig, SDKBatchMessage
+from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib import Message
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 
@@ -48,6 +49,9 @@ class RowFile(Protocol):
     def close(self) -> None:
         """Write what is held, and the file's end."""
 
+    def discard(self) -> None:
+        """Let go of a file that will be removed."""
+
 
 class JsonLinesFile:
     """A file with a JSON object in each line; it holds nothing back."""
@@ -70,6 +74,11 @@ class JsonLinesFile:
         """Write the file's end."""
         self._rows.close()
         self._file.close()
+
+    def discard(self) -> None:
+        """Let go of the file."""
+        with suppress(OSError, ValueError):
+            self._rows.close()
 
 
 @dataclass
@@ -103,7 +112,8 @@ class Batches:
         storage = config.storage
         self._storage = Storage(storage.root, storage.prefix or "", storage.params)
         self._storage.remove_leftovers({_file_name(stream) for stream in streams})
-        self._open: dict[str, _Open] = {}
+        # By the sink as well: two streams may be called the same.
+        self._open: dict[tuple[BatchSink, str], _Open] = {}
         self._numbers: Counter[str] = Counter()
 
     def sink(self, stream: Stream, version: int | None) -> BatchSink:
@@ -113,7 +123,7 @@ class Batches:
     def add(self, alias: str, rows: Sequence[Row], sink: BatchSink) -> None:
         """Put rows into a stream's files; each is announced when it is full."""
         while rows:
-            current = self._open.get(alias) or self._begin(alias, sink)
+            current = self._open.get((sink, alias)) or self._begin(alias, sink)
             some = rows[: min(AT_ONCE, self._config.batch_size - current.rows)]
             rows = rows[len(some) :]
             with self._storage.guarded():
@@ -133,7 +143,7 @@ class Batches:
         opened = self._storage.begin(name)
         with self._storage.guarded():
             file = sink.new_file(alias, opened, compression)
-        return self._open.setdefault(alias, _Open(file, name))
+        return self._open.setdefault((sink, alias), _Open(file, name))
 
     def _keep_within_bounds(self) -> None:
         files = [each.file for each in self._open.values()]
@@ -142,12 +152,13 @@ class Batches:
 
     def end(self, alias: str, sink: BatchSink) -> None:
         """Let a stream's open file be seen, and announce it."""
-        current = self._open.pop(alias, None)
+        current = self._open.get((sink, alias))
         if current is None:
             return
         with self._storage.guarded():
             current.file.close()
         url = self._storage.finish(current.name)
+        del self._open[sink, alias]
         self._writer.write_message(
             SDKBatchMessage(alias, self._config.encoding, [url], sink.version)
         )
@@ -155,9 +166,9 @@ class Batches:
     def discard(self) -> None:
         """Remove what was not finished, because the run has failed."""
         for each in self._open.values():
-            with suppress(OSError):
-                self._storage.path(each.name).unlink()
+            each.file.discard()
         self._open.clear()
+        self._storage.discard()
 
 
 class BatchSink:
@@ -188,7 +199,9 @@ class BatchSink:
         if alias not in self._columns:
             mapped = self._maps[alias]
             keys = mapped.transformed_key_properties or ()
-            self._columns[alias] = Columns(alias, mapped.transformed_schema, keys)
+            is_made = not isinstance(mapped, SameRecordTransform)
+            schema = mapped.transformed_schema
+            self._columns[alias] = Columns(alias, schema, keys, is_made=is_made)
         return ParquetFile(file, self._columns[alias], compression)
 
 

@@ -25,7 +25,7 @@ def record_batches(
     """List all jobs once, and yield them page by page, for each table.
 
     Every batch of a table has the same schema, that of the Parquet files: timestamps are UTC,
-    `additional_fields` is JSON text.
+    `additional_fields` is JSON text. Should the listing have to start again, rows come twice.
 
     Args:
         config: The tap's own settings, `start_date` among them; what is missing comes from the
@@ -41,6 +41,8 @@ def record_batches(
     """
     settings = check(config or {})
     connection = connect(settings, os.environ)
+    if isinstance(tables, str):
+        raise SettingsError(f"tables must be a list of names, such as [{tables!r}]")
     names = [table.name for table in TABLES]
     if unknown := sorted({*(tables or ())} - {*names}):
         raise SettingsError(f"there is no table {unknown[0]}; there are {', '.join(names)}")

@@ -22,6 +22,7 @@ OLD = 24 * 3600
 _WHOLE_AT_ONCE = {"abfs", "adl", "az", "gcs", "gs", "memory", "oss", "s3", "s3a"}
 """Where an upload is seen only when it is complete."""
 _PART = ".part"
+_is_scheme = re.compile(r"[a-z][a-z0-9+.-]*(::[a-z][a-z0-9+.-]*)*").fullmatch
 _BINARY = getattr(os, "O_BINARY", 0)
 
 _logger = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Storage:
             if self._is_here:
                 self._fs.makedirs(self._root, exist_ok=True)
         self._url = root
+        self._begun: dict[str, BinaryIO | None] = {}
         self._workshop = Path(self._root if self._is_here else tempfile.gettempdir())
 
     def begin(self, name: str) -> BinaryIO:
@@ -60,8 +62,11 @@ class Storage:
         # In a folder for everybody's temporary files, only its owner may look into it.
         mode = 0o666 if self._is_here else 0o600
         with _named(self._url):
+            self._begun[name] = None
             number = os.open(self.path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
-            return os.fdopen(number, "wb")
+            file = os.fdopen(number, "wb")
+            self._begun[name] = file
+            return file
 
     def path(self, name: str) -> Path:
         """Answer where a file is until it is finished."""
@@ -83,7 +88,19 @@ class Storage:
             else:
                 self._upload(path, final, f"{self._root}/{self._unfinished(name)}")
                 path.unlink()
+            del self._begun[name]
             return str(self._fs.unstrip_protocol(final))
+
+    def discard(self) -> None:
+        """Remove what was begun and is not finished."""
+        for name, file in self._begun.items():
+            if file is not None:
+                # What it still holds may find no room.
+                with suppress(OSError):
+                    file.close()
+            with suppress(OSError):
+                self.path(name).unlink()
+        self._begun.clear()
 
     def _upload(self, path: Path, final: str, unfinished: str) -> None:
         protocols = self._fs.protocol
@@ -97,8 +114,10 @@ class Storage:
     @contextmanager
     def guarded(self) -> Iterator[None]:
         """Say of what fails within that it is the place's fault."""
-        with _named(self._url):
+        try:
             yield
+        except OSError as error:
+            raise OutputError(f"batch_config.storage.root: {_reason(error, 'file')}") from None
 
     def remove_leftovers(self, streams: Collection[str]) -> None:
         """Remove what runs of these streams that were killed have left here, if it is old."""
@@ -107,9 +126,12 @@ class Storage:
             rf"\.{re.escape(self._prefix)}({names})-[0-9T.]+Z-[0-9]+\.[a-z.]+{re.escape(_PART)}"
         ).fullmatch
         before = time.time() - OLD
+        found: list[Path] = []
         with suppress(OSError):
-            for path in self._workshop.iterdir():
-                if is_ours(path.name) and path.stat().st_mtime < before:
+            found = [path for path in self._workshop.iterdir() if is_ours(path.name)]
+        for path in found:
+            with suppress(OSError):
+                if path.stat().st_mtime < before:
                     path.unlink()
                     _logger.info("Removed %s, which a run that was killed has left", path.name)
 
@@ -126,14 +148,17 @@ def _named(root: str) -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - each kind of storage raises what it likes
         # Its own text may hold whatever was sent, credentials among it.
-        scheme = root.partition("://")[0] if "://" in root else "file"
+        scheme, found, _ = root.partition("://")
+        if not found or not _is_scheme(scheme):
+            scheme = "file"
         raise OutputError(f"batch_config.storage.root: {_reason(error, scheme)}") from None
 
 
 def _reason(error: Exception, scheme: str) -> str:
     number = getattr(error, "errno", None)
     if isinstance(error, ImportError):
-        return f"{scheme}:// needs a package that is not installed: for s3, the extra s3"
+        extra = " (the extra s3)" if scheme == "s3" else ""
+        return f"{scheme}:// needs a package that is not installed{extra}"
     if isinstance(error, ValueError) and "rotocol" in str(error):
         return f"nothing is known of {scheme}://"
     if isinstance(error, PermissionError):

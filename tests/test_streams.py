@@ -1,12 +1,9 @@
-"""Schemas, catalogs, selection, stream maps, flattening, full tables and batch files."""
+"""Schemas, catalogs, selection, stream maps, flattening and full tables."""
 
 from __future__ import annotations
 
-import gzip
 import json
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from pydantic import TypeAdapter
@@ -15,7 +12,7 @@ from singer_sdk.exceptions import MappingError
 from builders import STREAMS, captured, catalog_with, job, new_tap, sync
 from sandbox.server import Sandbox
 from tap_llamaclassify import rows
-from tap_llamaclassify.errors import CatalogError, OutputError, SettingsError
+from tap_llamaclassify.errors import CatalogError, SettingsError
 from tap_llamaclassify.models import Job, ParsingConfiguration, Rule
 from tap_llamaclassify.schemas import schema_folder, schema_of
 from tap_llamaclassify.streams import STREAMS as STREAM_CLASSES
@@ -317,69 +314,6 @@ def test_flattening_writes_objects_and_lists_as_json_text(sandbox: Sandbox) -> N
     for message in output.of_type("SCHEMA"):
         types = {name: p["type"] for name, p in message["schema"]["properties"].items()}
         assert types["additional_fields"] == ["string", "null"]
-
-
-# Batches
-
-
-def batch_config(root: Path) -> dict[str, Any]:
-    return {
-        "encoding": {"format": "jsonl", "compression": "gzip"},
-        "storage": {"root": root.as_uri(), "prefix": "run-"},
-        "batch_size": 2,
-    }
-
-
-def test_batch_files_hold_the_same_rows_as_records(two_jobs: Sandbox, tmp_path: Path) -> None:
-    two_jobs.world.put(job("c", project_id=two_jobs.project_id))
-    maps = {"classify_jobs": {"status": "status.lower()"}}
-    catalog = catalog_with(two_jobs, classify_job_rules={"deselect": ["description"]})
-    plain = sync(two_jobs, catalog=catalog, stream_maps=maps)
-    two_jobs.clear_requests()
-    output = sync(two_jobs, catalog=catalog, stream_maps=maps, batch_config=batch_config(tmp_path))
-    assert len(two_jobs.requests) == 1
-    assert output.of_type("RECORD") == []
-    assert [m["type"] for m in output.messages][-1] == "STATE"
-    for stream in STREAMS:
-        batches = [m for m in output.of_type("BATCH") if m["stream"] == stream]
-        assert [len(lines_of(b)) for b in batches] == [2, 1]
-        assert [row for b in batches for row in lines_of(b)] == plain.records(stream)
-        assert batches[0]["encoding"] == {"format": "jsonl", "compression": "gzip"}
-    assert output.state == plain.state
-
-
-def lines_of(batch: dict[str, Any]) -> list[dict[str, Any]]:
-    (url,) = batch["manifest"]
-    return [json.loads(line) for line in gzip.open(urlsplit(url).path)]
-
-
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        ({"encoding": {"format": "jsonl", "compression": "zstd"}}, "must be gzip or none"),
-        ({"storage": {"root": "/tmp", "prefix": "a/b"}}, "prefix must not hold a /"),  # noqa: S108 - nothing is written
-        ({"encoding": {}}, "is not valid"),
-        ({"storage": {}}, "is not valid"),
-        ({"storage": None}, "is not valid"),
-        ({"more": 1}, "is not valid"),
-        ({"batch_size": 0}, "batch_size must be a whole number, at least 1"),
-        ({"batch_size": "many"}, "batch_size must be a whole number, at least 1"),
-    ],
-)
-def test_batch_config_that_cannot_be_followed_is_refused_before_any_request(
-    two_jobs: Sandbox, tmp_path: Path, change: dict[str, Any], text: str
-) -> None:
-    with pytest.raises(SettingsError, match=f"batch_config.*{text}"):
-        new_tap(two_jobs, batch_config=batch_config(tmp_path) | change)
-    assert two_jobs.requests == []
-
-
-def test_batch_storage_that_cannot_be_written_names_its_setting(
-    two_jobs: Sandbox, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"batch_config\.storage\.root"):
-        sync(two_jobs, batch_config=batch_config(tmp_path / "file" / "below"))
 
 
 # Streams by themselves
