@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tap_llamaclassify.columns import Kind, kind_of
+from tap_llamaclassify.encoding import encoder
 from tap_llamaclassify.errors import SettingsError
 from tap_llamaclassify.timestamps import to_fixed
 
@@ -26,7 +27,6 @@ _TYPES: dict[Kind, pa.DataType] = {
     Kind.INTEGERS: pa.list_(pa.int64()),
     Kind.JSON: pa.string(),
 }
-_encoder = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 _decoders: dict[Kind, msgspec.json.Decoder[list[Any]]] = {
     Kind.TIMESTAMP: msgspec.json.Decoder(list[str | None]),
     Kind.TEXT: msgspec.json.Decoder(list[str | None]),
@@ -104,7 +104,7 @@ class Columns:
 
 def _as_sent(kind: Kind, values: list[Any]) -> list[Any]:
     """Make of an expression's results what a RECORD message would hold."""
-    sent = _decoders[kind].decode(_encoder.encode(values))
+    sent = _decoders[kind].decode(encoder.encode(values))
     return [*map(_instant, sent)] if kind is Kind.TIMESTAMP else sent
 
 
@@ -117,7 +117,7 @@ def _instant(text: str | None) -> str | None:
 
 def _array_of(kind: Kind, values: list[Any]) -> pa.Array:
     if kind is Kind.JSON:
-        values = [None if value is None else _encoder.encode(value).decode() for value in values]
+        values = [None if value is None else encoder.encode(value).decode() for value in values]
     if kind is Kind.TIMESTAMP:
         return pa.array(values, pa.string()).cast(_TYPES[kind])
     return pa.array(values, _TYPES[kind])

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import quote
 
-import msgspec
 from singer_sdk import Stream
 from singer_sdk.helpers._batch import BatchConfig, SDKBatchMessage
 from singer_sdk.mapper import SameRecordTransform
@@ -19,6 +18,7 @@ from singer_sdk.singerlib import Message
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 
 from tap_llamaclassify.batch_config import PARQUET, is_parquet
+from tap_llamaclassify.encoding import encoder
 from tap_llamaclassify.storage import Storage
 
 MOST_HELD = 16 * 2**20
@@ -26,7 +26,6 @@ MOST_HELD = 16 * 2**20
 AT_ONCE = 1000
 """Rows that a file takes at a time, so that a large page is not held twice."""
 
-_encoder = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 
 Row = dict[str, Any]
 
@@ -65,7 +64,7 @@ class JsonLinesFile:
 
     def add(self, rows: Sequence[Row]) -> None:
         """Write rows."""
-        self._rows.write(_encoder.encode_lines(rows))
+        self._rows.write(encoder.encode_lines(rows))
 
     def flush(self) -> None:
         """Nothing is held."""

@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from singer_sdk.singerlib import Message
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from typing_extensions import override
 
+from tap_llamaclassify.encoding import encoder
 from tap_llamaclassify.errors import LoaderGoneError, OutputError
 from tap_llamaclassify.timestamps import from_datetime
-
-_encoder = msgspec.json.Encoder(enc_hook=str, decimal_format="number")
 
 
 class MessageWriter(GenericSingerWriter[bytes, Message]):
@@ -23,7 +21,7 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
 
     @override
     def serialize_message(self, message: Message) -> bytes:
-        return _encoder.encode(message.to_dict()) + b"\n"
+        return encoder.encode(message.to_dict()) + b"\n"
 
     @override
     def write_message(self, message: Message) -> None:
@@ -49,11 +47,11 @@ def _record_lines(
 
     No line break can stand inside a row's JSON.
     """
-    head = b'{"type":"RECORD","stream":' + _encoder.encode(stream) + b',"record":'
-    tail = b',"time_extracted":' + _encoder.encode(from_datetime(extracted_at)) + b"}\n"
+    head = b'{"type":"RECORD","stream":' + encoder.encode(stream) + b',"record":'
+    tail = b',"time_extracted":' + encoder.encode(from_datetime(extracted_at)) + b"}\n"
     if version is not None:
-        tail = b',"version":' + _encoder.encode(version) + tail
-    return head + _encoder.encode_lines(rows)[:-1].replace(b"\n", tail + head) + tail
+        tail = b',"version":' + encoder.encode(version) + tail
+    return head + encoder.encode_lines(rows)[:-1].replace(b"\n", tail + head) + tail
 
 
 def _write(lines: bytes) -> None:

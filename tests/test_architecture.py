@@ -15,7 +15,17 @@ from singer_sdk.plugin_base import PluginBase, SingerCommand
 PACKAGE = Path(__file__).parent.parent / "tap_llamaclassify"
 
 WAY = [
-    *("errors", "nesting", "timestamps", "settings", "connection", "waits", "failures", "session"),
+    *(
+        "errors",
+        "encoding",
+        "nesting",
+        "timestamps",
+        "settings",
+        "connection",
+        "waits",
+        "failures",
+        "session",
+    ),
     *("client", "request"),
     *("models", "listing"),
     *(
