@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import fsspec
+from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from tap_llamaclassify.errors import OutputError, TapError
 
 OLD = 24 * 3600
 """Seconds after which a file that was never finished is taken for a leftover."""
+UPLOAD_SECONDS = 600
+"""How long putting one file elsewhere may take: s3fs waits for a silent server for ever."""
+_SPARING = {"chunksize": 8 * 2**20, "max_concurrency": 2}
+"""How s3fs is to upload; its own ways hold files of up to 100 MiB whole, and twice."""
 _WHOLE_AT_ONCE = {"abfs", "adl", "az", "gcs", "gs", "memory", "oss", "s3", "s3a"}
 """Where an upload is seen only when it is complete."""
 _PART = ".part"
@@ -49,6 +54,9 @@ class Storage:
             self._is_here = isinstance(self._fs, LocalFileSystem)
             if self._is_here:
                 self._fs.makedirs(self._root, exist_ok=True)
+        for name in ("aiobotocore", "botocore"):
+            # At level DEBUG they show every header, a session token among them.
+            logging.getLogger(name).setLevel(logging.INFO)
         self._url = root
         self._begun: dict[str, BinaryIO | None] = {}
         self._workshop = Path(self._root if self._is_here else tempfile.gettempdir())
@@ -104,11 +112,15 @@ class Storage:
 
     def _upload(self, path: Path, final: str, unfinished: str) -> None:
         protocols = self._fs.protocol
-        if _WHOLE_AT_ONCE & {*([protocols] if isinstance(protocols, str) else protocols)}:
-            self._fs.put_file(str(path), final)
+        known = {*([protocols] if isinstance(protocols, str) else protocols)}
+        options: dict[str, Any] = {**_SPARING} if "s3" in known else {}
+        if isinstance(self._fs, AsyncFileSystem):
+            options["timeout"] = UPLOAD_SECONDS
+        if _WHOLE_AT_ONCE & known:
+            self._fs.put_file(str(path), final, **options)
             return
         self._fs.makedirs(self._root, exist_ok=True)
-        self._fs.put_file(str(path), unfinished)
+        self._fs.put_file(str(path), unfinished, **options)
         self._fs.mv(unfinished, final)
 
     @contextmanager
@@ -163,6 +175,8 @@ def _reason(error: Exception, scheme: str) -> str:
         return f"nothing is known of {scheme}://"
     if isinstance(error, PermissionError):
         return "no permission to write there"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     if isinstance(error, FileNotFoundError):
         return "there is no such bucket or folder"
     what = os.strerror(number) if isinstance(error, OSError) and number else type(error).__name__

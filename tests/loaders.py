@@ -25,6 +25,7 @@ KEYS = {
     "classify_job_rules": ("job_id", "rule_index"),
     "classify_job_parsing_configs": ("job_id",),
 }
+PYARROW = "pyarrow==26.0.1"
 JSON_COLUMNS = {"additional_fields", "target_pages"}
 JOB_COLUMNS = (
     "id",
@@ -56,20 +57,41 @@ AWKWARD: Row = {
 }
 """A job whose values a loader may stumble over."""
 
+LARGEST = 2**63 - 1
 
-def installed(name: str, requirements: str) -> Path:
+ODD: Row = AWKWARD | {
+    "id": 'it\'s "odd" \\ 100% $1 {} :name',
+    "error_message": "",
+    "user_id": "\u00a0\u200b\ufeff\U0001f469\u200d\U0001f52c e\u0301 \x7f\x01",
+    "job_record_id": "x" * 1_000_000,
+    "parsing_configuration": {
+        "lang": "",
+        "max_pages": LARGEST,
+        "target_pages": [0, LARGEST, -LARGEST - 1],
+    },
+    "labels": {"deep": [{"er": [{"still": LARGEST, "float": 0.1, "": "\\u0041"}]}]},
+}
+"""Another, at the limits of what columns hold."""
+
+
+def installed(name: str, requirements: str, *, constraints: Path | None = None) -> Path:
     """Install a loader or tool into an environment of its own, once; answer where its files are.
 
     Args:
         name: What the environment is called.
-        requirements: What is installed, as on pip's command line.
+        requirements: What is installed, as on pip's command line in the checkout.
+        constraints: A file that pins what comes along.
     """
     folder = ROOT / ".venvs" / name
     stamp = folder / "requirements.txt"
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != requirements:
+    pins = constraints.read_text(encoding="utf-8") if constraints else ""
+    wanted = f"{requirements}\n{pins}" if pins else requirements
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         _uv("venv", "--clear", "--python", sys.executable, folder)
-        _uv("pip", "install", "--python", folder / "bin" / "python", *shlex.split(requirements))
-        stamp.write_text(requirements, encoding="utf-8")
+        pinned: list[str | Path] = ["-c", constraints] if constraints else []
+        python = folder / "bin" / "python"
+        _uv("pip", "install", "--python", python, *shlex.split(requirements), *pinned)
+        stamp.write_text(wanted, encoding="utf-8")
     return folder
 
 
@@ -77,7 +99,7 @@ def _uv(*arguments: str | Path) -> None:
     command = [Path(sys.executable).with_name("uv"), *arguments]
     environment = {"UV_SYSTEM_CERTS": "1"} | os.environ
     ended = subprocess.run(
-        command, capture_output=True, check=False, encoding="utf-8", env=environment
+        command, capture_output=True, check=False, cwd=ROOT, encoding="utf-8", env=environment
     )
     assert ended.returncode == 0, ended.stderr
 

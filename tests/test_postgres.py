@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,9 +17,12 @@ from loaders import (
     AWKWARD,
     JOB_TIMES,
     KEYS,
+    ODD,
+    PYARROW,
     Row,
     Tables,
     expected,
+    installed,
     keyed,
     loader,
     plugin,
@@ -31,7 +35,6 @@ from sandbox.world import World
 pytestmark = pytest.mark.heavy
 
 DAY = 86_400.0
-LARGEST = 2**63 - 1
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +46,13 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def target() -> Path:
     return loader("target-postgres")
+
+
+@pytest.fixture(scope="module")
+def target_with_pyarrow() -> Path:
+    its = plugin("target-postgres")
+    folder = installed("target-postgres-pyarrow", f"{its['pip_url']} {PYARROW}")
+    return folder / "bin" / str(its["executable"])
 
 
 @pytest.fixture
@@ -63,6 +73,7 @@ class Pipeline:
         self._server = server
         self._folder = folder
         self._state: Row = {}
+        self._sessions: Row = {}
         self.database = f"of_{folder.name.strip('_')}".lower()
         server.query(f'CREATE DATABASE "{self.database}"')
 
@@ -90,9 +101,23 @@ class Pipeline:
             capture_output=True,
             check=False,
             encoding="utf-8",
+            env=os.environ | self._sessions,
             input=tapped.stdout,
         )
         return tapped.stdout, loaded
+
+    def begin_again(self) -> None:
+        """Forget the state and all tables."""
+        self._state = {}
+        self._server.query("DROP SCHEMA llamacloud CASCADE", self.database)
+
+    def live_in(self, zone: str) -> None:
+        """Let the database give its clients another time zone than UTC."""
+        self._server.query(f"ALTER DATABASE \"{self.database}\" SET timezone = '{zone}'")
+
+    def ask_for_utc(self) -> None:
+        """Let the loader's sessions be in UTC, whatever the database would give them."""
+        self._sessions = {"PGTZ": "UTC"}
 
     def tables(self, where: str = "true") -> Tables:
         """Read back what is in the database, less the loader's own columns."""
@@ -107,6 +132,8 @@ class Pipeline:
                 del row[name]
             for name in row.keys() & {*JOB_TIMES}:
                 row[name] = row[name] and datetime.fromisoformat(row[name])
+            if isinstance(row["additional_fields"], str):
+                row["additional_fields"] = json.loads(row["additional_fields"])
         return list(rows)
 
     def types(self) -> dict[str, str]:
@@ -138,20 +165,6 @@ def full_tables(command: Command) -> Row:
     for entry in catalog["streams"]:
         entry["replication_method"] = "FULL_TABLE"
     return catalog
-
-
-ODD: Row = AWKWARD | {
-    "id": 'it\'s "odd" \\ 100% $1 {} :name',
-    "error_message": "",
-    "user_id": "\u00a0\u200b\ufeff\U0001f469\u200d\U0001f52c e\u0301 \x7f\x01",
-    "job_record_id": "x" * 1_000_000,
-    "parsing_configuration": {
-        "lang": "",
-        "max_pages": LARGEST,
-        "target_pages": [0, LARGEST, -LARGEST - 1],
-    },
-    "labels": {"deep": [{"er": [{"still": LARGEST, "float": 0.1, "": "\\u0041"}]}]},
-}
 
 
 def test_postgres_equals_the_api_cell_by_cell_after_each_of_two_runs(
@@ -252,18 +265,79 @@ def test_nul_below_the_first_level_of_an_unknown_field_fails_the_load_neverthele
     assert landed["additional_fields"]["label"] == "a\ufffdb"
 
 
-def test_batch_files_land_as_records_do(
-    sandbox: Sandbox, pipeline: Pipeline, tmp_path: Path
+def batches(folder: Path, encoding: str) -> Row:
+    """Make the setting for files so small that each stream has many."""
+    storage = {"root": (folder / encoding).as_uri()}
+    return {"encoding": {"format": encoding}, "storage": storage, "batch_size": 150}
+
+
+@pytest.fixture
+def batch_pipeline(
+    command: Command, config: Row, target_with_pyarrow: Path, server: Server, tmp_path: Path
+) -> Pipeline:
+    return Pipeline(command, config, target_with_pyarrow, server=server, folder=tmp_path)
+
+
+@pytest.mark.parametrize("use_copy", [False, True], ids=["insert", "copy"])
+@pytest.mark.parametrize("encoding", ["jsonl", "parquet"])
+def test_batch_files_land_as_records_do_and_upsert_over_two_runs(
+    sandbox: Sandbox,
+    batch_pipeline: Pipeline,
+    tmp_path: Path,
+    encoding: str,
+    use_copy: bool,  # noqa: FBT001 - a column of the table above
 ) -> None:
     for awkward in (AWKWARD, ODD):
         sandbox.world.put(awkward | {"project_id": sandbox.project_id})
-    batches = {
-        "encoding": {"format": "jsonl", "compression": "gzip"},
-        "storage": {"root": (tmp_path / "batches").as_uri()},
-        "batch_size": 150,
-    }
-    (tmp_path / "batches").mkdir()
-    sent = pipeline.run(batch_config=batches)
+    config = {"batch_config": batches(tmp_path, encoding), "target": {"use_copy": use_copy}}
+    sent = batch_pipeline.run(**config)
     assert "RECORD" not in sent
-    assert sent["BATCH"] > len(KEYS)
-    assert pipeline.tables() == shown(sandbox)
+    assert sent["BATCH"] > 2 * len(KEYS)
+    first = shown(sandbox)
+    assert batch_pipeline.tables() == first
+
+    sandbox.world.advance(2 * DAY)
+    sandbox.world.touch(AWKWARD["id"], status="SUCCESS", error_message=None, labels=["новый", 1])
+    sandbox.world.touch(ODD["id"], error_message="now with text", labels=None)
+    batch_pipeline.run(**config)
+    second = shown(sandbox)
+    assert batch_pipeline.tables() == second
+    assert all(second[table] != first[table] for table in KEYS)
+
+
+def test_parquet_gives_columns_the_types_that_records_give_them_but_json_as_text(
+    batch_pipeline: Pipeline, tmp_path: Path
+) -> None:
+    batch_pipeline.run()
+    of_records = batch_pipeline.types()
+    batch_pipeline.begin_again()
+    batch_pipeline.run(batch_config=batches(tmp_path, "parquet"))
+    assert batch_pipeline.types() == {
+        name: "text" if kind == "jsonb" else kind for name, kind in of_records.items()
+    }
+
+
+def test_parquet_does_not_load_into_tables_that_records_have_made(
+    batch_pipeline: Pipeline, tmp_path: Path
+) -> None:
+    batch_pipeline.run()
+    _, loaded = batch_pipeline.attempt(batch_config=batches(tmp_path, "parquet"))
+    assert loaded.returncode != 0
+    assert "Could not convert column" in loaded.stderr
+    assert "'JSONB' to 'TEXT'" in loaded.stderr
+    assert loaded.stdout == ""
+
+
+@pytest.mark.parametrize("encoding", ["records", "parquet"])
+def test_timestamps_are_utc_where_the_database_is_not_once_pgtz_is_utc(
+    sandbox: Sandbox, batch_pipeline: Pipeline, tmp_path: Path, encoding: str
+) -> None:
+    config = {} if encoding == "records" else {"batch_config": batches(tmp_path, encoding)}
+    batch_pipeline.live_in("Pacific/Auckland")
+    batch_pipeline.attempt(**config)
+    api = shown(sandbox)
+    # The loader lets PostgreSQL drop the zone, which takes the session's for it.
+    assert batch_pipeline.tables() != api
+    batch_pipeline.ask_for_utc()
+    batch_pipeline.run(**config)
+    assert batch_pipeline.tables() == api

@@ -1,0 +1,199 @@
+"""Parquet files from the tap's command line, read by DuckDB, pandas and polars as people do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Command
+from loaders import (
+    AWKWARD,
+    JOB_TIMES,
+    KEYS,
+    ODD,
+    PYARROW,
+    Row,
+    Tables,
+    expected,
+    installed,
+    keyed,
+    utc,
+)
+from sandbox.history import History
+from sandbox.server import Sandbox
+from sandbox.world import World
+
+pytestmark = pytest.mark.heavy
+
+DAY = 86_400.0
+READERS = f"duckdb==2.0.0 pandas==3.1.1 polars==2.1.0 {PYARROW} pytz==2026.6"
+
+READING = """
+import json, sys
+from glob import glob
+
+import duckdb, pandas, polars
+
+folder, tables = sys.argv[1], json.loads(sys.argv[2])
+duckdb.sql("SET TimeZone = 'UTC'")
+
+
+def by_duckdb(table):
+    found = duckdb.sql(f"FROM read_parquet('{folder}/{table}-*.parquet')")
+    return dict(zip(found.columns, map(str, found.types))), rows_of(found)
+
+
+def by_duckdb_newest(table):
+    found = duckdb.sql(f'''
+        SELECT * EXCLUDE (filename, file_row_number)
+        FROM read_parquet('{folder}/{table}-*.parquet', filename = true, file_row_number = true)
+        QUALIFY row_number() OVER (
+            PARTITION BY {', '.join(tables[table])} ORDER BY filename DESC, file_row_number DESC
+        ) = 1
+    ''')
+    return dict(zip(found.columns, map(str, found.types))), rows_of(found)
+
+
+def rows_of(found):
+    return [dict(zip(found.columns, row)) for row in found.fetchall()]
+
+
+def by_pandas(table):
+    files = sorted(glob(f"{folder}/{table}-*.parquet"))
+    frame = pandas.read_parquet(files, dtype_backend="pyarrow")
+    return frame.dtypes.astype(str).to_dict(), frame.to_dict("records")
+
+
+def by_polars(table):
+    frame = polars.read_parquet(f"{folder}/{table}-*.parquet")
+    return {name: str(kind) for name, kind in frame.schema.items()}, frame.to_dicts()
+
+
+def plain(value):
+    if value is pandas.NA or value is pandas.NaT:
+        return None
+    return value.isoformat() if hasattr(value, "isoformat") else value.tolist()
+
+
+read = (by_duckdb, by_duckdb_newest, by_pandas, by_polars)
+said = {how.__name__[3:]: {table: how(table) for table in tables} for how in read}
+json.dump(said, sys.stdout, default=plain)
+"""
+"""Answers, for each reader and table, the types of its columns and its rows."""
+
+TYPES = {
+    "duckdb": {
+        "text": "VARCHAR",
+        "whole": "BIGINT",
+        "instant": "TIMESTAMP WITH TIME ZONE",
+        "wholes": "BIGINT[]",
+    },
+    "pandas": {
+        "text": "string[pyarrow]",
+        "whole": "int64[pyarrow]",
+        "instant": "timestamp[us, tz=UTC][pyarrow]",
+        "wholes": "list<element: int64>[pyarrow]",
+    },
+    "polars": {
+        "text": "String",
+        "whole": "Int64",
+        "instant": "Datetime(time_unit='us', time_zone='UTC')",
+        "wholes": "List(Int64)",
+    },
+}
+KINDS = dict.fromkeys((*JOB_TIMES,), "instant") | {
+    "rule_count": "whole",
+    "rule_index": "whole",
+    "max_pages": "whole",
+    "target_pages": "wholes",
+}
+
+
+@dataclass(frozen=True)
+class Story:
+    """Two runs into one folder, what the API showed after each, and what the readers say."""
+
+    shown: list[Tables]
+    files: list[str]
+    said: dict[str, dict[str, tuple[dict[str, str], list[Row]]]]
+
+    def rows(self, reader: str, table: str) -> list[Row]:
+        """Answer a table's rows in the form in which the API's are compared."""
+        return [_comparable(row) for row in self.said[reader][table][1]]
+
+
+def _comparable(row: Row) -> Row:
+    fields = row["additional_fields"]
+    times = {name: utc(row[name]) for name in row.keys() & {*JOB_TIMES}}
+    return row | times | {"additional_fields": fields and json.loads(fields)}
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    return installed("readers", READERS) / "bin" / "python"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(World(History(jobs=1250, unknown_fields=0.2))) as running:
+        yield running
+
+
+@pytest.fixture
+def story(command: Command, config: Row, sandbox: Sandbox, python: Path, tmp_path: Path) -> Story:
+    folder = tmp_path / "lake"
+    batches = {"encoding": {"format": "parquet"}, "storage": {"root": str(folder)}}
+    settings = config | {"batch_config": batches | {"batch_size": 150}}
+    for awkward in (AWKWARD, ODD):
+        sandbox.world.put(awkward | {"project_id": sandbox.project_id})
+    first = command("--config", settings)
+    assert first.code == 0, first.stderr
+    shown = [expected(sandbox.world.jobs(sandbox.project_id))]
+
+    sandbox.world.advance(2 * DAY)
+    sandbox.world.touch(AWKWARD["id"], status="SUCCESS", error_message=None, labels=["новый", 1])
+    sandbox.world.touch(ODD["id"], error_message="now with text", labels=None)
+    second = command("--config", settings, "--state", first.output.messages[-1]["value"])
+    assert second.code == 0, second.stderr
+    shown.append(expected(sandbox.world.jobs(sandbox.project_id)))
+
+    files = sorted(path.name for path in folder.iterdir())
+    # What a run that was killed leaves is no Parquet: no reader may come across it.
+    (folder / f".{files[0]}.part").write_bytes(b"PAR1 but no more")
+    read = subprocess.run(
+        [python, "-c", READING, folder, json.dumps(KEYS)],
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+    )
+    assert read.returncode == 0, read.stderr
+    return Story(shown, files, json.loads(read.stdout))
+
+
+def test_every_reader_finds_the_rows_of_both_runs_with_types_to_query(story: Story) -> None:
+    first, second = story.shown
+    assert len(first["classify_jobs"]) > 900
+    assert len(story.files) > 2 * 3 * len(KEYS)
+    for reader, names in TYPES.items():
+        for table in KEYS:
+            types = story.said[reader][table][0]
+            assert types == {name: names[KINDS.get(name, "text")] for name in types}, reader
+            assert _keyed_newest(table, story.rows(reader, table)) == second[table], reader
+            assert story.rows(reader, table) == story.rows("duckdb", table), reader
+
+
+def test_the_newest_row_of_each_key_is_what_the_api_shows(story: Story) -> None:
+    for table in KEYS:
+        rows = story.rows("duckdb_newest", table)
+        assert keyed(table, rows) == story.shown[1][table] != story.shown[0][table]
+
+
+def _keyed_newest(table: str, rows: list[Row]) -> dict[tuple[Any, ...], Row]:
+    """Keep the last row of each key: names sort by time, and readers take files in that order."""
+    return {tuple(row[name] for name in KEYS[table]): row for row in rows}
