@@ -80,9 +80,14 @@ class Project:
     def run(self, *arguments: str, **environment: str) -> Run:
         """Run `meltano run` to its good end."""
         self._sandbox.clear_requests()
+        self.meltano("run", *arguments, **environment)
+        return Run(requests=self._sandbox.requests, tables=self._landed(), api=shown(self._sandbox))
+
+    def meltano(self, *arguments: str, **environment: str) -> None:
+        """Run a command of Meltano's to its good end."""
         meltano = Path(sys.executable).with_name("meltano")
         ended = subprocess.run(
-            [meltano, "--env-file", os.devnull, "run", *arguments],
+            [meltano, "--env-file", os.devnull, *arguments],
             capture_output=True,
             check=False,
             cwd=ROOT,
@@ -91,7 +96,6 @@ class Project:
             stdin=subprocess.DEVNULL,
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
-        return Run(requests=self._sandbox.requests, tables=self._landed(), api=shown(self._sandbox))
 
     def _landed(self) -> Tables:
         with duckdb.connect(str(self._file), read_only=True) as warehouse:
@@ -197,6 +201,19 @@ def test_full_refresh_lands_what_kept_its_date_too(story: Story) -> None:
 def test_setting_given_through_meltanos_variable_reaches_the_tap(story: Story) -> None:
     assert {r.query["page_size"] for r in story.refreshed.requests} == {"50"}
     assert len(story.refreshed.requests) == pages(story.refreshed.api, 50)
+
+
+def test_batch_config_given_through_meltano_makes_parquet_files(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    config = {"encoding": {"format": "parquet"}, "storage": {"root": str(lake)}, "batch_size": 50}
+    with Sandbox(World(History(jobs=100))) as sandbox:
+        project = Project(sandbox, tmp_path)
+        given = {"TAP_LLAMACLASSIFY_BATCH_CONFIG": json.dumps(config)}
+        project.meltano("invoke", "tap-llamaclassify", **given)
+        ids = {job["id"] for job in sandbox.world.jobs(sandbox.project_id)}
+    landed = duckdb.sql(f"SELECT id FROM '{lake}/classify_jobs-*.parquet'").fetchall()  # noqa: S608 - a path of our own
+    assert {row[0] for row in landed} == ids
+    assert len(landed) == len(ids)
 
 
 def test_runs_leave_the_project_file_as_it_was(story: Story) -> None:
