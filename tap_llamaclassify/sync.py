@@ -207,6 +207,11 @@ class Run:
                     kept = bookmark.after(self._newest, shifted=self._has_shifted)
                     write_entry(outlet.stream.stream_state, kept)
         self._tap.state_writer.write_state(self._tap.state)
+        if self._has_shifted and not all(kept.shifts for kept in self._kept.values()):
+            _logger.warning(
+                "Jobs moved from page to page while they were listed, so some may have been passed "
+                "over: the next run emits everything again, and later ones the changes of two runs"
+            )
         self._census.warn()
         if self._replaced:
             _logger.warning("%d lone surrogates in the API's text became U+FFFD", self._replaced)

@@ -232,13 +232,18 @@ def test_listing_that_shifts_unseen_passes_over_one_job_for_good(shifting: Sandb
     assert run(shifting, state) == ([], state), "only a change or a full refresh would bring j1"
 
 
-def test_run_after_jobs_were_first_seen_to_move_emits_everything_again(shifting: Sandbox) -> None:
+def test_run_after_jobs_were_first_seen_to_move_emits_everything_again(
+    shifting: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     creates(shifting, "new")
     first, state = run(shifting)
+    assert caplog.text.count("Jobs moved from page to page while they were listed") == 1
     assert first == ["j0", "j1", "j2", "j2", "j3"]
     assert state["bookmarks"]["classify_jobs"]["previous_replication_key_value"] is None
     shifting.before_page = None
+    caplog.clear()
     assert run(shifting, state)[0] == ["j0", "j1", "j2", "j3", "new"]
+    assert "Jobs moved" not in caplog.text
 
 
 def test_runs_begin_where_the_one_before_began_once_jobs_were_seen_to_move(
