@@ -228,7 +228,7 @@ def test_log_level_above_error_still_shows_the_error(command: Command) -> None:
 
 def test_missing_certificate_bundle_ends_in_one_line(command: Command) -> None:
     config = {"api_key": SECRET, "api_url": "https://127.0.0.1:9"}
-    ended = command("--config", config, env={"REQUESTS_CA_BUNDLE": "/nowhere"})
+    ended = command("--config", config, env={"REQUESTS_CA_BUNDLE": "/dev/null/nowhere"})
     assert ended.code == 1
     (line,) = ended.errors
     assert "the file with trusted certificates is missing" in line

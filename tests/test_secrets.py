@@ -165,7 +165,7 @@ STREAM_MAPS: list[Any] = [
     *({"classify_jobs": {"__else__": [KEY]}}, {"classify_jobs": {"__alias__": [KEY]}}),
     *({"classify_jobs": {"x": f"'{KEY}' +"}}, {"classify_jobs": {"x": f"nope('{KEY}')"}}),
 ]
-LOCAL = {"root": "file:///nowhere"}
+LOCAL = {"root": "file:///dev/null/nowhere"}
 BATCH_CONFIGS: list[Any] = [
     {"encoding": KEY},
     {"encoding": {"format": KEY}, "storage": LOCAL},
@@ -248,7 +248,7 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {
     **{f"key {key!r}": {"LLAMA_CLOUD_API_KEY": key} for key in (f"{KEY} x", f"\u00e9{KEY}")},
     **{f"address {url}": {"LLAMA_CLOUD_BASE_URL": url} for url in URLS[:6]},
     "log level": {"LOGLEVEL": KEY, "TAP_LLAMACLASSIFY_LOGLEVEL": KEY},
-    "certificates": {"REQUESTS_CA_BUNDLE": f"/nowhere/{MARK}"},
+    "certificates": {"REQUESTS_CA_BUNDLE": f"/dev/null/nowhere/{MARK}"},
 }
 
 
