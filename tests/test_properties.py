@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -207,9 +208,11 @@ def singer_check_tap(lines: list[str]) -> subprocess.CompletedProcess[str]:
     """Let singer-tools judge a tap's output."""
     command = installed("singer-tools", CHECKER) / "bin" / "singer-check-tap"
     given = "".join(f"{line}\n" for line in lines)
-    return subprocess.run(
-        [command], capture_output=True, check=False, encoding="utf-8", input=given
-    )
+    # It leaves a folder where it runs.
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run(
+            [command], capture_output=True, check=False, cwd=folder, encoding="utf-8", input=given
+        )
 
 
 def test_singer_check_tap_finds_the_command_lines_output_valid(
