@@ -45,7 +45,9 @@ def _sandbox(options: argparse.Namespace) -> Sandbox:
     history = History(
         seed=options.seed,
         jobs=options.jobs,
+        v2_jobs=options.v2_jobs,
         days=options.days,
+        projects=options.projects,
         unknown_fields=options.unknown_fields,
     )
     settings = Settings(
@@ -62,12 +64,13 @@ def _sandbox(options: argparse.Namespace) -> Sandbox:
 
 
 def _greeting(sandbox: Sandbox) -> str:
+    world = sandbox.world
     lines = [f"LlamaCloud classify sandbox: {sandbox.url}", ""]
     for project_id, key in sandbox.keys.items():
-        jobs = len(sandbox.world.entries(project_id))
-        lines.append(f"project {project_id}  key {key}  {jobs} jobs")
+        jobs, v2_jobs = (len(kind.entries(project_id)) for kind in (world.v1, world.v2))
+        lines.append(f"project {project_id}  key {key}  {jobs} jobs, {v2_jobs} v2 jobs")
     lines += [
-        f"organization {sandbox.world.organization_id}",
+        f"organization {world.organization_id}",
         "",
         f"export LLAMA_CLOUD_BASE_URL={sandbox.url}",
         f"export LLAMA_CLOUD_API_KEY={sandbox.key}",
@@ -85,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     option = parser.add_argument
-    option("--jobs", type=int, default=5000, help="jobs created before now, all projects")
+    option("--jobs", type=int, default=5000, help="v1 jobs created before now, all projects")
+    option("--v2-jobs", type=int, default=1000, help="v2 jobs created before now, all projects")
+    option("--projects", type=int, default=3, help="each with a key of its own")
     option("--days", type=float, default=90.0, help="days over which they were created")
     option("--seed", type=int, default=1, help="the same seed makes the same jobs")
     option("--unknown-fields", type=float, default=0.01, help="share with undocumented fields")
@@ -93,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--speed", type=float, default=60.0, help="world seconds per real second")
     option("--order", choices=get_args(Order), default="newest", help="of the listing")
     option("--tokens", choices=get_args(Tokens), default="cursor", help="kind of page token")
-    option("--page-size-limit", type=int, default=500, help="largest page_size")
+    option("--page-size-limit", type=int, default=500, help="largest page_size of v1")
     option("--latency-ms", type=float, default=0.0, help="milliseconds before each reply")
     option("--start", type=datetime.fromisoformat, help="world's now, with its zone; or real now")
     option(
@@ -101,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="PAGE_SIZE",
-        help="encode the first project's pages once, for clients that send only this page_size",
+        help="encode the first project's v1 pages once, for clients that send only this page_size",
     )
     _add_trouble(parser)
     return parser

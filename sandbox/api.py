@@ -1,82 +1,199 @@
-"""The classify API's list call as a FastAPI application around a world; knows no sockets."""
+"""The classify APIs, v1 and v2, as a FastAPI application around a world; knows no sockets."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BeforeValidator
 
 from sandbox import tokens
+from sandbox.access import Access
+from sandbox.catalogue import V2_STATUSES
+from sandbox.clock import instant
+from sandbox.filters import EVERYTHING, Filter
+from sandbox.history import Job
+from sandbox.lifetime import Lifetime
 from sandbox.listing import Listings
 from sandbox.settings import Settings
 from sandbox.world import World
 
 PATH = "/api/v1/classifier/jobs"
+V2_PATH = "/api/v2/classify"
+PROJECTS_PATH = "/api/v1/projects"
 DEFAULT_PAGE_SIZE = 100
+V2_PAGE_SIZE_LIMIT = 100
+
+FINISHED = tuple(V2_STATUSES)
+V1_PARAMETERS = ("project_id", "organization_id", "page_size")
+V2_PARAMETERS = (
+    *V1_PARAMETERS,
+    *("status", "configuration_id", "created_at_on_or_after", "created_at_on_or_before"),
+)
+
+Instant = Annotated[datetime | None, BeforeValidator(instant)]
 
 
-def keys_of(world: World) -> dict[str, str]:
-    """The one key of each project, by the project's id."""
-    return {id_: f"llx-sandbox-{number}" for number, id_ in enumerate(world.project_ids, start=1)}
+class Api:
+    """What the calls answer from: a world, its listings, and who may read them.
+
+    `before_page` is called with a page's number before it is made.
+    """
+
+    def __init__(
+        self, world: World, settings: Settings, *, before_page: Callable[[int], None]
+    ) -> None:
+        self.world = world
+        self.settings = settings
+        self.access = Access(world)
+        self.before_page = before_page
+        # One for both, for a token's life may be told in pages for anybody.
+        shared: dict[str, Any] = {
+            "lifetime": Lifetime(world, settings),
+            "seed": world.history.seed,
+        }
+        self.listings = {
+            PATH: Listings(world.v1, settings, show=lambda item: item, **shared),
+            V2_PATH: Listings(world.v2, settings, show=self._shown_in_list, **shared),
+        }
+
+    def page(
+        self,
+        project_id: str,
+        query: tokens.Query,
+        *,
+        size: int,
+        token: str | None,
+        only: Filter = EVERYTHING,
+    ) -> Response:
+        """One page of a listing."""
+        listings = self.listings[query.path]
+        stands = self._read_token(token, query) if token is not None else None
+        if stands and listings.lifetime.is_over(stands):
+            raise HTTPException(400, "page_token has expired")
+        self.before_page(stands.page + 1 if stands else 1)
+        body, _ = listings.page(project_id, query, size=size, token=stands, only=only)
+        return Response(body, media_type="application/json")
+
+    def results(self, project_id: str, job_id: str) -> dict[str, Any]:
+        """The results of a v1 job."""
+        try:
+            results = self.world.results(job_id, project_id=project_id)
+        except KeyError as error:
+            raise HTTPException(404, "Classify job not found") from error
+        if not results and self.settings.pending_results == "404" and self._is_pending(job_id):
+            raise HTTPException(404, "Classify job has no results yet")
+        total = len(results) if self.settings.total_size else None
+        return {"items": results, "next_page_token": None, "total_size": total}
+
+    def v2_job(self, project_id: str, job_id: str, *, with_usage: bool) -> Any:
+        """One v2 job; its usage only if that was asked for, and it has finished."""
+        try:
+            job = self.world.v2.get(job_id, project_id)
+        except KeyError as error:
+            raise HTTPException(404, "Classify job not found") from error
+        is_told = with_usage and job.get("status") in FINISHED
+        return self._named(job if is_told else {**job, "usage": None})
+
+    def _is_pending(self, job_id: str) -> bool:
+        return self.world.job(job_id).get("status") == "PENDING"
+
+    def _shown_in_list(self, item: Any) -> Any:
+        if not isinstance(item, dict):
+            return item
+        is_told = self.settings.usage_in_list or not item.get("usage")
+        return self._named(item if is_told else {**item, "usage": None})
+
+    def _named(self, job: Job) -> Job:
+        name = self.settings.input_name
+        if name == "file_input":
+            return job
+        return {name if field == "file_input" else field: value for field, value in job.items()}
+
+    def _read_token(self, text: str, query: tokens.Query) -> tokens.Token:
+        try:
+            return tokens.read(text, query, order=self.settings.order, kind=self.settings.tokens)
+        except tokens.UnreadableTokenError as error:
+            problem: dict[str, Any] = {
+                "type": "value_error",
+                "loc": ("query", "page_token"),
+                "msg": str(error),
+                "input": text,
+            }
+            raise RequestValidationError([problem]) from error
 
 
-def create_app(
-    world: World,
-    settings: Settings,
-    *,
-    listings: Listings,
-    before_page: Callable[[int], None],
-) -> FastAPI:
-    """Build the application; `before_page` is called with a page's number before it is made."""
+def create_app(api: Api) -> FastAPI:
+    """Build the application."""
     app = FastAPI(openapi_url=None)
-    limit = settings.page_size_limit
-    projects = {f"Bearer {key}": project_id for project_id, key in keys_of(world).items()}
+    _add_v1(app, api)
+    _add_v2(app, api)
+    return app
 
-    def authorized(request: Request) -> str:
-        return _authorize(request, projects, organization_id=world.organization_id)
+
+def _add_v1(app: FastAPI, api: Api) -> None:
+    limit = api.settings.page_size_limit
+    own_project = Depends(api.access.project_of)
 
     @app.get(PATH)
     async def list_jobs(
         request: Request,
-        project_id: Annotated[str, Depends(authorized)],
+        project_id: Annotated[str, own_project],
         page_size: Annotated[int, Query(ge=1, le=limit)] = min(DEFAULT_PAGE_SIZE, limit),
         page_token: str | None = None,
     ) -> Response:
-        query = _query_of(request)
-        token = _read_token(page_token, query, settings) if page_token is not None else None
-        if token and listings.lifetime.is_over(token):
-            raise HTTPException(400, "page_token has expired")
-        before_page(token.page + 1 if token else 1)
-        body, _ = listings.page(project_id, query, size=page_size, token=token)
-        return Response(body, media_type="application/json")
+        query = tokens.Query(PATH, **_sent(request, V1_PARAMETERS))
+        return api.page(project_id, query, size=page_size, token=page_token)
 
-    return app
+    @app.get(PATH + "/{job_id:path}/results")
+    async def list_results(project_id: Annotated[str, own_project], job_id: str) -> Response:
+        return _json(api.results(project_id, job_id))
 
-
-def _authorize(request: Request, projects: dict[str, str], *, organization_id: str) -> str:
-    own = projects.get(request.headers.get("authorization", ""))
-    if own is None:
-        raise HTTPException(401, "Invalid API key: missing, revoked, or of another region")
-    if request.query_params.get("project_id", own) != own:
-        raise HTTPException(401, "Invalid API key: it belongs to another project")
-    if request.query_params.get("organization_id", organization_id) != organization_id:
-        raise HTTPException(403, "No access to this organization")
-    return own
+    @app.get(PROJECTS_PATH, dependencies=[own_project])
+    async def list_projects() -> Response:
+        return _json(api.world.projects())
 
 
-def _query_of(request: Request) -> tokens.Query:
-    asked = request.query_params
-    return tokens.Query(**{name: asked.get(name) for name in tokens.Query.__struct_fields__})
+def _add_v2(app: FastAPI, api: Api) -> None:
+    own_project = Depends(api.access.project_of)
+
+    @app.get(V2_PATH)
+    async def list_v2_jobs(  # noqa: PLR0913 - one call has so many parameters
+        request: Request,
+        project_id: Annotated[str, own_project],
+        *,
+        page_size: Annotated[int, Query(ge=1, le=V2_PAGE_SIZE_LIMIT)] = DEFAULT_PAGE_SIZE,
+        page_token: str | None = None,
+        status: str | None = None,
+        job_ids: Annotated[tuple[str, ...], Query()] = (),
+        configuration_id: str | None = None,
+        created_at_on_or_after: Instant = None,
+        created_at_on_or_before: Instant = None,
+    ) -> Response:
+        query = tokens.Query(V2_PATH, job_ids=job_ids, **_sent(request, V2_PARAMETERS))
+        only = Filter(
+            job_ids=frozenset(job_ids),
+            status=status,
+            configuration_id=configuration_id,
+            on_or_after=created_at_on_or_after,
+            on_or_before=created_at_on_or_before,
+        )
+        return api.page(project_id, query, size=page_size, token=page_token, only=only)
+
+    @app.get(V2_PATH + "/{job_id:path}")
+    async def get_v2_job(
+        project_id: Annotated[str, own_project],
+        job_id: str,
+        expand: Annotated[tuple[str, ...], Query()] = (),
+    ) -> Response:
+        return _json(api.v2_job(project_id, job_id, with_usage="usage" in expand))
 
 
-def _read_token(text: str, query: tokens.Query, settings: Settings) -> tokens.Token:
-    try:
-        return tokens.read(text, query, order=settings.order, kind=settings.tokens)
-    except tokens.UnreadableTokenError as error:
-        problem: dict[str, Any] = {
-            "type": "value_error",
-            "loc": ("query", "page_token"),
-            "msg": str(error),
-            "input": text,
-        }
-        raise RequestValidationError([problem]) from error
+def _sent(request: Request, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: request.query_params.get(name) for name in names}
+
+
+def _json(body: Any) -> Response:
+    return Response(msgspec.json.encode(body), media_type="application/json")

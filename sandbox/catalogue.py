@@ -96,3 +96,27 @@ FAILURES: dict[str, tuple[str, ...]] = {
 }
 
 TAGS = ("backfill", "nightly", "vip", "prüfen", "q4")
+
+V2_STATUSES = {"COMPLETED": 930, "FAILED": 50, "CANCELLED": 20}
+
+V2_FAILURES = (
+    "Classification failed: the model did not answer in time",
+    "Could not parse file: PDF is encrypted",
+    "Datei „Übersicht März.pdf“ ist leer",
+    "ファイルを解析できませんでした: 請求書_2026年.pdf",
+    "Parse job was cancelled",
+)
+
+REASONS = (
+    "The document carries the fields that the rule for {type} asks for on its first page.",
+    "Heading and layout are those of {type}; no other rule comes close.",
+    "Der Text spricht für „{type}“: Überschrift, Tabelle und Summe sind vorhanden.",
+    "見出しと表の形式から「{type}」と判断しました。",
+    'Matches {type}.\nThe footer says "page 1 of 3" 📄',
+)
+
+NO_MATCH = "None of the rules describes this document."
+
+PROJECT_NAMES = ("Default", "Accounts payable", "Büro Zürich")
+
+SAMPLE_URL = "https://files.example.com/{name}.pdf"

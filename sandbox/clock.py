@@ -1,4 +1,4 @@
-"""The world's clock and how its instants are written; knows nothing of jobs or of HTTP."""
+"""The world's clock, how instants are written and read; knows nothing of jobs or of HTTP."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -44,3 +44,9 @@ def stamp(moment: datetime) -> str:
     Always six digits, so that the texts sort as the instants do.
     """
     return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def instant(text: str) -> datetime:
+    """Read an instant in any ISO form; without a zone it is in UTC. ValueError: it is none."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

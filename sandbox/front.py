@@ -1,13 +1,15 @@
 """What stands before the API: notes each request, sets the Date, lets things go wrong.
 
-Canned replies come first, then the rate limit, then faults, then ready replies, then the API.
+Canned replies come first, then the rate limit, then faults, then what is gone, then ready
+replies, then the API.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Iterable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import format_datetime
+from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -16,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sandbox.faults import FAULTS, Asked
 from sandbox.limit import Limit
 from sandbox.plan import Upcoming
-from sandbox.replies import Broken, Canned, Flood
+from sandbox.replies import Broken, Canned, Flood, answer
 from sandbox.settings import Settings
 from sandbox.world import World
 
@@ -27,6 +29,7 @@ Pairs = Iterable[tuple[str, str]]
 class Request:
     """One request as it came, and what became of it.
 
+    query: the parameters; of one that came more than once, the last.
     status: what it was answered with; None: not yet, or never.
     fault: the name of the fault it met, if any.
     sent: how many bytes of a flood were handed to the network.
@@ -40,6 +43,11 @@ class Request:
     status: int | None = None
     fault: str | None = None
     sent: int = 0
+    parameters: list[tuple[str, str]] = field(default_factory=list)
+
+    def values(self, name: str) -> list[str]:
+        """Every value of a parameter, in order; none if it did not come."""
+        return [value for its_name, value in self.parameters if its_name == name]
 
 
 class Door(Protocol):
@@ -98,6 +106,9 @@ class Front:
             await self._fail(request.fault, request, scope, receive, send)
 
     async def _answer(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        if status := self._gone(request.path):
+            await self._reply(answer(status, {"detail": HTTPStatus(status).phrase}), request, send)
+            return
         if self.ready and (reply := self.ready.get(_key_of(request))):
             await self._reply(reply, request, send)
             return
@@ -105,6 +116,10 @@ class Front:
             await self._app(scope, receive, self._noting(request, send))
         except Exception as error:  # noqa: BLE001 - shown to the test when the sandbox closes
             self.failures.append(error)
+
+    def _gone(self, path: str) -> int | None:
+        gone = self._settings.gone.items()
+        return next((status for beginning, status in gone if path.startswith(beginning)), None)
 
     async def _fail(
         self, kind: str, request: Request, scope: Scope, receive: Receive, send: Send
@@ -212,17 +227,19 @@ def ready_key(path: str, authorization: str, query: Pairs) -> Any:
 
 
 def _key_of(request: Request) -> Any:
-    return ready_key(request.path, request.headers.get("authorization", ""), request.query.items())
+    return ready_key(request.path, request.headers.get("authorization", ""), request.parameters)
 
 
 def _request_of(scope: Scope) -> Request:
     query = scope["query_string"].decode("latin-1")
+    parameters = parse_qsl(query, keep_blank_values=True)
     return Request(
         method=scope["method"],
         path=scope["path"],
-        query=dict(parse_qsl(query, keep_blank_values=True)),
+        query=dict(parameters),
         headers={
             name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]
         },
         target=f"{scope['path']}?{query}" if query else scope["path"],
+        parameters=parameters,
     )

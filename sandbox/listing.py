@@ -1,4 +1,4 @@
-"""A project's jobs in the listing's order, cut into pages; knows the world but no HTTP."""
+"""A project's jobs in the listing's order, cut into pages; knows one kind of jobs but no HTTP."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
@@ -8,12 +8,17 @@ from typing import Any
 
 import msgspec
 
+from sandbox.filters import EVERYTHING, Filter
+from sandbox.jobs import Jobs, created_at, updated_at
 from sandbox.lifetime import Lifetime
 from sandbox.settings import Order, Settings
 from sandbox.tokens import Place, Query, Token, write
-from sandbox.world import World, created_at, updated_at
 
 SortKey = tuple[str, str]
+Show = Callable[[Any], Any]
+
+KEPT = 16
+"""How many filtered listings are kept for their next pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +41,30 @@ class Listing:
         """The sort key of the item at this position of the listing."""
         return self.keys[-1 - position if self.descending else position]
 
+    def narrowed_to(self, only: Filter) -> "Listing":
+        """The same listing with only the items that pass."""
+        places = [place for place, item in enumerate(self.items) if only.passes(item)]
+        keys = [self.key_at(place) for place in places]
+        items = [self.items[place] for place in places]
+        return Listing(items, keys[::-1] if self.descending else keys, self.descending)
+
 
 class Listings:
-    """The pages of every project; sorts again only when the world has changed."""
+    """The pages of every project; sorts and filters again only when the jobs have changed.
 
-    def __init__(self, world: World, settings: Settings) -> None:
-        self._world = world
+    `show` is how a listing shows an item; `seed` is what "shuffled" goes by.
+    """
+
+    def __init__(
+        self, jobs: Jobs, settings: Settings, *, lifetime: Lifetime, seed: int, show: Show
+    ) -> None:
+        self._jobs = jobs
         self._settings = settings
+        self._seed = seed
+        self._show = show
         self._sorted: dict[tuple[str, Order], tuple[int, Listing]] = {}
-        self.lifetime = Lifetime(world, settings)
+        self._filtered: dict[tuple[str, Order, Filter], tuple[int, Listing]] = {}
+        self.lifetime = lifetime
 
     def walk(
         self, project_id: str, query: Query, *, size: int
@@ -58,10 +78,16 @@ class Listings:
             yield text, body
 
     def page(
-        self, project_id: str, query: Query, *, size: int, token: Token | None = None
+        self,
+        project_id: str,
+        query: Query,
+        *,
+        size: int,
+        token: Token | None = None,
+        only: Filter = EVERYTHING,
     ) -> tuple[bytes, Token | None]:
         """The JSON of one page (the first, or the one this token asks for), and its token."""
-        settings, listing = self._settings, self._listing(project_id)
+        settings, listing = self._settings, self._listing(project_id, only)
         number = token.page + 1 if token else 1
         begin = listing.position_after(token.place) if token else 0
         items = [] if self._is_empty_page(number) else listing.items[begin : begin + size]
@@ -73,7 +99,8 @@ class Listings:
             following = Token(query, settings.order, page=number, place=place, begun=begun)
         self.lifetime.note_page()
         total = len(listing.items) if settings.total_size else None
-        body = {"items": items, **self._next_page_token(following), "total_size": total}
+        shown = [self._show(item) for item in items]
+        body = {"items": shown, **self._next_page_token(following), "total_size": total}
         return msgspec.json.encode(body), following
 
     def _next_page_token(self, token: Token | None) -> dict[str, str | None]:
@@ -89,19 +116,28 @@ class Listings:
         full_pages = self._settings.empty_pages
         return full_pages > 0 and number % (full_pages + 1) == 0
 
-    def _listing(self, project_id: str) -> Listing:
+    def _listing(self, project_id: str, only: Filter) -> Listing:
         order = self._settings.order
         # Read before the entries: a change in between costs another sort, not a stale page.
-        version = self._world.version
+        version = self._jobs.version
         known = self._sorted.get((project_id, order))
         if known is None or known[0] != version:
             known = (version, self._sort(project_id, order))
             self._sorted[project_id, order] = known
-        return known[1]
+        if only == EVERYTHING:
+            return known[1]
+        name = project_id, order, only
+        narrowed = self._filtered.pop(name, None)
+        if narrowed is None or narrowed[0] != version:
+            narrowed = (version, known[1].narrowed_to(only))
+        self._filtered[name] = narrowed
+        if len(self._filtered) > KEPT:
+            del self._filtered[next(iter(self._filtered))]
+        return narrowed[1]
 
     def _sort(self, project_id: str, order: Order) -> Listing:
         first = self._first_key(order)
-        entries = self._world.entries(project_id)
+        entries = self._jobs.entries(project_id)
         keyed = {(first(key, item), key): item for key, item in entries.items()}
         keys = sorted(keyed)
         descending = order in ("newest", "updated")
@@ -110,8 +146,7 @@ class Listings:
 
     def _first_key(self, order: Order) -> Callable[[str, Any], str]:
         if order == "shuffled":
-            seed = self._world.history.seed
-            return lambda key, _: blake2b(f"{seed} {key}".encode(), digest_size=8).hexdigest()
+            return lambda key, _: blake2b(f"{self._seed} {key}".encode(), digest_size=8).hexdigest()
         if order == "updated":
             return lambda _, item: updated_at(item)
         return lambda _, item: created_at(item)

@@ -3,11 +3,11 @@
 import socket
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from sandbox.api import PATH, create_app, keys_of
+from sandbox.access import bearer
+from sandbox.api import PATH, V2_PATH, Api, create_app
 from sandbox.front import Front, Request, ready_key
-from sandbox.listing import Listings
 from sandbox.plan import FaultPlan
 from sandbox.replies import JSON_TYPE, Canned, canned_body
 from sandbox.settings import Settings
@@ -16,6 +16,7 @@ from sandbox.tokens import Query
 from sandbox.world import World
 
 HOST = "127.0.0.1"
+PATHS = {"v1": PATH, "v2": V2_PATH}
 
 
 class Sandbox:
@@ -23,8 +24,9 @@ class Sandbox:
 
     `keys` has the one key of each project; `key` and `project_id` are the first project's.
     `before_page`, if set, is called with a page's number in its listing (from 1) before the
-    page is made, in the server's thread: a test may change the world there. What it raises
-    is answered with 500 and raised again at the end of the `with` block.
+    page is made, in the server's thread: a test may change the world there, and see in
+    `requests[-1]` which listing it is. What it raises is answered with 500 and raised again
+    at the end of the `with` block.
     """
 
     def __init__(
@@ -32,14 +34,11 @@ class Sandbox:
     ) -> None:
         self.world = world or World()
         self.settings = settings or Settings()
-        self.keys = keys_of(self.world)
-        self.project_id, self.key = next(iter(self.keys.items()))
         self.before_page: Callable[[int], None] | None = None
-        self._listings = Listings(self.world, self.settings)
-        app = create_app(
-            self.world, self.settings, listings=self._listings, before_page=self._before_page
-        )
-        self._front = Front(app, self.world, settings=self.settings)
+        self._api = Api(self.world, self.settings, before_page=self._before_page)
+        self.keys = self._api.access.keys
+        self.project_id, self.key = next(iter(self.keys.items()))
+        self._front = Front(create_app(self._api), self.world, settings=self.settings)
         self._port = port
 
     def __enter__(self) -> Self:
@@ -135,8 +134,19 @@ class Sandbox:
         """Accept connections again at the same port, if they are refused."""
         self._server.accept()
 
+    def revoke(self, key: str) -> None:
+        """Answer 401 to a key from now on. ValueError: there is none such, or no longer."""
+        self._api.access.revoke(key)
+        ready = self._front.ready.items()
+        self._front.ready = {name: reply for name, reply in ready if name[1] != bearer(key)}
+
     def prerender(
-        self, page_size: int, *, project_id: str | None = None, key: str | None = None
+        self,
+        page_size: int,
+        *,
+        project_id: str | None = None,
+        key: str | None = None,
+        api: Literal["v1", "v2"] = "v1",
     ) -> int:
         """Encode the whole listing now, for a client that asks with exactly these parameters.
 
@@ -147,12 +157,13 @@ class Sandbox:
         """
         key = key or self.key
         project = next(id_ for id_, its_key in self.keys.items() if its_key == key)
-        query = Query(project_id=project_id, page_size=str(page_size))
+        path = PATHS[api]
+        query = Query(path, project_id=project_id, page_size=str(page_size))
         asked = {"page_size": str(page_size)} | ({"project_id": project_id} if project_id else {})
         pages = 0
-        for token, body in self._listings.walk(project, query, size=page_size):
+        for token, body in self._api.listings[path].walk(project, query, size=page_size):
             parameters = asked if token is None else {**asked, "page_token": token}
-            name = ready_key(PATH, f"Bearer {key}", parameters.items())
+            name = ready_key(path, bearer(key), parameters.items())
             self._front.ready[name] = Canned(body=body, headers=JSON_TYPE)
             pages += 1
         return pages

@@ -1,11 +1,14 @@
 """How the API lists: what its documentation leaves open, as switches; knows no jobs and no HTTP."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Order = Literal["newest", "oldest", "updated", "shuffled"]
 Tokens = Literal["cursor", "position"]
 AtEnd = Literal["null", "empty", "absent"]
+PendingResults = Literal["empty", "404"]
+InputName = Literal["file_input", "document_input_value"]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -14,7 +17,7 @@ class Settings:
 
     order: by creation, newest or oldest first; by update, newest first; or shuffled by the seed.
     tokens: "cursor" continues after the last job seen, "position" after so many jobs.
-    page_size_limit: the largest `page_size` that is no error.
+    page_size_limit: the largest `page_size` that is no error, in v1; in v2 it is 100.
     total_size: whether the reply says how many jobs there are, or null.
     at_end: how `next_page_token` says that there are no more pages.
     empty_pages: after so many pages with jobs comes an empty one with a token; 0 for never.
@@ -27,6 +30,10 @@ class Settings:
     token_requests: the number of pages the API has made for anybody since a listing began, from
         which on the listing's tokens are refused with 400; 0 for never.
     refuse_seconds: real seconds for which the fault `refused` keeps the listener closed.
+    usage_in_list: whether a listing of v2 jobs has their `usage`, too.
+    pending_results: what the results of a v1 job are that is PENDING: none, or not found.
+    input_name: what v2 replies call `file_input`.
+    gone: the status by which each path with this beginning is answered, from whoever it comes.
     """
 
     order: Order = "newest"
@@ -41,3 +48,7 @@ class Settings:
     token_seconds: float = 0.0
     token_requests: int = 0
     refuse_seconds: float = 1.0
+    usage_in_list: bool = False
+    pending_results: PendingResults = "empty"
+    input_name: InputName = "file_input"
+    gone: Mapping[str, int] = field(default_factory=dict)

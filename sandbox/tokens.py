@@ -16,12 +16,18 @@ class UnreadableTokenError(ValueError):
     """A page token this listing did not give; its text goes into the reply."""
 
 
-class Query(msgspec.Struct, frozen=True):
-    """The parameters that must be sent again with each token, as they were sent."""
+class Query(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What must be asked again with each token: the path, and the parameters as they were sent."""
 
+    path: str
     project_id: str | None = None
     organization_id: str | None = None
     page_size: str | None = None
+    status: str | None = None
+    job_ids: tuple[str, ...] = ()
+    configuration_id: str | None = None
+    created_at_on_or_after: str | None = None
+    created_at_on_or_before: str | None = None
 
 
 class Begun(msgspec.Struct, frozen=True):

@@ -1,40 +1,43 @@
-"""The jobs that exist at the clock's present, and ways to meddle with them; knows no HTTP."""
+"""What exists at the clock's present: jobs, results, projects; knows no HTTP."""
 
-import heapq
-from collections.abc import Iterator
-from datetime import datetime
-from threading import RLock
+from datetime import datetime, timedelta
 from typing import Any, Self
 
+from sandbox.author_v1 import Author
+from sandbox.author_v2 import AuthorV2
+from sandbox.catalogue import PROJECT_NAMES
 from sandbox.clock import Clock, stamp
-from sandbox.history import Author, Course, History, Job
+from sandbox.history import History, Job
+from sandbox.jobs import Jobs
+from sandbox.outcomes import results_of
 
 
 class World:
     """A history under a clock: what has been created by now, and what has become of it.
 
-    The dicts it hands out are its own: read them, and change them through its methods.
-    Safe to use from a test while the server's thread reads it.
+    Jobs of v1 are reached by `jobs`, `entries`, `job`, `put`, `touch`, `delete` and `put_raw`,
+    those of v2 by the same names with `v2`. The dicts it hands out are its own: read them, and
+    change them through its methods. Safe to use from a test while the server's thread reads it.
     """
 
     def __init__(self, history: History | None = None, *, clock: Clock | None = None) -> None:
         self.history = history or History()
         self.clock = clock or Clock()
         author = Author(self.history)
-        self.organization_id = author.organization_id
-        self.project_ids = tuple(project.id for project in author.projects)
-        self._coming = _Coming(author.courses(self.clock.start))
-        self._running: list[tuple[datetime, int, Course]] = []
-        self._off_course: set[str] = set()
-        self._shelves: dict[str, dict[str, Any]] = {project: {} for project in self.project_ids}
-        self._born = 0
-        self._version = 0
-        self._lock = RLock()
+        self.organization_id = author.organization.id
+        self.project_ids = tuple(project.id for project in author.organization.projects)
+        courses = author.courses(self.clock.start)
+        self.v1 = Jobs(courses, self.clock, self.project_ids)
+        v2_courses = AuthorV2(self.history, author.organization).courses(self.clock.start)
+        self.v2 = Jobs(v2_courses, self.clock, self.project_ids)
+        self._projects = {id_: self._project(n) for n, id_ in enumerate(self.project_ids)}
+        self._results: dict[str, list[Any]] = {}
+        self._expired: set[str] = set()
 
     @classmethod
-    def empty(cls, *, seed: int = 1, clock: Clock | None = None) -> Self:
+    def empty(cls, *, seed: int = 1, clock: Clock | None = None, projects: int = 3) -> Self:
         """A world with projects but no jobs, where none arrive: for jobs made by hand."""
-        return cls(History(seed=seed, jobs=0), clock=clock)
+        return cls(History(seed=seed, jobs=0, projects=projects), clock=clock)
 
     def now(self) -> datetime:
         """The world's present instant, in UTC."""
@@ -44,132 +47,105 @@ class World:
         """Let so many world seconds pass."""
         self.clock.advance(seconds)
 
-    @property
-    def version(self) -> int:
-        """A number that grows whenever any job has come, gone or changed."""
-        with self._lock:
-            self._catch_up()
-            return self._version
-
     def jobs(self, project_id: str | None = None) -> list[Any]:
-        """The jobs visible now, as the API shows them, by creation, oldest first."""
-        return sorted(self.entries(project_id).values(), key=created_at)
+        """The v1 jobs visible now, as the API shows them, by creation, oldest first."""
+        return self.v1.oldest_first(project_id)
+
+    def v2_jobs(self, project_id: str | None = None) -> list[Any]:
+        """The v2 jobs visible now, with the `usage` that the API only shows when it is asked."""
+        return self.v2.oldest_first(project_id)
 
     def entries(self, project_id: str | None = None) -> dict[str, Any]:
         """The same by identity: a job's id, or a name of its own for a raw item."""
-        with self._lock:
-            self._catch_up()
-            wanted = self.project_ids if project_id is None else (project_id,)
-            return {key: item for project in wanted for key, item in self._shelves[project].items()}
+        return self.v1.entries(project_id)
+
+    def v2_entries(self, project_id: str | None = None) -> dict[str, Any]:
+        """The same by identity: a job's id, or a name of its own for a raw item."""
+        return self.v2.entries(project_id)
 
     def job(self, job_id: str) -> Job:
-        """One job as the API shows it now. KeyError: there is none of this id."""
-        with self._lock:
-            self._catch_up()
-            job: Job = self._shelf_of(job_id)[job_id]
-            return job
+        """One v1 job as the API shows it now. KeyError: there is none of this id."""
+        return self.v1.get(job_id)
+
+    def v2_job(self, job_id: str) -> Job:
+        """One v2 job as it is now, `usage` included. KeyError: there is none of this id."""
+        return self.v2.get(job_id)
 
     def put(self, job: Job) -> None:
         """Add a job as it is, or replace the one of its id; the generated course of it ends.
 
         A `project_id` the world does not know puts it into the first project's listing.
         """
-        with self._lock:
-            self._catch_up()
-            identity = str(job["id"])
-            self._drop(identity)
-            self._off_course.add(identity)
-            self._place(identity, job, job.get("project_id"))
+        self.v1.put(job)
+
+    def put_v2(self, job: Job) -> None:
+        """Add a v2 job as it is, or replace the one of its id, as `put` does."""
+        self.v2.put(job)
 
     def put_raw(self, item: Any, *, project_id: str | None = None) -> None:
         """Add anything JSON can say to a project's listing, be it a job, a double or none."""
-        with self._lock:
-            self._catch_up()
-            self._place(f"raw {self._version}", item, project_id)
+        self.v1.put_raw(item, project_id=project_id)
+
+    def put_raw_v2(self, item: Any, *, project_id: str | None = None) -> None:
+        """Add anything JSON can say to a project's v2 listing."""
+        self.v2.put_raw(item, project_id=project_id)
 
     def delete(self, job_id: str) -> None:
-        """Remove a job without a trace. KeyError: there is none of this id."""
-        with self._lock:
-            self._catch_up()
-            del self._shelf_of(job_id)[job_id]
-            self._version += 1
+        """Remove a v1 job without a trace. KeyError: there is none of this id."""
+        self.v1.delete(job_id)
+
+    def delete_v2(self, job_id: str) -> None:
+        """Remove a v2 job without a trace. KeyError: there is none of this id."""
+        self.v2.delete(job_id)
 
     def touch(self, job_id: str, **changes: Any) -> Job:
         """Change fields of a job, its `updated_at` to now; return it. KeyError: no such id."""
-        with self._lock:
-            self._catch_up()
-            shelf = self._shelf_of(job_id)
-            shelf[job_id] = {**shelf[job_id], "updated_at": stamp(self.now()), **changes}
-            self._version += 1
-            job: Job = shelf[job_id]
-            return job
+        return self.v1.touch(job_id, changes)
 
-    def _place(self, identity: str, item: Any, project_id: Any) -> None:
-        project = project_id if project_id in self.project_ids else self.project_ids[0]
-        self._shelves[project][identity] = item
-        self._version += 1
+    def touch_v2(self, job_id: str, **changes: Any) -> Job:
+        """Change fields of a v2 job, its `updated_at` to now; return it. KeyError: no such id."""
+        return self.v2.touch(job_id, changes)
 
-    def _drop(self, identity: str) -> None:
-        for shelf in self._shelves.values():
-            shelf.pop(identity, None)
+    def results(self, job_id: str, *, project_id: str | None = None) -> list[Any]:
+        """The results of a v1 job as the API shows them; none of one that is PENDING.
 
-    def _shelf_of(self, job_id: str) -> dict[str, Any]:
-        for shelf in self._shelves.values():
-            if job_id in shelf:
-                return shelf
-        message = f"no job {job_id} is visible at {stamp(self.now())}"
-        raise KeyError(message)
+        KeyError: there is no such job, or not in this project, or it has expired.
+        """
+        job = self.v1.get(job_id, project_id)
+        if job_id in self._expired:
+            message = f"job {job_id} has expired"
+            raise KeyError(message)
+        if job_id in self._results:
+            return self._results[job_id]
+        return [] if job.get("status") == "PENDING" else results_of(job, self.history.seed)
 
-    def _catch_up(self) -> None:
-        now = self.now()
-        for course in self._coming.until(now):
-            self._begin(course, now)
-        while self._running and self._running[0][0] <= now:
-            self._finish(heapq.heappop(self._running)[2])
+    def put_results(self, job_id: str, results: list[Any]) -> None:
+        """Set the results of a v1 job to anything JSON can say, whatever becomes of the job."""
+        self._results[job_id] = list(results)
 
-    def _begin(self, course: Course, now: datetime) -> None:
-        job = course.job
-        if course.finish is not None and course.finish <= now:
-            job.update(course.ending)
-        elif course.finish is not None:
-            heapq.heappush(self._running, (course.finish, self._born, course))
-        self._born += 1
-        self._place(job["id"], job, job["project_id"])
+    def expire(self, job_id: str) -> None:
+        """Let the API forget a v1 job's results; the job stays. KeyError: there is none."""
+        self.v1.get(job_id)
+        self._expired.add(job_id)
 
-    def _finish(self, course: Course) -> None:
-        # Meddled-with jobs go their own way: deleted, replaced, or no longer PENDING.
-        job_id, shelf = course.job["id"], self._shelves[course.job["project_id"]]
-        job = shelf.get(job_id)
-        if job is None or job_id in self._off_course or job["status"] != "PENDING":
-            return
-        shelf[job_id] = {**job, **course.ending}
-        self._version += 1
+    def projects(self) -> list[dict[str, Any]]:
+        """The organization's projects as the API shows them."""
+        return list(self._projects.values())
 
+    def put_project(self, project: dict[str, Any]) -> None:
+        """Change the fields given of the project with this `id`, or add one, which has no key."""
+        id_ = str(project["id"])
+        self._projects[id_] = {**self._projects.get(id_, {}), **project}
 
-class _Coming:
-    """The courses not yet begun, with one looked at ahead of time."""
-
-    def __init__(self, courses: Iterator[Course]) -> None:
-        self._courses = courses
-        self._next = next(courses, None)
-
-    def until(self, now: datetime) -> Iterator[Course]:
-        """Take the courses created by this instant."""
-        while self._next is not None and self._next.created <= now:
-            yield self._next
-            self._next = next(self._courses, None)
-
-
-def created_at(item: Any) -> str:
-    """The text an item is sorted by when it is listed by creation; empty where it has none."""
-    return _text_of(item, "created_at")
-
-
-def updated_at(item: Any) -> str:
-    """The text an item is sorted by when it is listed by update."""
-    return _text_of(item, "updated_at") or created_at(item)
-
-
-def _text_of(item: Any, field: str) -> str:
-    value = item.get(field) if isinstance(item, dict) else None
-    return value if isinstance(value, str) else ""
+    def _project(self, number: int) -> dict[str, Any]:
+        # Before any job, and in the order of the projects.
+        founded = self.clock.start - timedelta(days=self.history.days + 30 - min(number, 29))
+        named = number < len(PROJECT_NAMES)
+        return {
+            "id": self.project_ids[number],
+            "name": PROJECT_NAMES[number] if named else f"Project {number + 1}",
+            "organization_id": self.organization_id,
+            "is_default": number == 0,
+            "created_at": stamp(founded),
+            "updated_at": stamp(founded),
+        }

@@ -5,10 +5,10 @@ Every instant here is a text in the fixed form, so that comparing texts compares
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
 
 from tap_llamaclassify.state import Kept
-from tap_llamaclassify.timestamps import from_datetime, to_datetime
+from tap_llamaclassify.timestamps import moved
 
 CLOCK_SKEW_SECONDS = 10
 """How far the clocks of the servers behind one host may be apart; what is read again covers it."""
@@ -29,21 +29,38 @@ class Bookmark:
     """
 
     def __init__(self, kept: Kept, *, clock: str, floor: str | None, lookback_seconds: int) -> None:
-        ahead = _moved(clock, min(CLOCK_SKEW_SECONDS, lookback_seconds)) or clock
+        ahead = moved(clock, min(CLOCK_SKEW_SECONDS, lookback_seconds)) or clock
         self.is_trusted = kept.bookmark is None or kept.bookmark <= ahead
-        self._kept = kept
+        self.kept = kept
         self._last = kept.bookmark if self.is_trusted else None
-        self._clock = clock
+        begun = kept.begun if self.is_trusted and kept.read_until else None
+        # Meltano may merge what an older run left into the state of a full refresh.
+        self.is_under_way = begun is not None and begun >= (kept.bookmark or begun)
+        # What the run read that was broken off, it read when it had begun.
+        self._clock = min(clock, begun) if begun and self.is_under_way else clock
         self._floor = floor
         self._lookback_seconds = lookback_seconds
 
+    @property
+    def begin(self) -> str | None:
+        """The instant that all jobs updated before are known from; None when there is none."""
+        if self._last and self.kept.shifts:
+            return self.kept.previous and min(self.kept.previous, self._last)
+        return self._last
+
     def since(self) -> str | None:
         """Answer the instant before which jobs are left out; None to leave out none."""
-        begin = self._last
-        if begin and self._kept.shifts:
-            begin = self._kept.previous and min(self._kept.previous, begin)
-        behind = begin and _moved(begin, -self._lookback_seconds)
+        behind = self.begin and moved(self.begin, -self._lookback_seconds)
         return max(behind, self._floor or behind) if behind else self._floor
+
+    def meanwhile(self, newest: str | None = None) -> Kept:
+        """Answer what to keep when all that was updated until then is written, and more is to come.
+
+        Args:
+            newest: None leaves the bookmark where it is.
+        """
+        kept = replace(self.kept, bookmark=self._up_to(newest))
+        return kept if self.is_under_way else replace(kept, read_until=None, begun=None)
 
     def after(self, newest: str | None, *, shifted: bool) -> Kept:
         """Answer what to keep once all was written.
@@ -56,14 +73,8 @@ class Bookmark:
             shifted: Whether jobs were seen to move from page to page. When that is new, the next
                 run begins at the beginning: earlier ones may have passed over jobs, too.
         """
-        moved = self._last if newest is None else max(min(newest, self._clock), self._last or "")
-        previous = self._last if self._kept.shifts else None
-        return Kept(moved, self._kept.shifts or shifted, previous)
+        previous = self._last if self.kept.shifts else None
+        return Kept(self._up_to(newest), self.kept.shifts or shifted, previous)
 
-
-def _moved(fixed: str, seconds: int) -> str | None:
-    """Move an instant; None when that leads out of the calendar."""
-    try:
-        return from_datetime(to_datetime(fixed) + timedelta(seconds=seconds))
-    except OverflowError:
-        return None
+    def _up_to(self, newest: str | None) -> str | None:
+        return self._last if newest is None else max(min(newest, self._clock), self._last or "")

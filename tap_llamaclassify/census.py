@@ -6,7 +6,8 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-from tap_llamaclassify.models import Json, misfits_of
+from tap_llamaclassify.door import misfits_of
+from tap_llamaclassify.models import Json
 from tap_llamaclassify.rows import Row
 
 MOST_NAMES = 50
@@ -30,10 +31,14 @@ class Census:
 
     def note_unknown(self, stream: str, known: frozenset[str], rows: Sequence[Row]) -> None:
         """Log each new field of a stream's rows once, less the API's that it knows."""
+        split = {name.partition(".")[0] for name in known if "." in name}
         for additional_fields in [row["additional_fields"] for row in rows]:
-            for name in additional_fields or ():
+            for name, value in (additional_fields or {}).items():
                 if name not in known:
                     self._meet(f"{stream}.{name[:LONGEST_NAME]}")
+                elif name in split and isinstance(value, dict):
+                    for inner in {f"{name}.{inner}" for inner in value} - known:
+                        self._meet(f"{stream}.{inner[:LONGEST_NAME]}")
 
     def _meet(self, field: str) -> None:
         if field in self._unknown or len(self._unknown) > MOST_NAMES:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 import requests
 import urllib3
@@ -25,6 +27,9 @@ LONGEST_BODY = 64 * 2**20
 LONGEST_ERROR_BODY = 2**20
 """Bytes of a reply of another status than 200 that are read."""
 
+Params: TypeAlias = Mapping[str, str | Sequence[str]]
+"""Query parameters; one with several values is sent several times."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -41,6 +46,15 @@ class Activity:
     jobs: int = 0
     requests: int = 0
     waits: int = 0
+
+    def __add__(self, other: Activity) -> Activity:
+        """Add what another client has done."""
+        return Activity(
+            self.pages + other.pages,
+            self.jobs + other.jobs,
+            self.requests + other.requests,
+            self.waits + other.waits,
+        )
 
     def __str__(self) -> str:
         """Write it as part of a log line."""
@@ -77,7 +91,7 @@ class Reply:
 
 
 class Client:
-    """Sends GET requests, one at a time, each once."""
+    """Sends GET requests, each once, at one pace, from whatever thread."""
 
     def __init__(
         self,
@@ -91,31 +105,37 @@ class Client:
         self.clock = clock or Clock()
         self._on_exchange = on_exchange
         self._pace = Pace(connection.requests_per_minute, self.clock)
+        self._gate = threading.Lock()
         self._session = Session(connection)
 
     def exchange(
-        self, path: str, params: Mapping[str, str], patience: Patience, *, later: bool
+        self, path: str, params: Params, patience: Patience, *, later: bool, shown: str
     ) -> Reply:
-        """Send one request, as soon as the pace allows.
+        """Send one request, as soon as the pace allows; metrics call its path as shown.
 
         Raises:
             Failure: It brought nothing.
         """
-        if due_in := self._pace.due_in():
-            self.hold(due_in, "requests_per_minute")
-            patience.extend(due_in)
-        self._pace.note()
-        self.activity.requests += 1
+        self._wait_for_turn(patience)
         left_at = self.clock.now()
         response, body = self._send(path, params)
         if self._on_exchange:
             seconds = response.elapsed.total_seconds()
-            self._on_exchange(Exchange(path, response.status_code, seconds))
+            self._on_exchange(Exchange(shown, response.status_code, seconds))
         if response.status_code != requests.codes.ok:
             self._refuse(
                 response, body, params, errors.outcome_of(response.status_code, later=later)
             )
         return Reply(body, _asked_at(response, left_at))
+
+    def _wait_for_turn(self, patience: Patience) -> None:
+        came_at = self.clock.monotonic()
+        with self._gate:
+            if due_in := self._pace.due_in():
+                self.hold(due_in, "requests_per_minute")
+            self._pace.note()
+            self.activity.requests += 1
+        patience.extend(self.clock.monotonic() - came_at)
 
     def hold(self, seconds: float, reason: str) -> None:
         """Let time pass before the next request, and say why."""
@@ -123,7 +143,7 @@ class Client:
         _logger.info("Waiting %.1f s (%s); so far %s", seconds, reason, str(self.activity))
         self.clock.sleep(seconds)
 
-    def _send(self, path: str, params: Mapping[str, str]) -> tuple[requests.Response, bytes]:
+    def _send(self, path: str, params: Params) -> tuple[requests.Response, bytes]:
         timeout = self.connection.timeout
         try:
             response = self._session.get(
@@ -143,11 +163,12 @@ class Client:
         self,
         response: requests.Response,
         body: bytes,
-        params: Mapping[str, str],
+        params: Params,
         outcome: Outcome,
     ) -> NoReturn:
         what = f"answered {errors.status_text(response.status_code)}"
-        sent = [self.connection.api_key, *params.values()]
+        values = [[value] if isinstance(value, str) else value for value in params.values()]
+        sent = [self.connection.api_key, *itertools.chain.from_iterable(values)]
         if response.is_redirect:
             what += f", a redirect to {redirect_target(response, sent)}"
         if response.status_code == requests.codes.unprocessable:

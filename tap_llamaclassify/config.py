@@ -23,24 +23,41 @@ def config_jsonschema() -> dict[str, Any]:
     No setting that the environment may supply has a default, because singer-sdk writes defaults
     into the configuration, where they would win.
     """
-    described = Settings.model_json_schema()["properties"]
+    schema = Settings.model_json_schema()
+    objects = {f"#/$defs/{name}": described for name, described in schema["$defs"].items()}
+    return _object(schema, objects)
+
+
+def _object(described: Mapping[str, Any], objects: Mapping[str, Any]) -> dict[str, Any]:
+    properties = {name: _plain(it, objects) for name, it in described["properties"].items()}
+    required = {"required": described["required"]} if "required" in described else {}
     return {
         "type": "object",
-        "properties": {name: _plain(described[name]) for name in Settings.model_fields},
+        "properties": properties,
+        **required,
         "additionalProperties": False,
     }
 
 
-def _plain(described: Mapping[str, Any]) -> dict[str, Any]:
-    value = described["anyOf"][0]
-    plain = {"type": [value["type"], "null"], "description": described["description"]}
+def _plain(described: Mapping[str, Any], objects: Mapping[str, Any]) -> dict[str, Any]:
+    value, *null = described.get("anyOf", [described])
+    plain = {
+        "type": [value["type"], "null"] if null else value["type"],
+        "description": described["description"],
+    }
     if described.get("default") is not None:
         plain["default"] = described["default"]
     if "format" in described:
         plain["format"] = described["format"]
-    if value.get("format") == "password":
+    if "items" in value:
+        plain["items"] = _object(objects[value["items"]["$ref"]], objects)
+    if value.get("format") == "password" or _holds_secret(plain):
         plain["secret"] = True
     return plain
+
+
+def _holds_secret(plain: Mapping[str, Any]) -> bool:
+    return any("secret" in inner for inner in plain.get("items", {}).get("properties", {}).values())
 
 
 def check_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Settings:
@@ -92,13 +109,16 @@ def read_environment(
         for name in schema["properties"]
         if (variable := prefix + name.upper()) in environ
     }
-    own = check_texts({name: text for name, text in texts.items() if name in Settings.model_fields})
-    sdk = {
+    simple = {
+        name: text
+        for name, text in texts.items()
+        if name in Settings.model_fields and "items" not in schema["properties"][name]
+    }
+    return check_texts(simple) | {
         name: _typed(name, text, schema["properties"][name])
         for name, text in texts.items()
-        if name not in Settings.model_fields
+        if name not in simple
     }
-    return own | sdk
 
 
 def _typed(name: str, text: str, schema: Mapping[str, Any]) -> Any:
@@ -109,5 +129,5 @@ def _typed(name: str, text: str, schema: Mapping[str, Any]) -> Any:
         return text.lower() in _TRUE
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise SettingsError(f"{name} is no JSON") from None

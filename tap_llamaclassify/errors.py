@@ -7,8 +7,9 @@ TapError                what a user can cause or can act on: one line, no traceb
 ├── OutputError         what was read cannot be written
 │   └── LoaderGoneError      whoever reads standard output has closed it
 └── ApiError            the API refuses, cannot be reached, or answers what cannot be read
+    ├── GoneError       there is no such thing at the API, or no longer
     ├── PageTokenError  the API no longer takes a page token that it gave
-    └── ReplyError      a reply of status 200 that is not a page of jobs
+    └── ReplyError      a reply of status 200 that is not what was asked for
         └── CutShortError    a reply that ends in the middle: worth another try
 """
 
@@ -47,12 +48,16 @@ class ApiError(TapError):
     """The API refuses, cannot be reached, or answers what cannot be read."""
 
 
+class GoneError(ApiError):
+    """There is no such thing at the API, or no longer."""
+
+
 class PageTokenError(ApiError):
     """The API no longer takes a page token that it gave."""
 
 
 class ReplyError(ApiError):
-    """A reply of status 200 that is not a page of jobs."""
+    """A reply of status 200 that is not what was asked for."""
 
 
 class CutShortError(ReplyError):
@@ -82,7 +87,7 @@ class Outcome:
 
 
 _TRY_LATER = "the API is busy or down; run again later, or raise retry_seconds"
-_GONE = "this API is not, or no longer, at this host; check api_url"
+GONE = "this API is not, or no longer, at this host; check api_url"
 _KEY = Outcome(
     Verdict.STOP,
     "check api_key: it is wrong or revoked, or belongs to another region (api_url) "
@@ -100,10 +105,10 @@ STATUSES: dict[int, Outcome] = {
     401: _KEY,
     402: Outcome(Verdict.STOP, "the organization is out of credits"),
     403: _ACCESS,
-    404: Outcome(Verdict.STOP, _GONE),
+    404: Outcome(Verdict.STOP, GONE),
     407: Outcome(Verdict.STOP, "the proxy wants other credentials; check HTTP_PROXY"),
     408: Outcome(Verdict.RETRY, _TRY_LATER),
-    410: Outcome(Verdict.STOP, _GONE),
+    410: Outcome(Verdict.STOP, GONE),
     422: Outcome(Verdict.STOP, "the API refuses a parameter"),
     425: Outcome(Verdict.RETRY, _TRY_LATER),
     429: Outcome(Verdict.RETRY, "the rate limit is used up; set requests_per_minute"),

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
 
-from tap_llamaclassify.client import Activity, Client
-from tap_llamaclassify.connection import Connection
+from tap_llamaclassify.client import Activity, Client, Params
+from tap_llamaclassify.door import read_jobs
 from tap_llamaclassify.errors import ApiError, PageTokenError
-from tap_llamaclassify.models import Json, PageOfJobs, read_page
+from tap_llamaclassify.models import Json, PageOfItems
+from tap_llamaclassify.parallel import begin
 from tap_llamaclassify.request import Answer, Request
 
 V1_JOBS_PATH = "/api/v1/classifier/jobs"
+V2_JOBS_PATH = "/api/v2/classify"
 MOST_RESTARTS = 2
 """How often a listing starts again from the top because a page token is no longer taken."""
 
 _logger = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -35,26 +33,50 @@ class Page:
             been listed as it was before.
         overlaps: Whether a job of the page before is listed again: jobs move from page to page
             while they are listed, so others may have been passed over.
-        total_size: How many jobs the API says there are, if it does; an estimate.
+        total_size: How many items the API says there are, if it does; an estimate.
         replaced: How many characters of the page could not be read.
         has_misfits: Whether any of its values did not fit.
+        is_last: Whether the listing ends with it.
     """
 
-    jobs: Sequence[Json]
+    items: Sequence[Json]
     asked_at: datetime
     total_size: int | None
     replaced: int
     has_misfits: bool = False
     overlaps: bool = False
+    is_last: bool = True
 
 
 class Listing:
-    """The jobs of one scope, in whatever order the API lists them."""
+    """The jobs of one scope, in whatever order the API lists them.
 
-    def __init__(self, client: Client, connection: Connection, path: str = V1_JOBS_PATH) -> None:
+    Args:
+        client: Asks.
+        path: Of the API that lists.
+        read: Reads a page.
+        most: The largest page size that the API takes, if it says so.
+        filters: Query parameters that choose among the jobs.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        path: str = V1_JOBS_PATH,
+        *,
+        read: Callable[[bytes], PageOfItems] = read_jobs,
+        most: int | None = None,
+        filters: Params | None = None,
+    ) -> None:
         self._client = client
         self._path = path
-        self._params = {**connection.scope, "page_size": str(connection.page_size)}
+        self._read = read
+        size = client.connection.page_size
+        self._params: Params = {
+            **client.connection.scope,
+            "page_size": str(min(size, most or size)),
+            **(filters or {}),
+        }
         self._asked_at: datetime | None = None
 
     @property
@@ -62,11 +84,13 @@ class Listing:
         """What has been read so far, pages that are only fetched left out."""
         return self._client.activity
 
-    def pages(self, *, ahead: bool = True) -> Iterator[Page]:
+    def pages(self, *, ahead: bool = True, tentative: bool = False) -> Iterator[Page]:
         """Read the listing to its end: a token that is absent, null or empty.
 
         Args:
             ahead: Fetch the next page while one is worked on. Two pages are held at most.
+            tentative: Wait with that until the first page was worked on: it may be the only one
+                that is wanted.
 
         Should the API no longer take a page token that it gave, the listing starts again from the
         top, so that jobs may come twice.
@@ -77,7 +101,7 @@ class Listing:
         self._asked_at = None
         for restarts in itertools.count(1):
             try:
-                yield from self._pages(ahead=ahead)
+                yield from self._pages(ahead=ahead, tentative=tentative)
             except PageTokenError as error:
                 if restarts > MOST_RESTARTS:
                     raise
@@ -86,8 +110,8 @@ class Listing:
             else:
                 return
 
-    def _pages(self, *, ahead: bool) -> Iterator[Page]:
-        following: Callable[[], Answer[PageOfJobs]] | None = self._follow(None, 1, ahead=False)
+    def _pages(self, *, ahead: bool, tentative: bool) -> Iterator[Page]:
+        following: Callable[[], Answer[PageOfItems]] | None = self._follow(None, 1, ahead=False)
         seen: set[int] = set()
         ids: set[str] = set()
         for number in itertools.count(1):
@@ -99,34 +123,36 @@ class Listing:
             content = answer.content
             token = content.next_page_token
             _guard(token, seen, number)
-            following = self._follow(token, number + 1, ahead=ahead) if token else None
+            is_sure = number > 1 or not tentative
+            following = self._follow(token, number + 1, ahead=ahead and is_sure) if token else None
             self.activity.pages += 1
-            self.activity.jobs += len(content.jobs)
-            ids_before, ids = ids, {job["id"] for job in content.jobs} or ids
+            self.activity.jobs += len(content.items)
+            ids_before, ids = ids, {job["id"] for job in content.items} or ids
             yield Page(
-                content.jobs,
+                content.items,
                 self._asked_at,
                 content.total_size,
                 content.replaced,
                 content.has_misfits,
-                overlaps=bool(content.jobs) and not ids.isdisjoint(ids_before),
+                overlaps=bool(content.items) and not ids.isdisjoint(ids_before),
+                is_last=token is None,
             )
             # Let go of this page before the next one comes in.
             del answer, content
 
     def _follow(
         self, token: str | None, number: int, *, ahead: bool
-    ) -> Callable[[], Answer[PageOfJobs]]:
+    ) -> Callable[[], Answer[PageOfItems]]:
         params = self._params if token is None else {**self._params, "page_token": token}
         request = Request(
-            self._client, self._path, params=params, read=read_page, later=token is not None
+            self._client, self._path, params=params, read=self._read, later=token is not None
         )
-        return partial(_receive, _begin(request.send) if ahead else request.send, request, number)
+        return partial(_receive, begin(request.send) if ahead else request.send, request, number)
 
 
 def _receive(
-    sent: Callable[[], None], request: Request[PageOfJobs], number: int
-) -> Answer[PageOfJobs]:
+    sent: Callable[[], None], request: Request[PageOfItems], number: int
+) -> Answer[PageOfItems]:
     try:
         sent()
         return request.answer()
@@ -145,20 +171,3 @@ def _guard(token: str | None, seen: set[int], number: int) -> None:
         )
     # Hashes, because a long history has many tokens and a token may be long.
     seen.add(hash(token))
-
-
-def _begin(work: Callable[[], _T]) -> Callable[[], _T]:
-    """Begin work in a thread; answer a function that waits for what comes of it.
-
-    The thread is a daemon, so that a process told to stop need not wait for the network.
-    """
-    future: Future[_T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="next-page", daemon=True).start()
-    return future.result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -12,17 +12,16 @@ from tap_llamaclassify.arrow import Columns
 from tap_llamaclassify.client import Client
 from tap_llamaclassify.connection import connect
 from tap_llamaclassify.errors import SettingsError
-from tap_llamaclassify.listing import Listing
-from tap_llamaclassify.rows import due
+from tap_llamaclassify.readers import Failed, steps_of
 from tap_llamaclassify.schemas import schema_of
-from tap_llamaclassify.settings import check
-from tap_llamaclassify.tables import TABLES, Table
+from tap_llamaclassify.settings import Settings, check
+from tap_llamaclassify.tables import TABLES, Source, Table
 
 
 def record_batches(
     config: Mapping[str, Any] | None = None, *, tables: Collection[str] | None = None
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """List all jobs once, and yield them page by page, for each table.
+    """List all jobs of each API once, and yield them page by page, for each table.
 
     Every batch of a table has the same schema, that of the Parquet files: timestamps are UTC,
     `additional_fields` is JSON text. Should the listing have to start again, rows come twice.
@@ -30,7 +29,7 @@ def record_batches(
     Args:
         config: The tap's own settings, `start_date` among them; what is missing comes from the
             environment or is the default.
-        tables: The names of the tables wanted; all by default.
+        tables: The names of the tables wanted; those of v1 jobs by default.
 
     Returns:
         A table's name and some of its rows, for each page and table that has any. Whoever asks
@@ -40,7 +39,7 @@ def record_batches(
         SettingsError: A setting is wrong, or there is no such table.
     """
     settings = check(config or {})
-    connection = connect(settings, os.environ)
+    connections = connect(settings, os.environ)
     if isinstance(tables, str):
         raise SettingsError(f"tables must be a list of names, such as [{tables!r}]")
     names = [table.name for table in TABLES]
@@ -49,16 +48,18 @@ def record_batches(
     wanted = {
         table: Columns(table.name, schema_of(table.name), table.keys)
         for table in TABLES
-        if tables is None or table.name in tables
+        if (table.source is Source.V1 if tables is None else table.name in tables)
     }
-    return _read(Listing(Client(connection), connection), wanted, settings.start_date)
+    return _read([Client(connection) for connection in connections], settings, wanted)
 
 
 def _read(
-    listing: Listing, wanted: Mapping[Table, Columns], since: str | None
+    clients: Iterable[Client], settings: Settings, wanted: Mapping[Table, Columns]
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
-    for page in listing.pages():
-        jobs = due(page.jobs, since)
-        for table, columns in wanted.items():
-            if rows := table.rows_of(jobs):
-                yield table.name, columns.batch(rows)
+    for client in clients:
+        for step in steps_of(client, settings, {table.name: None for table in wanted}):
+            if isinstance(step, Failed):
+                raise step.error
+            for table, columns in wanted.items():
+                if rows := table.rows_of(step.items.get(table.name, ())):
+                    yield table.name, columns.batch(rows)

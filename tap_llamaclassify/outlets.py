@@ -53,11 +53,11 @@ class Outlet:
         self._shape = Shape(stream)
         self._room = stream.ABORT_AT_RECORD_COUNT
 
-    def take(self, jobs: Sequence[Json]) -> None:
-        """Write the rows that the stream has for these jobs."""
+    def take(self, items: Sequence[Json]) -> None:
+        """Write the rows that the stream has for these items."""
         if not self._shape.aliases:
             return
-        rows = self.stream.table.rows_of(jobs)
+        rows = self.stream.table.rows_of(items)
         if self._room is not None:
             rows = rows[: self._room]
             self._room -= len(rows)
@@ -66,9 +66,13 @@ class Outlet:
             self._sink.write(alias, records)
         self.counter.increment(len(rows))
 
+    def flush(self) -> None:
+        """Write what is held."""
+        self._sink.close()
+
     def close(self, writer: MessageWriter, version: int | None) -> None:
         """Write what is held, and then, for a full table, which version is whole now."""
-        self._sink.close()
+        self.flush()
         if version is not None:
             for alias in self._shape.aliases:
                 writer.write_message(ActivateVersionMessage(alias, version))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from tap_llamaclassify import errors
-from tap_llamaclassify.client import Client, Reply
-from tap_llamaclassify.errors import ApiError, CutShortError, PageTokenError, Verdict
+from tap_llamaclassify.client import Client, Params, Reply
+from tap_llamaclassify.errors import ApiError, CutShortError, GoneError, PageTokenError, Verdict
 from tap_llamaclassify.failures import Failure
 from tap_llamaclassify.waits import Patience
 
@@ -43,19 +43,22 @@ class Request(Generic[_T]):
         params: Query parameters; values of any characters.
         read: Turns a reply's body into content; raises ReplyError.
         later: Whether it asks for a page after the first of a listing.
+        shown: What messages and metrics call the path; by default the path.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what there is to say of a request
         self,
         client: Client,
         path: str,
         *,
-        params: Mapping[str, str],
+        params: Params,
         read: Callable[[bytes], _T],
         later: bool = False,
+        shown: str | None = None,
     ) -> None:
         self._client = client
         self._path = path
+        self._shown = shown or path
         self._params = params
         self._read = read
         self._later = later
@@ -67,13 +70,18 @@ class Request(Generic[_T]):
         """Wait until the API has answered.
 
         Raises:
+            GoneError: There is no such thing at the API, or no longer.
             PageTokenError: The API no longer takes a page token.
             ApiError: The API refuses, or was not reached in the time given.
         """
         while self._reply is None:
             try:
                 self._reply = self._client.exchange(
-                    self._path, self._params, self._patience, later=self._later
+                    self._path,
+                    self._params,
+                    self._patience,
+                    later=self._later,
+                    shown=self._shown,
                 )
             except Failure as failure:
                 self._wait_after(failure)
@@ -120,8 +128,9 @@ class Request(Generic[_T]):
             text += f" (try {self._patience.tries})"
             if failure.retry_after:
                 text += f" and asks to wait {failure.retry_after:,.0f} s"
-        return ApiError(f"{text}: {failure.outcome.advice}")
+        kind = GoneError if failure.outcome.advice == errors.GONE else ApiError
+        return kind(f"{text}: {failure.outcome.advice}")
 
     def _where(self) -> str:
         host = urlsplit(self._client.connection.api_url).netloc
-        return f"GET {self._path} at {host}, request {self._client.activity.requests:,},"
+        return f"GET {self._shown} at {host}, request {self._client.activity.requests:,},"

@@ -1,15 +1,21 @@
-"""From jobs to the rows of each stream: pure functions, a page at a time."""
+"""From the items of the v1 API to the rows of each stream: pure functions, a page at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
-import msgspec
-
-from tap_llamaclassify.errors import ReplyError
-from tap_llamaclassify.models import MISFITS, Job, Json, ParsingConfiguration, Rule
-from tap_llamaclassify.nesting import is_too_deep
+from tap_llamaclassify.leftovers import additional_fields, left_of
+from tap_llamaclassify.models import (
+    JOB,
+    Classification,
+    Job,
+    Json,
+    ParsingConfiguration,
+    Project,
+    Result,
+    Rule,
+)
 
 Row: TypeAlias = dict[str, Any]
 """A row of a stream; every column is there, null where there is nothing."""
@@ -17,13 +23,16 @@ Row: TypeAlias = dict[str, Any]
 JOB_FIELDS = frozenset(Job.__annotations__)
 RULE_FIELDS = frozenset(Rule.__annotations__)
 PARSING_CONFIGURATION_FIELDS = frozenset(ParsingConfiguration.__annotations__)
+RESULT_FIELDS = frozenset(Result.__annotations__)
+CLASSIFICATION_FIELDS = frozenset(Classification.__annotations__)
+PROJECT_FIELDS = frozenset(Project.__annotations__)
 
 
-def due(jobs: Sequence[Json], since: str | None) -> Sequence[Json]:
-    """Leave out the jobs that were last updated before an instant; None leaves out none."""
+def due(items: Sequence[Json], since: str | None) -> Sequence[Json]:
+    """Leave out the items that were last updated before an instant; None leaves out none."""
     if since is None:
-        return jobs
-    return [job for job in jobs if (update := job.get("updated_at")) is None or update >= since]
+        return items
+    return [item for item in items if (update := item.get("updated_at")) is None or update >= since]
 
 
 def job_rows(jobs: Iterable[Json]) -> list[Row]:
@@ -42,7 +51,7 @@ def job_rows(jobs: Iterable[Json]) -> list[Row]:
             "effective_at": job.get("effective_at"),
             "updated_at": job.get("updated_at"),
             "additional_fields": (
-                None if JOB_FIELDS.issuperset(job) else _additional_fields(job, JOB_FIELDS)
+                None if JOB_FIELDS.issuperset(job) else additional_fields(job, JOB_FIELDS)
             ),
         }
         for job in jobs
@@ -60,7 +69,7 @@ def rule_rows(jobs: Iterable[Json]) -> list[Row]:
             "description": rule.get("description"),
             "updated_at": job.get("updated_at"),
             "additional_fields": (
-                None if RULE_FIELDS.issuperset(rule) else _additional_fields(rule, RULE_FIELDS)
+                None if RULE_FIELDS.issuperset(rule) else additional_fields(rule, RULE_FIELDS)
             ),
         }
         for job in jobs
@@ -82,7 +91,7 @@ def parsing_config_rows(jobs: Iterable[Json]) -> list[Row]:
             "additional_fields": (
                 None
                 if PARSING_CONFIGURATION_FIELDS.issuperset(config)
-                else _additional_fields(config, PARSING_CONFIGURATION_FIELDS)
+                else additional_fields(config, PARSING_CONFIGURATION_FIELDS)
             ),
         }
         for job in jobs
@@ -90,18 +99,41 @@ def parsing_config_rows(jobs: Iterable[Json]) -> list[Row]:
     ]
 
 
-def _additional_fields(owner: Json, known: frozenset[str]) -> Row:
-    unknown = {name: owner[name] for name in owner.keys() - known - {MISFITS}}
-    fields = sorted((unknown | owner.get(MISFITS, {})).items())
+def result_rows(results: Iterable[Json]) -> list[Row]:
+    """One row a result; each has the job whose results were asked for under JOB."""
+    return [_result_row(result, result[JOB], result.get("result") or {}) for result in results]
+
+
+def _result_row(result: Json, job: Json, found: Json) -> Row:
+    more: dict[str, Any] = left_of("result", found, CLASSIFICATION_FIELDS)
+    if result.get("classify_job_id") not in {None, job["id"]}:
+        more["classify_job_id"] = result["classify_job_id"]
     return {
-        name: _as_text(value) if isinstance(value, dict | list) and is_too_deep(value) else value
-        for name, value in fields
+        "id": result["id"],
+        "job_id": job["id"],
+        "project_id": job.get("project_id"),
+        "file_id": result.get("file_id"),
+        "type": found.get("type"),
+        "confidence": found.get("confidence"),
+        "reasoning": found.get("reasoning"),
+        "created_at": result.get("created_at"),
+        "updated_at": result.get("updated_at"),
+        "job_updated_at": job.get("updated_at"),
+        "additional_fields": additional_fields(result, RESULT_FIELDS, more) or None,
     }
 
 
-def _as_text(value: Any) -> str:
-    """Write a value as JSON, so that it is kept, whatever depth a loader can take."""
-    try:
-        return msgspec.json.encode(value).decode()
-    except RecursionError:
-        raise ReplyError("answered JSON that is nested too deeply to be a page of jobs") from None
+def project_rows(projects: Iterable[Json]) -> list[Row]:
+    """One row a project."""
+    return [
+        {
+            "id": project["id"],
+            "name": project.get("name"),
+            "organization_id": project.get("organization_id"),
+            "is_default": project.get("is_default"),
+            "created_at": project.get("created_at"),
+            "updated_at": project.get("updated_at"),
+            "additional_fields": additional_fields(project, PROJECT_FIELDS) or None,
+        }
+        for project in projects
+    ]

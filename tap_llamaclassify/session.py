@@ -7,10 +7,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from typing_extensions import override
 
 from tap_llamaclassify.connection import Connection, is_loopback
+
+MOST_CONNECTIONS = 64
+"""Connections that are kept for further requests: as many as may be under way at once."""
 
 
 class BearerAuth(AuthBase):
@@ -39,6 +43,8 @@ class Session(requests.Session):
         super().__init__()
         self.auth = BearerAuth(connection.api_key, connection.api_url)
         self.headers["User-Agent"] = connection.user_agent
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, HTTPAdapter(pool_maxsize=MOST_CONNECTIONS))
         self.headers["Accept"] = "application/json"
         self._is_loopback = is_loopback(urlsplit(connection.api_url).hostname or "")
         _hush()

@@ -1,6 +1,6 @@
-"""The Singer streams: what each is called, its key, and which rows a job gives it.
+"""The Singer streams, one for each table.
 
-A stream does not list jobs itself during a sync: one pass over the listing serves them all. For
+A stream does not list jobs itself during a sync: one pass over the listings serves them all. For
 that, methods of singer-sdk are overridden here that it keeps private (`_write_schema_message`,
 `_write_activate_version_message`, `_sync_records`, `_sync_batches`): what `Stream.sync`, which is
 final, calls in turn. With `Stream._generate_schema_messages` and
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterable
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from singer_sdk import Stream, Tap
 from singer_sdk.helpers.types import Context
@@ -19,14 +19,12 @@ from singer_sdk.singerlib import Catalog, CatalogEntry, SchemaMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL
 from typing_extensions import override
 
-from tap_llamaclassify import tables
 from tap_llamaclassify.batch_config import is_parquet
 from tap_llamaclassify.columns import with_json_as_text
 from tap_llamaclassify.errors import CatalogError
 from tap_llamaclassify.rows import Row
 from tap_llamaclassify.schemas import schema_of
-from tap_llamaclassify.state import REPLICATION_KEY
-from tap_llamaclassify.tables import Table
+from tap_llamaclassify.tables import Source, Table
 
 
 class Pass(Protocol):
@@ -43,15 +41,36 @@ class Pass(Protocol):
 
 
 class ClassifyStream(Stream):
-    """What the streams have in common."""
+    """The stream of a table."""
 
-    replication_key = REPLICATION_KEY
-    table: ClassVar[Table]
+    replication_key = None
 
-    def __init__(self, tap: Tap, one_pass: Pass) -> None:
-        super().__init__(tap, schema=schema_of(self.table.name), name=self.table.name)
-        self.primary_keys = self.table.keys
+    def __init__(self, tap: Tap, one_pass: Pass, table: Table) -> None:
+        super().__init__(tap, schema=schema_of(table.name), name=table.name)
+        self.table = table
+        self.primary_keys = table.keys
+        self.replication_key = table.replication_key
+        self.selected_by_default = table.source is Source.V1
         self._pass = one_pass
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether a setting is missing that allows for the requests that the stream takes."""
+        return self.table.source is Source.RESULTS and not self.config.get("fetch_results")
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether the catalog selects the stream."""
+        return bool(Stream.selected.fget(self))  # type: ignore[attr-defined] # a property
+
+    @property
+    def selected(self) -> bool:
+        """Whether the stream is to be synced."""
+        return self.is_chosen and not self.is_held_back
+
+    @selected.setter
+    def selected(self, value: bool | None) -> None:
+        Stream.selected.fset(self, value)  # type: ignore[attr-defined] # a property
 
     def write_schema(self) -> None:
         """Write the stream's SCHEMA messages, one for each of its stream maps."""
@@ -59,7 +78,7 @@ class ClassifyStream(Stream):
 
     @override
     def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
-        """Read the stream's rows from a listing of its own, bookmark and start date aside."""
+        """Read the stream's rows from a listing of its own, bookmark aside."""
         return self._pass.rows(self)
 
     @override
@@ -69,12 +88,14 @@ class ClassifyStream(Stream):
         if entry is None:
             return
         self._check(entry)
-        if self.replication_method not in {REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL}:
-            raise self._unsupported("replication method", "INCREMENTAL or FULL_TABLE")
-        if self.replication_key not in {REPLICATION_KEY, None}:
-            raise self._unsupported("replication key", REPLICATION_KEY)
+        key = self.table.replication_key
+        methods = [REPLICATION_INCREMENTAL, REPLICATION_FULL_TABLE][0 if key else 1 :]
+        if self.replication_method not in methods:
+            raise self._unsupported("replication method", " or ".join(methods))
+        if self.replication_key not in {key, None}:
+            raise self._unsupported("replication key", key or "none")
         if self.replication_method == REPLICATION_INCREMENTAL:
-            self.replication_key = REPLICATION_KEY
+            self.replication_key = key
         # A catalog without keys would make a loader append each job's versions.
         entry.key_properties = entry.key_properties or self.table.keys
         self.primary_keys = entry.key_properties
@@ -82,7 +103,8 @@ class ClassifyStream(Stream):
     def _check(self, entry: CatalogEntry) -> None:
         """Make sure that what the catalog says of the stream leaves its rows their identity."""
         columns = (entry.schema.properties or {}).keys()
-        if missing := [name for name in (*self.table.keys, REPLICATION_KEY) if name not in columns]:
+        needed = filter(None, (*self.table.keys, self.table.replication_key))
+        if missing := [name for name in needed if name not in columns]:
             raise CatalogError(
                 f"catalog: the schema of {self.name} lacks {', '.join(missing)}; "
                 "make it anew with --discover"
@@ -135,29 +157,3 @@ class ClassifyStream(Stream):
     @override
     def _sync_batches(self, batch_config: Any, context: Context | None = None) -> None:
         self._pass.run(self)
-
-
-class ClassifyJobs(ClassifyStream):
-    """One row a job."""
-
-    table = tables.JOBS
-
-
-class ClassifyJobRules(ClassifyStream):
-    """One row a rule."""
-
-    table = tables.RULES
-
-
-class ClassifyJobParsingConfigs(ClassifyStream):
-    """One row a job with a parsing configuration."""
-
-    table = tables.PARSING_CONFIGS
-
-
-STREAMS: tuple[type[ClassifyStream], ...] = (
-    ClassifyJobs,
-    ClassifyJobRules,
-    ClassifyJobParsingConfigs,
-)
-"""Every stream of the tap, in the order in which a page's rows are written."""

@@ -1,13 +1,23 @@
-"""The tables that jobs become: what each is called, its key, and which rows a job gives it."""
+"""The tables that the API's items become: their names, keys, sources, and which rows they get."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
-from tap_llamaclassify import rows
+from tap_llamaclassify import rows, v2_rows
 from tap_llamaclassify.models import Json
 from tap_llamaclassify.rows import Row
+
+
+class Source(Enum):
+    """What the API is asked for, to make a table of."""
+
+    V1 = "v1 jobs"
+    V2 = "v2 jobs"
+    RESULTS = "results of v1 jobs"
+    PROJECTS = "projects"
 
 
 @dataclass(frozen=True)
@@ -16,24 +26,85 @@ class Table:
 
     Attributes:
         keys: The columns that tell one row from another.
-        api_fields: The API's fields that it has columns for, one way or another.
-        rows_of: Makes its rows from the jobs of a page.
+        api_fields: The API's fields that it has columns for, one way or another; those inside
+            another field have its name before theirs, such as `result.type`.
+        rows_of: Makes its rows from the items of a page.
+        source: Where its items come from.
+        replication_key: The column by which changes are told; None for a table without.
     """
 
     name: str
     keys: Sequence[str]
     api_fields: frozenset[str]
     rows_of: Callable[[Iterable[Json]], list[Row]]
+    source: Source
+    replication_key: str | None = "updated_at"
 
 
-JOBS = Table("classify_jobs", ("id",), rows.JOB_FIELDS, rows.job_rows)
-RULES = Table("classify_job_rules", ("job_id", "rule_index"), rows.RULE_FIELDS, rows.rule_rows)
+def _inside(name: str, fields: frozenset[str]) -> frozenset[str]:
+    return frozenset(f"{name}.{field}" for field in fields)
+
+
+JOBS = Table("classify_jobs", ("id",), rows.JOB_FIELDS, rows.job_rows, Source.V1)
+RULES = Table(
+    "classify_job_rules", ("job_id", "rule_index"), rows.RULE_FIELDS, rows.rule_rows, Source.V1
+)
 PARSING_CONFIGS = Table(
     "classify_job_parsing_configs",
     ("job_id",),
     rows.PARSING_CONFIGURATION_FIELDS,
     rows.parsing_config_rows,
+    Source.V1,
+)
+RESULTS = Table(
+    "classify_job_results",
+    ("id",),
+    rows.RESULT_FIELDS | _inside("result", rows.CLASSIFICATION_FIELDS),
+    rows.result_rows,
+    Source.RESULTS,
+    replication_key="job_updated_at",
+)
+V2_JOBS = Table(
+    "classify_v2_jobs",
+    ("id",),
+    v2_rows.V2_JOB_FIELDS
+    | _inside("configuration", v2_rows.CONFIGURATION_FIELDS)
+    | _inside("result", rows.CLASSIFICATION_FIELDS)
+    | _inside("usage", v2_rows.USAGE_FIELDS),
+    v2_rows.v2_job_rows,
+    Source.V2,
+)
+V2_RULES = Table(
+    "classify_v2_job_rules",
+    ("job_id", "rule_index"),
+    rows.RULE_FIELDS,
+    v2_rows.v2_rule_rows,
+    Source.V2,
+)
+V2_PARSING_CONFIGS = Table(
+    "classify_v2_job_parsing_configs",
+    ("job_id",),
+    rows.PARSING_CONFIGURATION_FIELDS,
+    v2_rows.v2_parsing_config_rows,
+    Source.V2,
+)
+PROJECTS = Table(
+    "classify_projects",
+    ("id",),
+    rows.PROJECT_FIELDS,
+    rows.project_rows,
+    Source.PROJECTS,
+    replication_key=None,
 )
 
-TABLES = (JOBS, RULES, PARSING_CONFIGS)
+TABLES = (
+    JOBS,
+    RULES,
+    PARSING_CONFIGS,
+    RESULTS,
+    V2_JOBS,
+    V2_RULES,
+    V2_PARSING_CONFIGS,
+    PROJECTS,
+)
 """Every table, in the order in which a page's rows are written."""

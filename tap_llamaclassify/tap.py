@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import click
 from singer_sdk import Stream, Tap
 from singer_sdk.helpers.capabilities import EMIT_ACTIVATE_VERSION_CONFIG
+from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
@@ -23,10 +24,11 @@ from tap_llamaclassify import cli
 from tap_llamaclassify.batch_config import COMPRESSIONS
 from tap_llamaclassify.errors import CatalogError
 from tap_llamaclassify.messages import MessageWriter
-from tap_llamaclassify.state import check_state
+from tap_llamaclassify.state import check_state, unused
 
 if TYPE_CHECKING:
     from tap_llamaclassify.settings import Settings
+    from tap_llamaclassify.streams import ClassifyStream
 
 ENVIRONMENT_PREFIX = "TAP_LLAMACLASSIFY_"
 
@@ -95,25 +97,53 @@ class TapLlamaClassify(Tap):
     @override
     def discover_streams(self) -> Sequence[Stream]:
         from tap_llamaclassify.settings import Settings  # noqa: PLC0415 - see the top
-        from tap_llamaclassify.streams import STREAMS  # noqa: PLC0415 - see the top
+        from tap_llamaclassify.streams import ClassifyStream  # noqa: PLC0415 - see the top
         from tap_llamaclassify.sync import OnePass  # noqa: PLC0415 - see the top
+        from tap_llamaclassify.tables import TABLES  # noqa: PLC0415 - see the top
 
         one_pass = OnePass(
             self, self._settings or Settings(), cast("MessageWriter", self.message_writer)
         )
-        return [stream(self, one_pass) for stream in STREAMS]
+        return [ClassifyStream(self, one_pass, table) for table in TABLES]
+
+    @property
+    def _own_streams(self) -> Sequence[ClassifyStream]:
+        return cast("Sequence[ClassifyStream]", [*self.streams.values()])
 
     @override
     def setup_mapper(self) -> None:
         # The streams complete the catalog, from which the stream maps take keys and columns.
+        for stream in self._own_streams:
+            if stream.is_held_back and stream.is_chosen:
+                self.logger.warning(
+                    "%s is selected and left out: it takes a request a job, which fetch_results "
+                    "allows",
+                    stream.name,
+                )
         if not any(stream.selected for stream in self.streams.values()):
             self.logger.warning("The catalog selects no stream: there is nothing to sync")
-        super().setup_mapper()
+        super(Tap, self).setup_mapper()
+        # To singer-sdk a deselected stream has no columns, and a map for all streams fails on it.
+        chosen = {stream.name: stream.is_chosen for stream in self._own_streams}
+        self.mapper.register_raw_streams_from_catalog(
+            Catalog({name: entry for name, entry in self.catalog.items() if chosen.get(name)})
+        )
+        for stream in self._own_streams:
+            if not chosen[stream.name]:
+                unmapped = SameRecordTransform(
+                    stream.name, stream.schema, stream.primary_keys, flattening_options=None
+                )
+                self.mapper.stream_maps[stream.name] = [unmapped]
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
-        for stream in check_state(state, self.streams):
+        keys = {stream.name: stream.table.replication_key for stream in self._own_streams}
+        for stream in check_state(state, keys):
             self.logger.warning("The state's bookmarks.%s is of no stream of this tap", stream)
+        if self._settings:
+            names = [connection.name for connection in self._settings.connections or ()]
+            for text in unused(state, keys, names, self._settings.adopt_state):
+                self.logger.warning(text)
         super().load_state(state)
 
     @classmethod

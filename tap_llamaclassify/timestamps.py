@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+LAST = "9999-12-31T23:59:59.999999Z"
+"""The last instant that there is."""
 _FIXED_SHAPE = re.compile(
     r"[0-9]{4}-[01][0-9]-[0-3][0-9]T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z"
 ).fullmatch
@@ -55,3 +57,11 @@ def from_datetime(moment: datetime) -> str:
 def to_datetime(fixed: str) -> datetime:
     """Read a timestamp that is in the fixed form."""
     return datetime.fromisoformat(fixed)
+
+
+def moved(fixed: str, seconds: float) -> str | None:
+    """Move a timestamp that is in the fixed form; None when that leads out of the calendar."""
+    try:
+        return from_datetime(to_datetime(fixed) + timedelta(seconds=seconds))
+    except OverflowError:
+        return None

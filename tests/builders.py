@@ -19,6 +19,9 @@ from tap_llamaclassify.tap import TapLlamaClassify
 from tap_llamaclassify.waits import Clock
 
 STREAMS = ("classify_jobs", "classify_job_rules", "classify_job_parsing_configs")
+"""What is selected unless told otherwise: the tables of v1 jobs."""
+V2_STREAMS = ("classify_v2_jobs", "classify_v2_job_rules", "classify_v2_job_parsing_configs")
+ALL_STREAMS = (*STREAMS, "classify_job_results", *V2_STREAMS, "classify_projects")
 
 Message = dict[str, Any]
 
@@ -170,11 +173,14 @@ def catalog_with(sandbox: Sandbox, **entries: Mapping[str, Any]) -> dict[str, An
     catalog = new_tap(sandbox).catalog_dict
     for entry in catalog["streams"]:
         wish = entries.get(entry["tap_stream_id"], {})
-        entry["replication_method"] = wish.get("replication_method", "INCREMENTAL")
+        method = "INCREMENTAL" if entry.get("replication_key") else "FULL_TABLE"
+        entry["replication_method"] = wish.get("replication_method", method)
         for metadata in entry["metadata"]:
             place = metadata["breadcrumb"]
             if not place:
-                metadata["metadata"]["selected"] = wish.get("selected", True)
+                metadata["metadata"]["selected"] = wish.get(
+                    "selected", entry["tap_stream_id"] in STREAMS
+                )
                 metadata["metadata"].pop("forced-replication-method", None)
             elif place[-1] in wish.get("deselect", ()):
                 metadata["metadata"]["selected"] = False

@@ -26,14 +26,15 @@ from builders import SimulatedClock, connection, job
 from sandbox.server import Sandbox
 from sandbox.world import World
 from tap_llamaclassify.client import LONGEST_BODY, LONGEST_ERROR_BODY, Activity, Client, Exchange
+from tap_llamaclassify.door import read_jobs
 from tap_llamaclassify.errors import ApiError, ReplyError
 from tap_llamaclassify.listing import V1_JOBS_PATH
-from tap_llamaclassify.models import PageOfJobs, read_page
+from tap_llamaclassify.models import PageOfItems
 from tap_llamaclassify.request import Answer, Request
 
 PAGE = {"items": [job("a")], "next_page_token": None}
 PAGE_BYTES = msgspec.json.encode(PAGE)
-CONTENT = PageOfJobs([job("a")], next_page_token=None, total_size=None)
+CONTENT = PageOfItems([job("a")], next_page_token=None, total_size=None)
 WORLD_DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
 
 TRY_LATER = "the API is busy or down; run again later, or raise retry_seconds"
@@ -125,9 +126,9 @@ def clock() -> SimulatedClock:
     return SimulatedClock()
 
 
-def ask(client: Client, **params: str) -> Answer[PageOfJobs]:
+def ask(client: Client, **params: str) -> Answer[PageOfItems]:
     """Ask for a page."""
-    return Request(client, V1_JOBS_PATH, params=params, read=read_page).answer()
+    return Request(client, V1_JOBS_PATH, params=params, read=read_jobs).answer()
 
 
 def refusal_of(client: Client, **params: str) -> str:

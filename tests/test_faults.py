@@ -337,7 +337,9 @@ def test_mixed_faults_at_three_requests_in_ten_leave_no_trace_in_rows_and_state(
     caplog.set_level(logging.DEBUG)
     # Whole seconds are all that the settings can say, which would be long for stalled replies.
     briefly: dict[str, Any] = {"timeout": 0.3}
-    monkeypatch.setattr(sync, "connect", lambda *given: replace(connect(*given), **briefly))
+    monkeypatch.setattr(
+        sync, "connect", lambda *given: tuple(replace(one, **briefly) for one in connect(*given))
+    )
     sandbox.faults = FaultPlan(seed=seed, share=0.3)
 
     assert run(sandbox, page_size=5) == expected

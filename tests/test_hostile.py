@@ -19,9 +19,9 @@ from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 from builders import job, new_tap
 from conftest import Command, Tally
 from sandbox.server import Sandbox
+from tap_llamaclassify.door import read_jobs
 from tap_llamaclassify.errors import ReplyError, TapError
 from tap_llamaclassify.messages import MessageWriter
-from tap_llamaclassify.models import read_page
 from tap_llamaclassify.rows import job_rows, parsing_config_rows, rule_rows
 from tap_llamaclassify.schemas import schema_of
 from tap_llamaclassify.timestamps import to_fixed
@@ -358,7 +358,7 @@ def let_in(body: bytes) -> list[dict[str, Any]]:
     output = io.BytesIO()
     with redirect_stdout(io.TextIOWrapper(output, write_through=True)) as out:
         try:
-            jobs = read_page(body).jobs
+            jobs = read_jobs(body).items
             for stream, make in MAKERS.items():
                 rows = make(jobs)
                 MessageWriter().write_records(stream, rows, version=None, extracted_at=NOW)

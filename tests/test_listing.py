@@ -20,9 +20,9 @@ from sandbox.world import World
 from tap_llamaclassify.client import Activity, Client, Exchange
 from tap_llamaclassify.errors import ApiError, ReplyError
 from tap_llamaclassify.listing import V1_JOBS_PATH, Listing, Page
-from tap_llamaclassify.models import PageOfJobs
+from tap_llamaclassify.models import PageOfItems
 
-THREAD = "next-page"
+THREAD = "ahead"
 LONG = 5.0
 """Seconds after which something that must happen is taken not to: reached by failures only."""
 
@@ -30,7 +30,7 @@ LONG = 5.0
 def listing_of(sandbox: Sandbox, **changes: Any) -> Listing:
     """Begin a listing by a clock on which waits cost nothing."""
     asked = connection(sandbox, **changes)
-    return Listing(Client(asked, clock=SimulatedClock()), asked)
+    return Listing(Client(asked, clock=SimulatedClock()))
 
 
 def fill(sandbox: Sandbox, jobs: int) -> list[str]:
@@ -44,7 +44,7 @@ def fill(sandbox: Sandbox, jobs: int) -> list[str]:
 
 def ids_of(pages: Iterator[Page]) -> list[str]:
     """Read pages to the end; answer the ids of their jobs."""
-    return [each["id"] for page in pages for each in page.jobs]
+    return [each["id"] for page in pages for each in page.items]
 
 
 def settle() -> None:
@@ -58,7 +58,7 @@ def settle() -> None:
 def pages_in_memory() -> int:
     """Count the pages that anybody still holds."""
     gc.collect()
-    return sum(type(thing) is PageOfJobs for thing in gc.get_objects())
+    return sum(type(thing) is PageOfItems for thing in gc.get_objects())
 
 
 def chain(sandbox: Sandbox, *tokens: str | None) -> None:
@@ -94,11 +94,11 @@ def test_listing_goes_on_after_an_empty_page_that_has_a_token() -> None:
         ids = fill(sandbox, 4)
         pages = list(listing_of(sandbox, page_size=2).pages())
 
-    assert [[each["id"] for each in page.jobs] for page in pages] == [ids[:2], [], ids[2:], []]
+    assert [[each["id"] for each in page.items] for page in pages] == [ids[:2], [], ids[2:], []]
 
 
 def test_listing_of_nothing_is_one_empty_page(sandbox: Sandbox) -> None:
-    assert [list(page.jobs) for page in listing_of(sandbox).pages()] == [[]]
+    assert [list(page.items) for page in listing_of(sandbox).pages()] == [[]]
 
 
 def test_every_other_parameter_is_repeated_with_each_token(sandbox: Sandbox) -> None:
@@ -144,7 +144,7 @@ def test_token_that_comes_twice_is_an_api_error(
 ) -> None:
     chain(sandbox, *tokens)
     iterator = listing_of(sandbox).pages(ahead=ahead)
-    read = [next(iterator).jobs[0]["id"] for _ in range(pages)]
+    read = [next(iterator).items[0]["id"] for _ in range(pages)]
     with pytest.raises(ApiError) as caught:
         next(iterator)
 
@@ -166,7 +166,7 @@ def test_listing_may_be_read_again_from_its_beginning(sandbox: Sandbox) -> None:
 def test_listing_has_another_path_if_told(sandbox: Sandbox) -> None:
     asked = connection(sandbox)
     sandbox.answer_next(200, {"items": []})
-    list(Listing(Client(asked), asked, "/api/v9/jobs").pages())
+    list(Listing(Client(asked), "/api/v9/jobs").pages())
 
     assert sandbox.requests[0].path == "/api/v9/jobs"
 
@@ -187,7 +187,7 @@ def test_every_page_was_asked_at_when_the_first_was(sandbox: Sandbox) -> None:
     exchanges: list[Exchange] = []
     asked = connection(sandbox, page_size=2)
     client = Client(asked, clock=SimulatedClock(), on_exchange=exchanges.append)
-    pages = list(Listing(client, asked).pages())
+    pages = list(Listing(client).pages())
 
     began = datetime(2026, 11, 23, 12, tzinfo=UTC) - timedelta(seconds=exchanges[0].seconds)
     assert [page.asked_at for page in pages] == [began] * 3
@@ -270,7 +270,7 @@ def test_error_reaches_whoever_takes_the_page(sandbox: Sandbox, ahead: bool) -> 
     chain(sandbox, "more")
     sandbox.answer_next(402)
     pages = listing_of(sandbox).pages(ahead=ahead)
-    assert next(pages).jobs == [job("job 1")]
+    assert next(pages).items == [job("job 1")]
     with pytest.raises(ApiError, match="request 2, answered 402 Payment Required"):
         next(pages)
     assert list(pages) == []
@@ -283,7 +283,7 @@ def test_what_is_no_error_of_the_api_reaches_whoever_takes_the_page(sandbox: San
 
     chain(sandbox, "more", None)
     asked = connection(sandbox)
-    pages = Listing(Client(asked, on_exchange=interrupt), asked).pages()
+    pages = Listing(Client(asked, on_exchange=interrupt)).pages()
     next(pages)
     caught: list[BaseException] = []
 
@@ -321,7 +321,7 @@ def test_requests_per_minute_paces_a_listing(sandbox: Sandbox) -> None:
     seconds: list[float] = []
     sandbox.before_page = lambda _: seconds.append(clock.monotonic() - begin)
     asked = connection(sandbox, page_size=2, requests_per_minute=3)
-    list(Listing(Client(asked, clock=clock), asked).pages())
+    list(Listing(Client(asked, clock=clock)).pages())
 
     assert seconds == [0, 0, 0, 60, 60, 60, 120]
 
@@ -376,7 +376,7 @@ def test_page_that_fails_ahead_of_the_count_is_named_rightly(sandbox: Sandbox) -
     client = Client(asked)
     client.activity = Late()
     with pytest.raises(ReplyError, match="page 2: GET"):
-        list(Listing(client, asked).pages())
+        list(Listing(client).pages())
 
 
 @pytest.mark.parametrize(
@@ -428,7 +428,7 @@ def test_listing_starts_again_where_a_token_is_no_longer_taken(
     first = next(pages)
     sandbox.answer_next(status, body)
 
-    assert [job["id"] for job in first.jobs] + ids_of(pages) == [*ids[:2], *ids]
+    assert [job["id"] for job in first.items] + ids_of(pages) == [*ids[:2], *ids]
     assert [request.status for request in sandbox.requests] == [200, status, 200, 200]
     (warning,) = [record for record in log.records if record.levelname == "WARNING"]
     assert f"answered {status}" in warning.getMessage()
@@ -481,7 +481,7 @@ def test_refused_access_is_tried_once_more_after_the_first_page(
     first = next(pages)
     sandbox.answer_next(status)
 
-    assert [job["id"] for job in first.jobs] + ids_of(pages) == ids
+    assert [job["id"] for job in first.items] + ids_of(pages) == ids
     (wait,) = [line for line in log.messages if line.startswith("Waiting")]
     assert wait.startswith(f"Waiting 10.0 s (answered {status} ")
     assert "; try 2)" in wait
@@ -510,10 +510,10 @@ def test_page_that_repeats_a_job_of_the_page_before_is_marked(empty_pages: int) 
         sandbox.world.put(job("new", created_at="2026-11-02T00:00:00Z"))
         read += pages
 
-    full = [page for page in read if page.jobs]
+    full = [page for page in read if page.items]
     assert [page.overlaps for page in full] == [False, True, False, False]
-    assert [job["id"] for job in full[1].jobs] == ids[1:3]
-    assert not any(page.overlaps for page in read if not page.jobs)
+    assert [job["id"] for job in full[1].items] == ids[1:3]
+    assert not any(page.overlaps for page in read if not page.items)
 
 
 def test_page_of_a_world_at_rest_is_not_marked(sandbox: Sandbox) -> None:

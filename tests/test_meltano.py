@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -83,8 +84,8 @@ class Project:
         self.meltano("run", *arguments, **environment)
         return Run(requests=self._sandbox.requests, tables=self._landed(), api=shown(self._sandbox))
 
-    def meltano(self, *arguments: str, **environment: str) -> None:
-        """Run a command of Meltano's to its good end."""
+    def meltano(self, *arguments: str, **environment: str) -> str:
+        """Run a command of Meltano's to its good end; answer what it printed."""
         meltano = Path(sys.executable).with_name("meltano")
         ended = subprocess.run(
             [meltano, "--env-file", os.devnull, *arguments],
@@ -96,6 +97,7 @@ class Project:
             stdin=subprocess.DEVNULL,
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
 
     def _landed(self) -> Tables:
         with duckdb.connect(str(self._file), read_only=True) as warehouse:
@@ -169,6 +171,13 @@ def about(command: Command) -> dict[str, Any]:
     return shown
 
 
+@pytest.fixture
+def catalog(command: Command) -> dict[str, Any]:
+    discovered = command("--discover", env={"LLAMA_CLOUD_API_KEY": "llx-any"})
+    streams: dict[str, Any] = json.loads(discovered.stdout)
+    return streams
+
+
 def pages(jobs: Tables, page_size: int) -> int:
     return -(-len(jobs["classify_jobs"]) // page_size)
 
@@ -176,6 +185,11 @@ def pages(jobs: Tables, page_size: int) -> int:
 def test_job_lands_every_row_with_the_requests_of_one_listing(story: Story) -> None:
     assert story.first.tables == story.first.api
     assert len(story.first.requests) == pages(story.first.api, 100) > 1
+
+
+def test_runs_ask_for_v1_jobs_and_nothing_else(story: Story) -> None:
+    for run in (story.first, story.second, story.refreshed):
+        assert {request.path for request in run.requests} == {"/api/v1/classifier/jobs"}
 
 
 def test_key_and_address_of_the_environment_reach_the_tap(story: Story) -> None:
@@ -201,6 +215,32 @@ def test_full_refresh_lands_what_kept_its_date_too(story: Story) -> None:
 def test_setting_given_through_meltanos_variable_reaches_the_tap(story: Story) -> None:
     assert {r.query["page_size"] for r in story.refreshed.requests} == {"50"}
     assert len(story.refreshed.requests) == pages(story.refreshed.api, 50)
+
+
+def test_connections_given_through_meltano_reach_the_tap_with_the_keys_of_their_variables(
+    tmp_path: Path,
+) -> None:
+    connections = [{"name": "emea", "api_key_env": "KEY_OF_EMEA", "project_id": None}]
+    with Sandbox(World(History(jobs=10))) as sandbox:
+        project = Project(sandbox, tmp_path)
+        project.meltano(
+            *("invoke", "tap-llamaclassify"),
+            KEY_OF_EMEA=sandbox.key,
+            LLAMA_CLOUD_API_KEY="llx-of-nobody",
+            TAP_LLAMACLASSIFY_CONNECTIONS=json.dumps(connections),
+        )
+        sent = {request.headers["authorization"] for request in sandbox.requests}
+        assert sent == {f"Bearer {sandbox.key}"}
+
+
+def test_meltano_does_not_show_the_keys_of_connections(tmp_path: Path) -> None:
+    connections = json.dumps([{"name": "emea", "api_key": "llx-marked-secret"}])
+    with Sandbox(World.empty()) as sandbox:
+        shown = Project(sandbox, tmp_path).meltano(
+            *("config", "list", "tap-llamaclassify"), TAP_LLAMACLASSIFY_CONNECTIONS=connections
+        )
+    assert re.search(r"^connections .*current value: \(redacted\)", shown, re.MULTILINE)
+    assert "marked-secret" not in shown
 
 
 def test_batch_config_given_through_meltano_makes_parquet_files(tmp_path: Path) -> None:
@@ -253,13 +293,22 @@ def test_capabilities_are_those_that_the_tap_shows(
     assert sorted(tap["capabilities"]) == sorted(about["capabilities"])
 
 
-def test_select_lists_every_stream_that_the_tap_discovers(
-    tap: dict[str, Any], command: Command
+def test_select_lists_the_streams_that_the_tap_selects_by_default(
+    tap: dict[str, Any], catalog: dict[str, Any]
 ) -> None:
-    discovered = command("--discover", env={"LLAMA_CLOUD_API_KEY": "llx-any"})
-    catalog = json.loads(discovered.stdout)
+    selected = {
+        stream["tap_stream_id"]
+        for stream in catalog["streams"]
+        for entry in stream["metadata"]
+        if entry["breadcrumb"] == [] and entry["metadata"].get("selected-by-default", True)
+    }
+    assert sorted(tap["select"]) == sorted(f"{name}.*" for name in selected)
+    assert selected == set(QUERIES)
 
-    assert sorted(tap["select"]) == sorted(f"{s['tap_stream_id']}.*" for s in catalog["streams"])
+
+def test_project_file_names_every_stream_that_could_be_selected(catalog: dict[str, Any]) -> None:
+    named = re.findall(r"(classify_\w+)\.\*", PROJECT_FILE.read_text(encoding="utf-8"))
+    assert sorted(named) == sorted(stream["tap_stream_id"] for stream in catalog["streams"])
 
 
 def test_duckdb_file_has_another_name_than_its_schema(project_file: dict[str, Any]) -> None:

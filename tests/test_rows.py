@@ -1,34 +1,27 @@
-"""Jobs become the rows of three streams: whole rows, in the types of their schemas."""
+"""The API's items become the rows of each stream: whole rows, in the order of the items."""
 
 from __future__ import annotations
 
 import copy
 import json
-import re
-from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from builders import job
+from items import CREATED_AT, UPDATED_AT, of_owner, project, result, v2_job
 from tap_llamaclassify.errors import ReplyError
-from tap_llamaclassify.models import MISFITS, Json, read_page
-from tap_llamaclassify.rows import Row, job_rows, parsing_config_rows, rule_rows
+from tap_llamaclassify.models import MISFITS, Json
+from tap_llamaclassify.rows import due, job_rows, parsing_config_rows, rule_rows
 from tap_llamaclassify.schemas import schema_of
+from tap_llamaclassify.tables import TABLES, Source, Table
 
-UPDATED_AT = "2026-11-01T08:00:00.000000Z"
-CREATED_AT = "2026-11-01T07:59:00.000000Z"
-IS_FIXED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII).fullmatch
-
-MAKERS: dict[str, Callable[[Sequence[Json]], list[Row]]] = {
-    "classify_jobs": job_rows,
-    "classify_job_rules": rule_rows,
-    "classify_job_parsing_configs": parsing_config_rows,
+MAKES = {
+    Source.V1: job,
+    Source.V2: v2_job,
+    Source.RESULTS: lambda identity, **fields: of_owner([result(identity, **fields)])[0],
+    Source.PROJECTS: project,
 }
-SCHEMAS = {stream: schema_of(stream)["properties"] for stream in MAKERS}
 
 JOB_ROW = {
     "id": "a",
@@ -96,9 +89,9 @@ def test_parsing_config_rows_are_one_a_job_that_has_one() -> None:
     assert parsing_config_rows(jobs) == [PARSING_CONFIG_ROW, PARSING_CONFIG_ROW | {"job_id": "b"}]
 
 
-@pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
-def test_no_jobs_have_no_rows(maker: Callable[[Sequence[Json]], list[Row]]) -> None:
-    assert maker([]) == []
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_no_items_have_no_rows(table: Table) -> None:
+    assert table.rows_of([]) == []
 
 
 @pytest.mark.parametrize(
@@ -226,140 +219,53 @@ def test_value_too_deep_to_be_written_is_refused() -> None:
         job_rows([job("a", zone=value)])
 
 
-def test_rows_leave_the_jobs_as_they_are() -> None:
-    jobs: list[Json] = [
-        job("a", zone=1, rules=[{"x": 1, MISFITS: {"type": 7}}, None]) | {MISFITS: {"mode": 7}},
-        job("b", parsing_configuration={"x": 1, MISFITS: {"lang": 7}}),
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_rows_leave_the_items_as_they_are(table: Table) -> None:
+    rules = [{"x": 1, MISFITS: {"type": 7}}, None]
+    parsing = {"x": 1, MISFITS: {"lang": 7}}
+    fields: Json = {
+        "zone": 1,
+        "rules": rules,
+        "parsing_configuration": parsing,
+        "configuration": {"x": 1, "rules": rules, "parsing_configuration": parsing},
+        "result": {"x": 1, MISFITS: {"type": 7}},
+        "usage": {"x": 1, MISFITS: {"credits": "x"}},
+        MISFITS: {"mode": 7},
+    }
+    items = [MAKES[table.source]("a") | fields]
+    before = copy.deepcopy(items)
+    table.rows_of(items)
+
+    assert items == before
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_rows_have_the_columns_of_their_schema_in_its_order(table: Table) -> None:
+    (row,) = table.rows_of([MAKES[table.source]("a")])
+
+    assert [*row] == [*schema_of(table.name)["properties"]]
+
+
+def test_items_that_are_due_are_those_updated_since_and_those_that_do_not_say() -> None:
+    items: list[Json] = [
+        {"id": "before", "updated_at": CREATED_AT},
+        {"id": "then", "updated_at": UPDATED_AT},
+        {"id": "null", "updated_at": None},
+        {"id": "absent"},
     ]
-    before = copy.deepcopy(jobs)
-    for maker in MAKERS.values():
-        maker(jobs)
 
-    assert jobs == before
+    assert [item["id"] for item in due(items, UPDATED_AT)] == ["then", "null", "absent"]
+    assert due(items, None) == items
 
 
-@pytest.mark.parametrize("stream", MAKERS)
-def test_rows_have_the_columns_of_their_schema(stream: str) -> None:
-    (row,) = MAKERS[stream]([job("a")])
-
-    assert sorted(row) == sorted(SCHEMAS[stream])
-
-
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.sampled_from([2**63, -(2**63) - 1, 10**400]),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.text(max_size=5),
-    st.characters(categories=["Cs"]),
-    st.sampled_from(["2026-11-23T14:33:08+02:00", "2026-11-23", "0001-01-01T00:00:00+01:00"]),
-)
-JSON = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
-    max_leaves=6,
-)
-
-
-def objects(**fields: Any) -> st.SearchStrategy[Json]:
-    """Draw objects that have each of the fields, have it with another value, or lack it."""
-    known = {name: usual | JSON for name, usual in fields.items()}
-    return st.builds(
-        lambda unknown, some: unknown | some,
-        st.dictionaries(st.text(max_size=3), JSON, max_size=2),
-        st.fixed_dictionaries({}, optional=known),
-    )
-
-
-RULES = objects(type=st.text(max_size=3), description=st.text(max_size=3))
-CONFIGS = objects(
-    lang=st.text(max_size=3),
-    max_pages=st.integers(-(2**64), 2**64),
-    target_pages=st.lists(st.integers(0, 9) | SCALARS, max_size=3),
-)
-JOBS = st.builds(
-    lambda fields, identity: fields | {"id": identity},
-    objects(
-        project_id=st.text(max_size=3),
-        status=st.text(max_size=3),
-        rules=st.lists(RULES | JSON, max_size=3),
-        parsing_configuration=CONFIGS,
-        created_at=st.datetimes().map(str),
-        updated_at=st.datetimes().map(str),
-    ),
-    st.text(min_size=1, max_size=3),
-)
-
-
-def fits(value: Any, column: Json) -> bool:
-    """Say whether a value has the type that a schema gives a column."""
-    types = column["type"] if isinstance(column["type"], list) else [column["type"]]
-    if "date-time" in column.get("format", "") and isinstance(value, str):
-        return IS_FIXED(value) is not None
-    if "array" in types and isinstance(value, list):
-        return all(fits(item, column["items"]) for item in value)
-    if "integer" in types and type(value) is int:
-        return -(2**63) <= value < 2**63
-    python = {"string": str, "object": dict, "null": type(None)}
-    return any(type(value) is python.get(name) for name in types)
-
-
-@pytest.mark.parametrize(
-    ("value", "column", "fitting"),
-    [
-        (None, {"type": ["string", "null"]}, True),
-        (None, {"type": "string"}, False),
-        (7, {"type": "string"}, False),
-        (True, {"type": ["integer", "null"]}, False),
-        (2**63, {"type": ["integer", "null"]}, False),
-        ([1, None], {"type": ["array", "null"], "items": {"type": "integer"}}, False),
-        ("2026-11-23", {"type": ["string", "null"], "format": "date-time"}, False),
-        (UPDATED_AT, {"type": ["string", "null"], "format": "date-time"}, True),
-    ],
-    ids=lambda value: str(value)[:30],
-)
-def test_fits_can_say_no(value: Any, column: Json, fitting: bool) -> None:  # noqa: FBT001 - a column of the table
-    assert fits(value, column) is fitting
-
-
-@given(st.lists(JOBS, max_size=3) | JSON, st.booleans())
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-def test_whatever_passes_the_door_becomes_rows_that_fit_their_schema(
-    items: Any,
-    ascii_only: bool,  # noqa: FBT001 - drawn
-) -> None:
-    page = json.dumps({"items": items}, ensure_ascii=ascii_only)
-    try:
-        jobs = read_page(page.encode("utf-8", "surrogatepass")).jobs
-    except ReplyError:
-        # Well-formed jobs are never refused: only JSON of another kind is.
-        assert not is_list_of_jobs(items)
-        return
-    assert len(jobs) == len(items)
-    for stream, maker in MAKERS.items():
-        for row in maker(jobs):
-            assert [name for name in row if not fits(row[name], SCHEMAS[stream][name])] == []
-            assert msgspec.json.decode(msgspec.json.encode(row)) == row
-
-
-def is_list_of_jobs(items: Any) -> bool:
-    """Say whether this is what a page may have as its items."""
-    return isinstance(items, list) and all(
-        isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"] for item in items
-    )
-
-
-@given(st.lists(JOBS, max_size=3))
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-def test_nothing_that_a_job_has_is_lost(items: list[Json]) -> None:
-    body = json.dumps({"items": items}).encode()
-    replaced = json.loads(
-        re.sub(r"[\ud800-\udfff]", "\ufffd", json.dumps(items, ensure_ascii=False))
-    )
-    rows = job_rows(read_page(body).jobs)
-
-    for item, row in zip(replaced, rows, strict=True):
-        kept = row | (row["additional_fields"] or {})
-        for name in item.keys() - {"rules", "parsing_configuration", "created_at", "updated_at"}:
-            assert kept[name] == item[name]
+def test_tables_are_in_the_order_in_which_their_rows_are_written() -> None:
+    assert [(table.name, [*table.keys], table.replication_key) for table in TABLES] == [
+        ("classify_jobs", ["id"], "updated_at"),
+        ("classify_job_rules", ["job_id", "rule_index"], "updated_at"),
+        ("classify_job_parsing_configs", ["job_id"], "updated_at"),
+        ("classify_job_results", ["id"], "job_updated_at"),
+        ("classify_v2_jobs", ["id"], "updated_at"),
+        ("classify_v2_job_rules", ["job_id", "rule_index"], "updated_at"),
+        ("classify_v2_job_parsing_configs", ["job_id"], "updated_at"),
+        ("classify_projects", ["id"], None),
+    ]

@@ -12,7 +12,8 @@ from singer_sdk.helpers.capabilities import BATCH_CONFIG, FLATTENING_CONFIG, STR
 from tap_llamaclassify.config import check_config, config_jsonschema, read_environment
 from tap_llamaclassify.connection import Connection, connect
 from tap_llamaclassify.errors import SettingsError
-from tap_llamaclassify.settings import DEFAULT_API_URL, Settings, check
+from tap_llamaclassify.settings import Settings, check
+from tap_llamaclassify.texts import DEFAULT_API_URL
 
 PREFIX = "TAP_LLAMACLASSIFY_"
 SECRET = "llx-marked-secret"
@@ -26,7 +27,8 @@ def whole_schema() -> dict[str, Any]:
 
 
 def connected(environ: dict[str, str] | None = None, **config: Any) -> Connection:
-    return connect(check({"api_key": "llx-key"} | config), environ or {})
+    (connection,) = connect(check({"api_key": "llx-key"} | config), environ or {})
+    return connection
 
 
 def test_connection_by_default_is_what_the_readme_says() -> None:
@@ -40,6 +42,7 @@ def test_connection_by_default_is_what_the_readme_says() -> None:
         requests_per_minute=None,
         user_agent="tap-llamaclassify/0.1.0",
         insecure=False,
+        name=None,
     )
 
 
@@ -70,7 +73,8 @@ def test_scope_is_sent_only_when_it_is_set() -> None:
 def test_key_comes_from_the_setting_then_the_environment(
     config: dict[str, Any], environ: dict[str, str], key: str
 ) -> None:
-    assert connect(check(config), environ).api_key == key
+    (connection,) = connect(check(config), environ)
+    assert connection.api_key == key
 
 
 @pytest.mark.parametrize("environ", [{}, {"LLAMA_CLOUD_API_KEY": ""}], ids=["absent", "blank"])
@@ -172,6 +176,14 @@ def test_api_url_that_is_none_is_refused_without_being_shown(url: str) -> None:
         ({"retry_seconds": 10**400}, "retry_seconds must be at most 86400"),
         ({"requests_per_minute": 10**30}, "requests_per_minute must be at most 100000"),
         ({"project_id": ""}, "project_id is empty"),
+        ({"parallel_connections": 0}, "parallel_connections must be at least 1"),
+        ({"parallel_connections": 65}, "parallel_connections must be at most 64"),
+        ({"parallel_requests": 0}, "parallel_requests must be at least 1"),
+        ({"parallel_requests": 65}, "parallel_requests must be at most 64"),
+        ({"reconcile_days": -1}, "reconcile_days must be at least 0"),
+        ({"reconcile_days": 3651}, "reconcile_days must be at most 3650"),
+        ({"fetch_results": SECRET}, "fetch_results must be true or false"),
+        ({"fetch_usage": 1}, "fetch_usage must be true or false"),
         ({"allow_insecure_http": SECRET}, "allow_insecure_http must be true or false"),
         ({"page_size": 0, "start_date": "x"}, "page_size must be at least 1; start_date is no"),
         ({"stream_maps": SECRET}, "stream_maps must be object or null"),
@@ -212,6 +224,8 @@ def test_environment_texts_become_typed_settings() -> None:
         "TAP_LLAMACLASSIFY_ALLOW_INSECURE_HTTP": "true",
         "TAP_LLAMACLASSIFY_PROJECT_ID": "123",
         "TAP_LLAMACLASSIFY_PAGE_SIZE": "7",
+        "TAP_LLAMACLASSIFY_RECONCILE_DAYS": "0",
+        "TAP_LLAMACLASSIFY_FETCH_USAGE": "true",
         "TAP_LLAMACLASSIFY_START_DATE": "2026-01-31",
         "TAP_LLAMACLASSIFY_STREAM_MAPS": '{"classify_jobs": {"status": "status"}}',
         "TAP_LLAMACLASSIFY_FLATTENING_ENABLED": "Yes",
@@ -226,6 +240,8 @@ def test_environment_texts_become_typed_settings() -> None:
         "allow_insecure_http": True,
         "project_id": "123",
         "page_size": 7,
+        "reconcile_days": 0,
+        "fetch_usage": True,
         "start_date": "2026-01-31T00:00:00.000000Z",
         "stream_maps": {"classify_jobs": {"status": "status"}},
         "flattening_enabled": True,
@@ -265,8 +281,10 @@ def test_schema_for_singer_sdk_is_plain_and_marks_the_key_as_secret() -> None:
         "description": Settings.model_fields["api_key"].description,
         "secret": True,
     }
-    for name, described in schema["properties"].items():
-        assert described.keys() <= {"type", "description", "default", "format", "secret"}, name
+    properties = schema["properties"]
+    for name, described in (properties | properties["connections"]["items"]["properties"]).items():
+        plain = {"type", "description", "default", "format", "secret", "items"}
+        assert described.keys() <= plain, name
         assert described["description"].endswith("."), name
 
 
@@ -274,8 +292,13 @@ def test_settings_that_the_environment_may_supply_have_no_default_in_the_schema(
     properties = config_jsonschema()["properties"]
     assert [name for name in properties if "default" in properties[name]] == [
         "allow_insecure_http",
+        "parallel_connections",
         "page_size",
         "lookback_seconds",
+        "reconcile_days",
+        "fetch_results",
+        "fetch_usage",
+        "parallel_requests",
         "request_timeout_seconds",
         "retry_seconds",
     ]

@@ -15,10 +15,10 @@ from builders import STREAMS, Output, captured, catalog_with, job, sync
 from sandbox.history import History
 from sandbox.server import Sandbox
 from sandbox.world import World
-from tap_llamaclassify.models import read_page
+from tap_llamaclassify.door import read_jobs
 from tap_llamaclassify.rows import Row
 from tap_llamaclassify.schemas import schema_of
-from tap_llamaclassify.streams import STREAMS as STREAM_CLASSES
+from tap_llamaclassify.tables import TABLES, Source, Table
 
 
 class StockStream(Stream):
@@ -26,10 +26,10 @@ class StockStream(Stream):
 
     replication_key = "updated_at"
 
-    def __init__(self, tap: Tap, kind: Any, rows: list[Row]) -> None:
+    def __init__(self, tap: Tap, table: Table, rows: list[Row]) -> None:
         self._rows = rows
-        super().__init__(tap, name=kind.table.name, schema=schema_of(kind.table.name))
-        self.primary_keys = kind.table.keys
+        super().__init__(tap, name=table.name, schema=schema_of(table.name))
+        self.primary_keys = table.keys
 
     @override
     def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
@@ -45,7 +45,11 @@ class StockTap(Tap):
 
     @override
     def discover_streams(self) -> list[Stream]:
-        return [StockStream(self, kind, kind.table.rows_of(self.jobs)) for kind in STREAM_CLASSES]
+        return [
+            StockStream(self, table, table.rows_of(self.jobs))
+            for table in TABLES
+            if table.source is Source.V1
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +72,7 @@ def stock(sandbox: Sandbox, catalog: dict[str, Any], config: dict[str, Any]) -> 
     page = msgspec.json.encode({"items": sandbox.world.jobs(sandbox.project_id)})
 
     class OfTheseJobs(StockTap):
-        jobs = tuple(read_page(page).jobs)
+        jobs = tuple(read_jobs(page).items)
 
     return captured(OfTheseJobs(config=config, catalog=catalog))
 

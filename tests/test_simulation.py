@@ -35,8 +35,9 @@ from sandbox.server import Sandbox
 from sandbox.settings import Settings, Tokens
 from sandbox.world import World
 from simulated import FORMS, Event, Key, Life, Loader, Row, clock_of, fixed
+from tap_llamaclassify.door import read_jobs
 from tap_llamaclassify.errors import TapError
-from tap_llamaclassify.models import PageOfJobs, read_page
+from tap_llamaclassify.models import PageOfItems
 
 SEED = int(os.environ.get("SEED", "1"))
 A_FEW = 200
@@ -272,12 +273,12 @@ class HistoriesOfPositions(Histories):
     def lines_of(self, plan: Plan) -> list[str]:
         self.listed: set[str] = set()
 
-        def read(body: bytes) -> PageOfJobs:
-            page = read_page(body)
-            self.listed.update(each["id"] for each in page.jobs)
+        def read(body: bytes) -> PageOfItems:
+            page = read_jobs(body)
+            self.listed.update(each["id"] for each in page.items)
             return page
 
-        with mock.patch("tap_llamaclassify.listing.read_page", read):
+        with mock.patch("tap_llamaclassify.v1_reader.read_jobs", read):
             return super().lines_of(plan)
 
     @override

@@ -41,7 +41,7 @@ PORT = _free_port()
 
 @pytest.fixture(scope="module")
 def _suite_sandbox() -> Iterator[None]:
-    with Sandbox(World(History(jobs=120)), port=PORT) as sandbox:
+    with Sandbox(World(History(jobs=120, v2_jobs=120)), port=PORT) as sandbox:
         rule = {"type": "invoice", "description": "has a number", "weight": 1}
         config = {"lang": "en", "max_pages": 1, "target_pages": [0], "ocr": True}
         sandbox.world.put(job("new", rules=[rule], parsing_configuration=config, priority=1))
@@ -52,7 +52,12 @@ def _suite_sandbox() -> Iterator[None]:
 class TestStandardSuite(
     get_tap_test_class(  # type: ignore[misc] # made when it is called
         TapLlamaClassify,
-        config={"api_url": f"http://127.0.0.1:{PORT}", "api_key": "llx-sandbox-1"},
+        config={
+            "api_url": f"http://127.0.0.1:{PORT}",
+            "api_key": "llx-sandbox-1",
+            "fetch_results": True,
+            "fetch_usage": True,
+        },
     )
 ):
     """Every stream, none excused."""

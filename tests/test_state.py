@@ -125,9 +125,7 @@ def test_state_of_a_stream_that_is_gone_is_kept_and_named(
             {"replication_key": "created_at", "replication_key_value": NEW},
             "classify_jobs.replication_key is not updated_at",
         ),
-        ({"partitions": [{"context": {}}]}, "classify_jobs.partitions holds bookmarks"),
         ({"partitions": 5}, "classify_jobs.partitions is no list"),
-        ({"partitions": [5]}, "classify_jobs.partitions holds bookmarks"),
         ({"progress_markers": []}, "classify_jobs.progress_markers is no object"),
         (AT_NEW | {"windows": []}, "classify_jobs.windows is not known to this version"),
         (
@@ -137,8 +135,8 @@ def test_state_of_a_stream_that_is_gone_is_kept_and_named(
     ],
     ids=[
         *("a list", "a text", "null", "no timestamp", "empty text", "number", "object"),
-        *("other key", "partitions", "partitions no list", "partition no object"),
-        *("markers no object", "a later version's field", "previous no timestamp"),
+        *("other key", "partitions no list", "markers no object", "a later version's field"),
+        "previous no timestamp",
     ],
 )
 def test_entry_that_is_not_understood_is_refused_with_stream_and_field(
@@ -266,3 +264,67 @@ def test_runs_begin_where_the_one_before_began_once_jobs_were_seen_to_move(
         ["first", "second", "third"],
         ["fourth", "second", "third"],
     ]
+
+
+# From one key to connections.
+
+
+def connections(sandbox: Sandbox, *names: str) -> dict[str, Any]:
+    """Make settings of connections that all have the sandbox's one key."""
+    given = [{"name": name, "api_key": sandbox.key} for name in names]
+    return {"api_key": None, "connections": given, "lookback_seconds": 0}
+
+
+def partitions(state: Any) -> dict[str, Any]:
+    """Answer the partitions of a state's one stream by their connections."""
+    entry = state["bookmarks"]["classify_jobs"]
+    assert entry.keys() == {"partitions"}
+    return {p["context"]["connection"]: p for p in entry["partitions"]}
+
+
+def test_connection_that_adopts_goes_on_and_another_begins(history: Sandbox) -> None:
+    adopting = connections(history, "emea", "apac") | {"adopt_state": "emea"}
+    output = sync(history, state=state_of(**AT_NEW), **adopting)
+    assert sorted(output.ids()) == ["new", "new", "old"]
+    assert partitions(output.state) == {
+        name: {"context": {"connection": name}} | AT_NEW for name in ("apac", "emea")
+    }
+    assert sync(history, state=output.state, **adopting).ids() == ["new", "new"]
+
+
+def test_connection_that_comes_back_goes_on_where_it_was(
+    history: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = sync(history, **connections(history, "emea", "apac")).state
+    without = sync(history, state=state, **connections(history, "emea")).state
+    assert partitions(without) == partitions(state)
+    assert "connections that are not set (apac); they are kept" in caplog.text
+    caplog.clear()
+    assert sync(history, state=without, **connections(history, "apac")).ids() == ["new"]
+
+
+def test_connection_with_a_new_name_begins_at_the_beginning(history: Sandbox) -> None:
+    state = sync(history, **connections(history, "emea")).state
+    output = sync(history, state=state, **connections(history, "europe"))
+    assert sorted(output.ids()) == ["new", "old"]
+    assert partitions(output.state).keys() == {"emea", "europe"}
+
+
+def test_bookmarks_that_no_connection_adopts_are_named_and_kept(
+    history: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = sync(history, state=state_of(**AT_NEW), **connections(history, "emea"))
+    assert sorted(output.ids()) == ["new", "old"]
+    entry = output.state["bookmarks"]["classify_jobs"]
+    assert {name: entry[name] for name in AT_NEW} == AT_NEW
+    assert "bookmarks of the time before connections (classify_jobs)" in caplog.text
+
+
+def test_state_of_connections_is_refused_by_one_key_before_anything_is_asked(
+    history: Sandbox,
+) -> None:
+    state = sync(history, **connections(history, "emea")).state
+    history.clear_requests()
+    with pytest.raises(StateError, match=r"is of connections \(emea\); set connections, or start"):
+        sync(history, state=state)
+    assert history.requests == []

@@ -24,6 +24,7 @@ from sandbox.server import Sandbox
 from tap_llamaclassify.client import Client
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.listing import Listing
+from tap_llamaclassify.steps import step_of
 from tap_llamaclassify.sync import Progress
 
 OLD = "2026-10-01T00:00:00.000000Z"
@@ -378,12 +379,11 @@ def test_progress_is_logged_at_page_ends_every_ten_seconds_at_most(
     caplog.set_level(logging.INFO)
     put(sandbox, *(job(f"j{number}") for number in range(6)))
     clock = SimulatedClock()
-    details = connection(sandbox, page_size=1)
-    listing = Listing(Client(details, clock=clock), details)
-    progress = Progress(listing, clock)
-    for page in listing.pages(ahead=False):
+    client = Client(connection(sandbox, page_size=1), clock=clock)
+    progress = Progress([client], clock)
+    for page in Listing(client).pages(ahead=False):
         clock.sleep(4)
-        progress.at_page_end(page)
+        progress.at_end(step_of(page, {}))
     lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("So far")]
     assert lines == [
         "So far 3 pages, 3 jobs, 3 requests, 0 waits of about 6 jobs",

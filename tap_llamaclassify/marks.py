@@ -1,0 +1,106 @@
+"""The bookmarks of all tables that one listing serves: which jobs are due, and what to keep."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from tap_llamaclassify.bookmarks import Bookmark
+from tap_llamaclassify.listing import Page
+from tap_llamaclassify.models import Json
+from tap_llamaclassify.rows import due
+from tap_llamaclassify.settings import Settings
+from tap_llamaclassify.state import Kept
+from tap_llamaclassify.timestamps import from_datetime
+
+Wanted = Mapping[str, Kept | None]
+"""The tables to read by name, and what the state keeps of each; None for one to read in full."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Marks:
+    """The bookmarks of the tables that one listing serves.
+
+    Args:
+        wanted: The tables.
+        settings: What the user set.
+        label: What stands before log lines: whose listing it is.
+    """
+
+    def __init__(self, wanted: Wanted, settings: Settings, label: str = "") -> None:
+        self._wanted = wanted
+        self._settings = settings
+        self._label = label
+        self.begun: dict[str, Bookmark] = {}
+        self.clock: str | None = None
+        self.newest: str | None = None
+        self._has_shifted = False
+
+    def begin(self, asked_at: datetime) -> None:
+        """Set out, when the server's clock is known; once is enough."""
+        if self.clock is not None:
+            return
+        self.clock = from_datetime(asked_at)
+        self.begun = self.bookmarks(self.clock)
+        if untrusted := [name for name, bookmark in self.begun.items() if not bookmark.is_trusted]:
+            _logger.warning(
+                "%sBookmarks later than the server's clock cannot be right, and are not trusted: "
+                "%s are read from %s",
+                self._label,
+                ", ".join(untrusted),
+                self._settings.start_date or "their beginning",
+            )
+        for name, bookmark in self.begun.items():
+            since = bookmark.since() or "ever"
+            _logger.info("%s%s: emitting what was updated since %s", self._label, name, since)
+
+    def bookmarks(self, clock: str) -> dict[str, Bookmark]:
+        """Answer the tables' bookmarks as they are by a clock."""
+        return {
+            name: Bookmark(
+                kept,
+                clock=clock,
+                floor=self._settings.start_date,
+                lookback_seconds=self._settings.value("lookback_seconds"),
+            )
+            for name, kept in self._wanted.items()
+            if kept is not None
+        }
+
+    def take(self, page: Page) -> dict[str, Sequence[Json]]:
+        """Answer a page's jobs, less what a table's bookmark leaves out, and take note of them."""
+        self.begin(page.asked_at)
+        self.newest = _newest(page.items, self.newest)
+        self._has_shifted |= page.overlaps
+        passed: dict[str | None, Sequence[Json]] = {}
+        items = {}
+        for name in self._wanted:
+            bookmark = self.begun.get(name)
+            since = bookmark.since() if bookmark else self._settings.start_date
+            if since not in passed:
+                passed[since] = due(page.items, since)
+            items[name] = passed[since]
+        return items
+
+    def after(self) -> dict[str, Kept]:
+        """Answer what to keep of each table once all is written."""
+        kept = {
+            name: bookmark.after(self.newest, shifted=self._has_shifted)
+            for name, bookmark in self.begun.items()
+        }
+        before = [kept.shifts for kept in self._wanted.values() if kept is not None]
+        if self._has_shifted and not all(before):
+            _logger.warning(
+                "%sJobs moved from page to page while they were listed, so some may have been "
+                "passed over: the next run emits everything again, and later ones the changes of "
+                "two runs",
+                self._label,
+            )
+        return kept
+
+
+def _newest(jobs: Sequence[Json], newest: str | None) -> str | None:
+    updates = [update for job in jobs if (update := job.get("updated_at")) is not None]
+    return max([*updates, newest] if newest is not None else updates, default=None)

@@ -1,0 +1,122 @@
+"""Several things at once: in threads that nobody need wait for, and in an order that is known."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+_T = TypeVar("_T")
+
+
+def begin(work: Callable[[], _T]) -> Callable[[], _T]:
+    """Begin work in a thread; answer a function that waits for what comes of it.
+
+    The thread is a daemon, so that a process told to stop need not wait for the network.
+    """
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="ahead", daemon=True).start()
+    return future.result
+
+
+def in_order(works: Iterable[Callable[[], _T]], at_once: int) -> Iterator[_T]:
+    """Do works side by side, at most so many at once; answer what comes of each, in their order.
+
+    What a work raises is raised when its turn has come.
+    """
+    begun: deque[Callable[[], _T]] = deque()
+    for work in works:
+        begun.append(begin(work) if at_once > 1 else work)
+        if len(begun) >= at_once:
+            yield begun.popleft()()
+    while begun:
+        yield begun.popleft()()
+
+
+@dataclass(frozen=True)
+class _Handed(Generic[_T]):
+    """What a thread hands over: things it has made, or none and perhaps an error at its end."""
+
+    number: int
+    made: Sequence[_T] = ()
+    error: BaseException | None = None
+
+
+def side_by_side(sources: Sequence[Iterable[_T]], at_once: int) -> Iterator[tuple[int, _T]]:
+    """Go through sources side by side, at most so many at once, each in a thread of its own.
+
+    A source goes on when what it gave has been worked on, so that it holds one thing, and not all
+    that there was no time for yet. What one raises is raised at once.
+
+    Returns:
+        The number of a source, and what it gave next.
+    """
+    if len(sources) == 1:
+        yield from ((0, made) for made in sources[0])
+        return
+    race = _Race(sources)
+    try:
+        yield from race.run(at_once)
+    finally:
+        race.end()
+
+
+class _Race(Generic[_T]):
+    """Sources that are gone through side by side."""
+
+    def __init__(self, sources: Sequence[Iterable[_T]]) -> None:
+        self._sources = sources
+        self._waiting = deque(range(len(sources)))
+        self._handed: SimpleQueue[_Handed[_T]] = SimpleQueue()
+        self._turns = [threading.Semaphore(0) for _ in sources]
+        self._is_over = threading.Event()
+
+    def run(self, at_once: int) -> Iterator[tuple[int, _T]]:
+        for _ in range(min(at_once, len(self._sources))):
+            self._begin_next()
+        for _ in self._sources:
+            while (handed := self._handed.get()).made:
+                yield handed.number, handed.made[0]
+                self._turns[handed.number].release()
+                del handed
+            if handed.error:
+                raise handed.error
+            if self._waiting:
+                self._begin_next()
+
+    def _begin_next(self) -> None:
+        number = self._waiting.popleft()
+        thread = threading.Thread(
+            target=self._go_through, args=[number], name="source", daemon=True
+        )
+        thread.start()
+
+    def _go_through(self, number: int) -> None:
+        try:
+            for made in self._sources[number]:
+                self._handed.put(_Handed(number, [made]))
+                del made
+                self._turns[number].acquire()
+                if self._is_over.is_set():
+                    return
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
+            self._handed.put(_Handed(number, error=error))
+        else:
+            self._handed.put(_Handed(number))
+
+    def end(self) -> None:
+        """Let threads that still wait for their turn end."""
+        self._is_over.set()
+        for turn in self._turns:
+            turn.release()

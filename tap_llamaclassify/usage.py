@@ -1,0 +1,61 @@
+"""What v2 jobs cost: only the call for one job is sure to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from urllib.parse import quote
+
+from tap_llamaclassify.client import Client
+from tap_llamaclassify.door import read_v2_job
+from tap_llamaclassify.errors import GoneError
+from tap_llamaclassify.listing import V2_JOBS_PATH
+from tap_llamaclassify.models import MISFITS, Json
+from tap_llamaclassify.parallel import in_order
+from tap_llamaclassify.request import Request
+from tap_llamaclassify.unfinished import is_finished
+
+MOST_KNOWN = 10_000
+"""How many jobs' usage is remembered: a job may be listed twice where two windows meet."""
+
+
+class Usage:
+    """Fills in the usage of finished jobs, asking for each once."""
+
+    def __init__(self, client: Client, at_once: int) -> None:
+        self._client = client
+        self._at_once = at_once
+        self._known: dict[str, Json | None] = {}
+
+    def fill(self, jobs: Sequence[Json]) -> None:
+        """Give finished jobs their usage; one that is deleted meanwhile has none.
+
+        Raises:
+            ApiError: The API refuses, or cannot be reached.
+        """
+        missing = [job for job in jobs if is_finished(job) and job.get("usage") is None]
+        new = [job["id"] for job in missing if job["id"] not in self._known]
+        for id_, usage in zip(
+            new, in_order([partial(self._ask, id_) for id_ in new], self._at_once), strict=True
+        ):
+            self._known[id_] = usage
+        for job in missing:
+            if usage := self._known[job["id"]]:
+                job["usage"] = usage
+        while len(self._known) > MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+
+    def _ask(self, id_: str) -> Json | None:
+        request = Request(
+            self._client,
+            f"{V2_JOBS_PATH}/{quote(id_, safe='')}",
+            params={**self._client.connection.scope, "expand": "usage"},
+            read=read_v2_job,
+            shown=f"{V2_JOBS_PATH}/{{id}}",
+        )
+        try:
+            job = request.answer().content
+        except GoneError:
+            return None
+        usage: Json | None = job.get("usage") or job.get(MISFITS, {}).get("usage")
+        return usage

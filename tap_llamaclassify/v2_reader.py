@@ -1,0 +1,179 @@
+"""Reads the jobs of the v2 API: what was created since, and again what was unfinished.
+
+The API filters by `created_at`, not by `updated_at`. Finished jobs are taken not to change; those
+that were unfinished when last seen are asked for by their ids.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from tap_llamaclassify.bookmarks import Bookmark
+from tap_llamaclassify.client import Client, Params
+from tap_llamaclassify.door import read_v2_jobs
+from tap_llamaclassify.listing import V2_JOBS_PATH, Listing, Page
+from tap_llamaclassify.marks import Marks, Wanted
+from tap_llamaclassify.settings import A_DAY, Settings
+from tap_llamaclassify.state import Kept
+from tap_llamaclassify.steps import Step, step_of
+from tap_llamaclassify.tables import V2_JOBS
+from tap_llamaclassify.timestamps import LAST, moved
+from tap_llamaclassify.unfinished import DAYS, Unfinished
+from tap_llamaclassify.usage import Usage
+from tap_llamaclassify.windows import Sight, Window
+
+MOST_A_PAGE = 100
+PAGES_A_CUT = 8
+"""Pages that must have been read for each cut: should cuts never help, they cost little."""
+FREE_CUTS = 10
+
+_logger = logging.getLogger(__name__)
+
+
+class V2Reader:
+    """The jobs created since the bookmark in windows, oldest first; each may be kept when read.
+
+    Args:
+        client: Asks.
+        settings: What the user set.
+        wanted: The tables.
+        limit: Read no further when there are so many jobs, and keep nothing.
+    """
+
+    def __init__(
+        self, client: Client, settings: Settings, wanted: Wanted, limit: int | None = None
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._limit = limit
+        self._label = client.connection.label
+        self._marks = Marks(wanted, settings, self._label)
+        known = [kept for kept in wanted.values() if kept is not None]
+        # What is read in full is read without filter: a job may have no created_at.
+        self._is_windowed = limit is None and len(known) == len(wanted)
+        self._unfinished = Unfinished([kept.unfinished for kept in known], self._label)
+        self._usage = (
+            Usage(client, settings.value("parallel_requests"))
+            if settings.value("fetch_usage") and V2_JOBS.name in wanted
+            else None
+        )
+        self._page_size = min(client.connection.page_size, MOST_A_PAGE)
+        self._begin: str | None = None
+        self._pages = 0
+        self._cuts = 0
+        self._is_filtered = True
+
+    def steps(self) -> Iterator[Step]:
+        """Read what is due."""
+        if self._is_windowed:
+            yield from self._in_windows()
+            for ids in self._unfinished.not_met():
+                for page in self._listing({"job_ids": ids}).pages():
+                    yield self._step(page)
+        else:
+            yield from self._in_one_listing()
+        if self._limit is None:
+            self._unfinished.warn(self._clock)
+            yield Step(kept=self._with_unfinished(self._marks.after()))
+
+    def _in_one_listing(self) -> Iterator[Step]:
+        jobs = 0
+        for page in self._listing({}).pages(ahead=self._limit is None):
+            yield self._step(page)
+            jobs += len(page.items)
+            if self._limit is not None and jobs >= self._limit:
+                return
+
+    def _in_windows(self) -> Iterator[Step]:
+        # Until the first reply tells the server's clock, each bookmark is taken to be right.
+        self._begin = self._begin_of(self._marks.bookmarks(LAST).values())
+        pending = [Sight(Window(self._begin), self._page_size)]
+        while pending:
+            sight = pending.pop()
+            parts = yield from self._through(sight)
+            if parts:
+                pending += reversed(parts)
+            elif not self._is_filtered:
+                return
+            elif pending and sight.window.end:
+                yield Step(kept=self._with_unfinished(self._kept_until(sight.window.end)))
+
+    def _through(self, sight: Sight) -> Generator[Step, None, Sequence[Sight] | None]:
+        """Read a window to its end, or answer what to read in its place."""
+        for page in self._listing(sight.window.filters).pages(tentative=True):
+            self._marks.begin(page.asked_at)
+            if (begin := self._begin_of(self._marks.begun.values())) != self._begin:
+                self._begin = begin
+                return [Sight(Window(begin), self._page_size)]
+            yield self._step(page)
+            self._check(sight, page)
+            if page.is_last or not self._is_filtered:
+                continue
+            sight.add(page)
+            if self._cuts < FREE_CUTS + self._pages / PAGES_A_CUT and (parts := sight.cut()):
+                self._cuts += 1
+                return parts
+        return None
+
+    def _check(self, sight: Sight, page: Page) -> None:
+        if self._is_filtered and not sight.holds(page.items):
+            self._is_filtered = False
+            _logger.warning(
+                "%sThe API lists jobs that were created at other times than was asked for: all of "
+                "them are read",
+                self._label,
+            )
+
+    def _step(self, page: Page) -> Step:
+        items = self._marks.take(page)
+        self._pages += 1
+        self._unfinished.note(page.items, self._clock)
+        if self._usage:
+            self._usage.fill(items[V2_JOBS.name])
+        return step_of(page, items)
+
+    @property
+    def _clock(self) -> str:
+        return self._marks.clock or LAST
+
+    def _listing(self, filters: Params) -> Listing:
+        return Listing(
+            self._client, V2_JOBS_PATH, read=read_v2_jobs, most=MOST_A_PAGE, filters=filters
+        )
+
+    def _begin_of(self, bookmarks: Iterable[Bookmark]) -> str | None:
+        """Answer the earliest `created_at` that is of interest; None for any."""
+        begins = [self._begin_of_one(bookmark) for bookmark in bookmarks]
+        return None if None in begins else min(filter(None, begins))
+
+    def _begin_of_one(self, bookmark: Bookmark) -> str | None:
+        lookback: int = self._settings.value("lookback_seconds")
+        kept = bookmark.kept
+        if bookmark.is_under_way and kept.read_until:
+            return moved(kept.read_until, -lookback)
+        reach = max(lookback, self._settings.value("reconcile_days") * A_DAY)
+        begin = bookmark.begin and moved(bookmark.begin, -reach)
+        # A job that was updated after the start date may have been created before it.
+        start_date = self._settings.start_date
+        floor = start_date and moved(start_date, -DAYS * A_DAY)
+        return max(begin, floor or begin) if begin else floor
+
+    def _kept_until(self, end: str) -> dict[str, Kept]:
+        """Answer what to keep when all jobs that were created until then were read."""
+        kept = {}
+        for name, bookmark in self._marks.begun.items():
+            begin = self._begin_of_one(bookmark)
+            if begin is None or end > begin:
+                so_far = bookmark.meanwhile()
+                kept[name] = replace(
+                    so_far,
+                    read_until=min(end, self._clock),
+                    begun=so_far.begun or self._clock,
+                )
+        return kept
+
+    def _with_unfinished(self, kept: dict[str, Kept]) -> dict[str, Kept]:
+        unfinished = self._unfinished.left(self._clock)
+        return {name: replace(each, unfinished=unfinished) for name, each in kept.items()}

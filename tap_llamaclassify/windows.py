@@ -1,0 +1,163 @@
+"""Cuts a listing that is too long into windows of `created_at`: where, and whether at all.
+
+Completeness does not rest on it: neighbours share their edge, and the API's bounds are inclusive,
+so wherever the cuts are, each job that has a `created_at` stands in a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from tap_llamaclassify.listing import Page
+from tap_llamaclassify.models import Json
+from tap_llamaclassify.timestamps import LAST, from_datetime, moved, to_datetime
+
+MOST_PAGES = 50
+"""Pages that a window is to have at most."""
+LONGEST = 75
+"""Pages after which a window is cut, although it was not expected to be that long."""
+AIM = 45
+"""Pages that a cut aims at."""
+FIRST_LOOK = 2
+"""Pages that are read before their jobs tell how many more there are."""
+ROUNDED = 1
+"""Seconds by which a job may seem to be outside a window."""
+FIRST_LOOK_BACK = 8
+"""The same for a window without a beginning, whose length they cannot tell."""
+IN_ORDER = 0.5
+"""The rank correlation from which on jobs are taken to be listed by their creation."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Jobs created between two instants in the fixed form, both among them; None for no bound."""
+
+    begin: str | None = None
+    end: str | None = None
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """The query parameters that ask for its jobs."""
+        bounds = {"created_at_on_or_after": self.begin, "created_at_on_or_before": self.end}
+        return {name: bound for name, bound in bounds.items() if bound is not None}
+
+    def cut(self, at: str | None) -> tuple[Window, Window] | None:
+        """Cut it in two, the older one first; None when the instant is not inside."""
+        if at is None or at <= (self.begin or "") or (self.end is not None and at >= self.end):
+            return None
+        return Window(self.begin, at), Window(at, self.end)
+
+
+@dataclass
+class Sight:
+    """What the pages of a window that were read tell about all of it.
+
+    Attributes:
+        page_size: Jobs that a page has.
+        whole: What the window was cut off from, if it was: it has fewer jobs than that.
+        total: How many jobs the API says there are, if it says so and can be believed.
+        clock: The server's clock; jobs created later are of no account.
+    """
+
+    window: Window
+    page_size: int
+    whole: Sight | None = None
+    total: int | None = None
+    clock: str = LAST
+    pages: int = 0
+    created: list[str] = field(default_factory=list)
+
+    def add(self, page: Page) -> None:
+        """Look at another page."""
+        self.pages += 1
+        self.created += [created for job in page.items if (created := job.get("created_at"))]
+        self.clock = from_datetime(page.asked_at)
+        total, most = page.total_size, self.whole.total if self.whole else None
+        self.total = None if total is None or (most is not None and total >= most) else total
+
+    def holds(self, jobs: Sequence[Json]) -> bool:
+        """Answer whether all jobs are of the window, give or take what a server rounds."""
+        begin = self.window.begin and moved(self.window.begin, -ROUNDED)
+        end = self.window.end and moved(self.window.end, ROUNDED)
+        created = [created for job in jobs if (created := job.get("created_at"))]
+        return all((begin or each) <= each <= (end or each) for each in created)
+
+    def cut(self) -> tuple[Sight, Sight] | None:
+        """Cut the window, the older part first, if it is too long and can be cut."""
+        if len(self.created) < 2 or not self._is_too_long():  # noqa: PLR2004 - a cut has two sides
+            return None
+        times = sorted(self.created)
+        parts = self.window.cut(self._aim(times)) or self.window.cut(_between(times))
+        self.created.clear()
+        return parts and (self._part(parts[0]), self._part(parts[1]))
+
+    def _part(self, window: Window) -> Sight:
+        return Sight(window, self.page_size, whole=self)
+
+    def _is_too_long(self) -> bool:
+        if self.total is not None:
+            return self.total > MOST_PAGES * self.page_size
+        if self.pages >= LONGEST:
+            return True
+        is_open = self.window.begin is None and not self.whole
+        if self.pages < (FIRST_LOOK_BACK if is_open else FIRST_LOOK):
+            return False
+        seconds = self._seconds_left()
+        left = (LONGEST - self.pages) * self.page_size
+        return seconds is not None and self._rate() * seconds > left
+
+    def _seconds_left(self) -> float | None:
+        """Answer the time that is still to be read; None where the order does not tell."""
+        match self._direction():
+            case 1:
+                return _seconds(max(self.created), min(self.window.end or self.clock, self.clock))
+            case -1 if self.window.begin is None:
+                return float("inf")
+            case -1:
+                return _seconds(self.window.begin or "", min(self.created))
+            case _:
+                return None
+
+    def _direction(self) -> int:
+        """Answer 1 where the oldest jobs come first, -1 where the newest do, else 0."""
+        count = len(self.created)
+        ranks = sorted(range(count), key=self.created.__getitem__)
+        apart = sum((place - rank) ** 2 for rank, place in enumerate(ranks))
+        correlation = 1 - 6 * apart / (count * (count**2 - 1))
+        return (correlation >= IN_ORDER) - (correlation <= -IN_ORDER)
+
+    def _rate(self) -> float:
+        """Answer jobs a second, by the middle half: a few may be far from the rest."""
+        times = sorted(self.created)
+        quarter = len(times) // 4
+        seconds = _seconds(times[quarter], times[-1 - quarter])
+        return (len(times) - 2 * quarter) / max(seconds, 1e-6)
+
+    def _aim(self, times: Sequence[str]) -> str | None:
+        """Answer the instant up to which, or from which on, there should be AIM pages."""
+        wanted = AIM * self.page_size
+        match self._direction():
+            case 1:
+                at = moved(times[0], wanted / self._rate())
+                return at and min(at, self.clock)
+            case -1:
+                return moved(times[-1], -wanted / self._rate())
+            case _:
+                share = wanted / self.total if self.total else 0.5
+                return times[int(len(times) * min(share, 0.5))]
+
+
+def _between(times: Sequence[str]) -> str | None:
+    """Answer an instant that has jobs on both sides, if there is one."""
+    middle = times[len(times) // 2]
+    if times[0] < middle < times[-1]:
+        return middle
+    oldest, newest = to_datetime(times[0]), to_datetime(times[-1])
+    halfway = oldest + (newest - oldest) / 2
+    return from_datetime(halfway) if timedelta(0) < halfway - oldest < newest - oldest else None
+
+
+def _seconds(since: str, until: str) -> float:
+    return (to_datetime(until) - to_datetime(since)).total_seconds()
