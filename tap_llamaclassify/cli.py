@@ -29,6 +29,13 @@ _KEY = re.compile(r"llx-\S+")
 """What a LlamaCloud key looks like: it may stand where the name of a setting should."""
 
 
+CHECK = click.Option(
+    ["--check"],
+    is_flag=True,
+    help="Try each key and each API once, and show what came of it.",
+)
+
+
 class Terminated(SystemExit):
     """A signal asks the process to end; what was not written yet is dropped."""
 

@@ -4,6 +4,7 @@ TapError                what a user can cause or can act on: one line, no traceb
 ├── SettingsError       a setting is missing, unknown or wrong
 ├── StateError          the state handed in cannot be read
 ├── CatalogError        the catalog handed in asks for what the streams cannot do
+├── CheckError          a stream that is selected cannot be read
 ├── OutputError         what was read cannot be written
 │   └── LoaderGoneError      whoever reads standard output has closed it
 └── ApiError            the API refuses, cannot be reached, or answers what cannot be read
@@ -34,6 +35,10 @@ class StateError(TapError):
 
 class CatalogError(TapError):
     """The catalog handed in asks for what the streams cannot do."""
+
+
+class CheckError(TapError):
+    """A stream that is selected cannot be read."""
 
 
 class OutputError(TapError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from tap_llamaclassify.client import Client
@@ -44,7 +44,7 @@ def steps_of(
         try:
             yield from _reader(client, settings, some, limit, sources).steps()
         except GoneError as error:
-            yield Failed(_named(error, f"{error}, or {_instead(some, sources)}"))
+            yield Failed(_named(error, f"{error}, or {instead(some, sources)}"))
         except ApiError as error:
             yield Failed(error)
             return
@@ -58,9 +58,14 @@ def _reader(
     return (V2Reader if Source.V2 in sources else V1Reader)(client, settings, wanted, limit)
 
 
-def _instead(wanted: Wanted, sources: set[Source]) -> str:
-    """Say what to select where an API is gone."""
-    text = f"deselect {', '.join(wanted)}"
+def instead(names: Iterable[str], sources: Container[Source]) -> str:
+    """Say what to select where the API is gone that holds these sources.
+
+    Args:
+        names: The tables that are selected.
+        sources: What the API holds.
+    """
+    text = f"deselect {', '.join(names)}"
     if Source.PROJECTS in sources:
         return text
     source = Source.V1 if Source.V2 in sources else Source.V2

@@ -7,7 +7,9 @@ which `--version` and `--help` answer.
 from __future__ import annotations
 
 import copy
+import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from types import FrameType
@@ -22,7 +24,7 @@ from typing_extensions import override
 
 from tap_llamaclassify import cli
 from tap_llamaclassify.batch_config import COMPRESSIONS
-from tap_llamaclassify.errors import CatalogError
+from tap_llamaclassify.errors import CatalogError, CheckError
 from tap_llamaclassify.messages import MessageWriter
 from tap_llamaclassify.state import check_state, unused
 
@@ -94,16 +96,19 @@ class TapLlamaClassify(Tap):
         connect(settings, os.environ)
         return settings
 
+    def _known_settings(self) -> Settings:
+        from tap_llamaclassify.settings import Settings  # noqa: PLC0415 - see the top
+
+        return self._settings or Settings()
+
     @override
     def discover_streams(self) -> Sequence[Stream]:
-        from tap_llamaclassify.settings import Settings  # noqa: PLC0415 - see the top
         from tap_llamaclassify.streams import ClassifyStream  # noqa: PLC0415 - see the top
         from tap_llamaclassify.sync import OnePass  # noqa: PLC0415 - see the top
         from tap_llamaclassify.tables import TABLES  # noqa: PLC0415 - see the top
 
-        one_pass = OnePass(
-            self, self._settings or Settings(), cast("MessageWriter", self.message_writer)
-        )
+        settings = self._known_settings()
+        one_pass = OnePass(self, settings, cast("MessageWriter", self.message_writer))
         return [ClassifyStream(self, one_pass, table) for table in TABLES]
 
     @property
@@ -167,13 +172,37 @@ class TapLlamaClassify(Tap):
         *,
         state: IO[str] | None = None,
         catalog: IO[str] | None = None,
+        check: bool = False,
         **rest: Any,
     ) -> None:
-        super().invoke(
-            state=cli.checked_file("--state", state),
-            catalog=cli.checked_file("--catalog", catalog),
-            **rest,
+        catalog = cli.checked_file("--catalog", catalog)
+        if not check:
+            super().invoke(state=cli.checked_file("--state", state), catalog=catalog, **rest)
+            return
+        config = rest["config"]
+        tap = cls(
+            config=config.config if config else {},
+            catalog=json.load(catalog) if catalog else None,
+            parse_env_config=bool(config and config.parse_env),
         )
+        tap.check()
+
+    def check(self) -> None:
+        """Try each key and each API once, and show what came of it on standard output.
+
+        Raises:
+            CheckError: A selected stream cannot be read.
+        """
+        from tap_llamaclassify import check  # noqa: PLC0415 - see the top
+        from tap_llamaclassify.connection import connect  # noqa: PLC0415 - see the top
+
+        settings = self._known_settings()
+        at_once = settings.value("parallel_connections")
+        checked = check.check(connect(settings, os.environ), at_once)
+        sys.stdout.write(check.table_of(checked))
+        tables = [stream.table for stream in self._own_streams if stream.selected]
+        if reasons := [reason for each in checked for reason in each.unreadable(tables)]:
+            raise CheckError("; ".join(reasons))
 
     @classmethod
     @override
@@ -191,7 +220,7 @@ class TapLlamaClassify(Tap):
         return cli.OneLineCommand(
             name=command.name,
             callback=command.callback,
-            params=command.params,
+            params=[*command.params, cli.CHECK],
             context_settings=command.context_settings,
             help=command.help,
             logger=cls.logger,

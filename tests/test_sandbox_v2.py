@@ -228,6 +228,13 @@ def test_number_of_projects_leaves_the_first_ones_as_they_are() -> None:
         assert len(set(sandbox.keys.values())) == 12
 
 
+def test_number_of_projects_changes_whose_the_v1_jobs_are_and_not_which() -> None:
+    three, twelve = (World(History(jobs=50, projects=number)) for number in (3, 12))
+
+    assert ids_of(three.jobs()) == ids_of(twelve.jobs())
+    assert len({job["project_id"] for job in twelve.jobs()}) > 3
+
+
 @pytest.mark.parametrize("kind", ["jobs", "v2_jobs"])
 def test_projects_share_jobs_equally_unless_they_are_three(kind: str) -> None:
     def sizes(projects: int) -> list[int]:
@@ -255,13 +262,15 @@ def test_meddling_with_a_v2_job_leaves_v1_alone_and_ends_its_course() -> None:
         if job["status"] != undisturbed.v2_job(job["id"])["status"]
     ]
     put, gone, cancelled, moved, *_ = running
-    world.put_v2(literal_v2(put))
+    same = {name: world.v2_job(put)[name] for name in ("project_id", "status")}
+    literal = literal_v2(put, **same)
+    world.put_v2(literal)
     world.delete_v2(gone)
     world.touch_v2(cancelled, status="CANCELLED")
     world.touch_v2(moved, transaction_id="new")
     world.advance(DAY)
 
-    assert world.v2_job(put) == literal_v2(put)
+    assert world.v2_job(put) == literal
     assert gone not in world.v2_entries()
     assert world.v2_job(cancelled)["status"] == "CANCELLED"
     assert world.v2_job(moved) == undisturbed.v2_job(moved) | {"transaction_id": "new"}

@@ -88,13 +88,14 @@ def test_schema_agrees_with_the_models_on_names_and_types(
 
 
 def test_replication_key_and_keys_are_in_the_catalog(sandbox: Sandbox) -> None:
-    expected = {table.name: table.replication_key for table in TABLES}
+    tables = {table.name: table for table in TABLES}
     for entry in new_tap(sandbox).catalog_dict["streams"]:
-        assert entry.get("replication_key") == expected[entry["tap_stream_id"]]
+        table = tables[entry["tap_stream_id"]]
+        assert entry.get("replication_key") == table.replication_key
         assert entry["replication_method"] == (
             "INCREMENTAL" if entry.get("replication_key") else "FULL_TABLE"
         )
-        assert list(entry["key_properties"]) == KEYS[entry["tap_stream_id"]]
+        assert tuple(entry["key_properties"]) == table.keys
 
 
 # Catalogs
