@@ -15,7 +15,7 @@ from unittest import mock
 
 from typing_extensions import override
 
-from builders import STREAMS, job
+from builders import STREAMS, V2_STREAMS, job
 from sandbox.clock import stamp
 from sandbox.server import Sandbox
 from tap_llamaclassify.waits import Clock
@@ -24,7 +24,8 @@ Key = tuple[Any, ...]
 Row = dict[str, Any]
 Tables = dict[str, dict[Key, Row]]
 
-KEYS = dict(zip(STREAMS, [("id",), ("job_id", "rule_index"), ("job_id",)], strict=True))
+_KEYS = [("id",), ("job_id", "rule_index"), ("job_id",)]
+KEYS = dict(zip((*STREAMS, *V2_STREAMS), _KEYS * 2, strict=True))
 
 _FORMS: tuple[Callable[[datetime], str | None], ...] = (
     stamp,
@@ -38,6 +39,11 @@ _FORMS: tuple[Callable[[datetime], str | None], ...] = (
 )
 FORMS = len(_FORMS)
 """How many ways there are to write a timestamp."""
+
+
+def written(moment: datetime, form: int) -> str | None:
+    """Write a timestamp in one of the forms; the last two are none."""
+    return _FORMS[form](moment)
 
 
 def fixed(text: str | None) -> str | None:
@@ -112,38 +118,58 @@ class Life:
         """Answer the jobs that the API shows, by id."""
         return self.sandbox.world.entries(self.sandbox.project_id)
 
+    def expected(self) -> Tables:
+        """Work out the rows of each table from the jobs that the API shows."""
+        return expected(self.jobs().values())
+
     def let(self, event: Event) -> None:
         """Let something happen."""
         self.pass_time(event.seconds)
-        idle = [*self.jobs().keys() - {row["id"] for _, row in self.pending}]
+        idle = sorted(self.jobs().keys() - {row["id"] for _, row in self.pending})
         if event.kind == "create":
-            self._create(event)
-        elif event.kind == "update" and idle:
-            before = self.jobs()[sorted(idle)[event.pick % len(idle)]]
-            change = {"status": ("SUCCESS", "ERROR", "PENDING", "NEW")[event.pick % 4]}
-            self._commit(before | change | {"error_message": f"change {event.pick}"}, event)
+            self.born += 1
+            self._commit(self.made(event), event)
+        elif event.kind == "update" and (ids := [id_ for id_ in idle if self.may_change(id_)]):
+            before = self.jobs()[ids[event.pick % len(ids)]]
+            self._commit(self.changed(before, event.pick), event)
         elif event.kind == "delete" and idle:
-            gone = sorted(idle)[event.pick % len(idle)]
-            self.sandbox.world.delete(gone)
+            gone = idle[event.pick % len(idle)]
+            self.delete(gone)
             self.deleted.add(gone)
 
-    def _create(self, event: Event) -> None:
-        self.born += 1
+    def may_change(self, id_: str) -> bool:
+        """Answer whether a job may be updated."""
+        return id_ in self.jobs()
+
+    def changed(self, before: Row, pick: int) -> Row:
+        """Answer what an update makes of a job."""
+        change = {"status": ("SUCCESS", "ERROR", "PENDING", "NEW")[pick % 4]}
+        return before | change | {"error_message": f"change {pick}"}
+
+    def put(self, row: Row) -> None:
+        """Let the API show a job."""
+        self.sandbox.world.put(row)
+
+    def delete(self, id_: str) -> None:
+        """Let a job be gone."""
+        self.sandbox.world.delete(id_)
+
+    def made(self, event: Event) -> Row:
+        """Make a job that is new."""
         rules = [{"type": f"type {n}", "description": "text"} for n in range(1 + event.pick % 3)]
         config = {"lang": "en", "max_pages": event.pick, "target_pages": [0, event.pick]}
-        created = _FORMS[event.form](self.sandbox.world.now())
-        made = job(
+        created = written(self.sandbox.world.now(), event.form)
+        return job(
             f"job {self.born}",
             project_id=self.sandbox.project_id,
             rules=rules,
             parsing_configuration=config if event.pick % 2 else None,
             created_at=None if created == "soon" else created,
         )
-        self._commit(made, event)
 
     def _commit(self, row: Row, event: Event) -> None:
         now = self.sandbox.world.now()
-        changed = row | {"updated_at": _FORMS[event.form](now)}
+        changed = row | {"updated_at": written(now, event.form)}
         self.pending.append((now + timedelta(seconds=event.late), changed))
         self._show()
 
@@ -157,7 +183,7 @@ class Life:
         for moment, row in sorted(self.pending, key=lambda change: change[0]):
             if moment <= now:
                 self.pending.remove((moment, row))
-                self.sandbox.world.put(row)
+                self.put(row)
                 self.on_change(row["id"])
 
 
@@ -196,7 +222,7 @@ def clock_of(life: Life, wrong_by: float = 0) -> Iterator[None]:
 class Loader:
     """A loader that upserts, and keeps a state once all that came before it is loaded."""
 
-    tables: Tables = field(default_factory=lambda: {stream: {} for stream in STREAMS})
+    tables: Tables = field(default_factory=lambda: {stream: {} for stream in KEYS})
     state: Row | None = None
 
     def load(self, lines: Sequence[str]) -> None:
@@ -217,7 +243,7 @@ class Loader:
 
     def differences(self, life: Life, streams: Collection[str] = STREAMS) -> list[tuple[str, Key]]:
         """Name the rows that are not as the API shows them, those of deleted jobs aside."""
-        wanted = expected(life.jobs().values())
+        wanted = life.expected()
         return [
             (stream, key)
             for stream in streams

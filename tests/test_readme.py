@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from builders import STREAMS
+from builders import ALL_STREAMS
 from conftest import ROOT
 from tap_llamaclassify import errors
 from tap_llamaclassify.config import config_jsonschema
@@ -43,11 +43,12 @@ def streams() -> str:
         (
             f"`{stream.name}`",
             ", ".join(f"`{key}`" for key in stream.primary_keys),
+            f"`{stream.replication_key}`" if stream.replication_key else "",
             ", ".join(stream.schema["properties"]),
         )
-        for stream in sorted(tap.streams.values(), key=lambda s: STREAMS.index(s.name))
+        for stream in sorted(tap.streams.values(), key=lambda s: ALL_STREAMS.index(s.name))
     )
-    return table("| stream | key | columns |", rows)
+    return table("| stream | key | replication key | columns |", rows)
 
 
 def outcomes() -> str:

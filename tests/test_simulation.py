@@ -9,6 +9,7 @@ import io
 import logging
 import os
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -34,7 +35,7 @@ from sandbox.faults import FAULTS
 from sandbox.server import Sandbox
 from sandbox.settings import Settings, Tokens
 from sandbox.world import World
-from simulated import FORMS, Event, Key, Life, Loader, Row, clock_of, fixed
+from simulated import FORMS, KEYS, Event, Key, Life, Loader, Row, clock_of, fixed
 from tap_llamaclassify.door import read_jobs
 from tap_llamaclassify.errors import TapError
 from tap_llamaclassify.models import PageOfItems
@@ -92,12 +93,12 @@ def an_event(dice: Random, latest: float) -> Event:
     )
 
 
-def a_plan(dice: Random, latest: float) -> Plan:
+def a_plan(dice: Random, latest: float, streams: Sequence[str] = STREAMS) -> Plan:
     """Make up a run."""
-    some = frozenset(dice.sample(STREAMS, dice.randint(1, 3)))
+    some = frozenset(dice.sample(streams, dice.randint(1, 3)))
     pages = range(6)
     return Plan(
-        selected=dice.choice([frozenset(STREAMS), some]),
+        selected=dice.choice([frozenset(streams), some]),
         full=dice.random() < A_SHARE,
         page_size=dice.randint(1, 4),
         during={
@@ -118,13 +119,15 @@ def catalog(selected: frozenset[str], *, full: bool) -> Any:
     with Sandbox(World.empty()) as anywhere:
         wish = {"replication_method": "FULL_TABLE" if full else "INCREMENTAL"}
         return catalog_with(
-            anywhere, **{name: wish | {"selected": name in selected} for name in STREAMS}
+            anywhere, **{name: wish | {"selected": name in selected} for name in KEYS}
         )
 
 
 class Histories(RuleBasedStateMachine):
     """One history: a world, a warehouse, and runs between them."""
 
+    streams: ClassVar[Sequence[str]] = STREAMS
+    life_of: ClassVar[type[Life]] = Life
     tokens: ClassVar[Tokens] = "cursor"
     tried: ClassVar[Counter[str]] = Counter()
 
@@ -133,7 +136,7 @@ class Histories(RuleBasedStateMachine):
         self.tried["histories simulated"] += 1
         self.sandbox = Sandbox(World.empty(), Settings(tokens=self.tokens, page_size_limit=100))
         self.sandbox.__enter__()
-        self.life = Life(self.sandbox)
+        self.life = self.life_of(self.sandbox)
         self.loader = Loader()
         self.present: dict[str, Row] = {}
         self.is_whole = False
@@ -171,7 +174,7 @@ class Histories(RuleBasedStateMachine):
     def tap_runs(self, seed: int) -> None:
         """Run the tap, while the world moves and the wire fails."""
         dice = Random(seed)  # noqa: S311 - histories repeat
-        self.run(a_plan(dice, self.latest))
+        self.run(a_plan(dice, self.latest, self.streams))
 
     def run(self, plan: Plan) -> None:
         """Run the tap, load what is not lost on the way, and look at what there is then."""
@@ -212,6 +215,7 @@ class Histories(RuleBasedStateMachine):
                 page_size=plan.page_size,
                 lookback_seconds=self.lookback,
                 retry_seconds=plan.retry_seconds,
+                **self.more_config(),
             )
             try:
                 tap.sync_all()
@@ -224,6 +228,10 @@ class Histories(RuleBasedStateMachine):
         buffer.seek(0)
         return [line for line in buffer.read().split("\n") if line]
 
+    def more_config(self) -> dict[str, Any]:
+        """Answer further settings of the tap."""
+        return {}
+
     def meet(self, fault: str | None) -> None:
         """Let the next request meet a fault."""
         if fault:
@@ -234,7 +242,7 @@ class Histories(RuleBasedStateMachine):
         jobs = self.life.jobs()
         return [
             (stream, key)
-            for stream in STREAMS
+            for stream in self.streams
             if (bookmark := self.loader.bookmark(stream))
             for _, key in self.loader.differences(self.life, [stream])
             if (updated := fixed(jobs[key[0]]["updated_at"]))
@@ -249,8 +257,8 @@ class Histories(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.life.pass_time(self.lookback + 1)
-            self.run(Plan())
-            assert self.excused(self.loader.differences(self.life)) == []
+            self.run(Plan(frozenset(self.streams)))
+            assert self.excused(self.loader.differences(self.life, self.streams)) == []
         finally:
             self.sandbox.__exit__(None, None, None)
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from singer_sdk.testing import get_tap_test_class
 
-from builders import job
+from builders import ALL_STREAMS, catalog_with, job
 from conftest import Command
 from sandbox.clock import Clock
 from sandbox.history import History
@@ -127,3 +127,30 @@ def test_odd_jobs_sync_is_the_golden_one(sandbox: Sandbox, command: Command) -> 
     for each in odd:
         sandbox.world.put_raw(each | {"project_id": "p"})
     compare("odd_jobs_sync.jsonl", command("--config", config_of(sandbox)).stdout)
+
+
+def test_sync_of_every_stream_is_the_golden_one(command: Command) -> None:
+    history = History(seed=7, jobs=4, v2_jobs=6, days=3, unknown_fields=0.3)
+    with Sandbox(World(history, clock=Clock(NEW_YEAR))) as sandbox:
+        catalog = catalog_with(sandbox, **{name: {"selected": True} for name in ALL_STREAMS})
+        config = config_of(sandbox, fetch_results=True, fetch_usage=True)
+        first = command("--config", config, "--catalog", catalog)
+        compare("every_stream_first_sync.jsonl", first.stdout)
+        sandbox.world.advance(2 * 24 * 3600)
+        second = command("--config", config, "--catalog", catalog, "--state", first.output.state)
+        compare("every_stream_incremental_sync.jsonl", second.stdout)
+
+
+def test_sync_of_two_connections_is_the_golden_one(command: Command) -> None:
+    history = History(seed=7, jobs=9, v2_jobs=9, days=3)
+    with Sandbox(World(history, clock=Clock(NEW_YEAR))) as sandbox:
+        catalog = catalog_with(sandbox, classify_v2_jobs={"selected": True})
+        one, other, _ = sandbox.keys.values()
+        config = {
+            "api_url": sandbox.url,
+            "connections": [{"name": "emea", "api_key": one}, {"name": "apac", "api_key": other}],
+            # Side by side, lines come in another order each time.
+            "parallel_connections": 1,
+        }
+        ended = command("--config", config, "--catalog", catalog)
+    compare("two_connections_sync.jsonl", ended.stdout)
