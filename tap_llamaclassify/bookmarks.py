@@ -42,6 +42,11 @@ class Bookmark:
         self._lookback_seconds = lookback_seconds
 
     @property
+    def read_until(self) -> str | None:
+        """The instant until which a run that was broken off has read, by creation."""
+        return self.kept.read_until if self.is_under_way else None
+
+    @property
     def begin(self) -> str | None:
         """The instant that all jobs updated before are known from; None when there is none."""
         if self._last and self.kept.shifts:

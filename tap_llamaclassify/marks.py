@@ -72,7 +72,8 @@ class Marks:
     def take(self, page: Page) -> dict[str, Sequence[Json]]:
         """Answer a page's jobs, less what a table's bookmark leaves out, and take note of them."""
         self.begin(page.asked_at)
-        self.newest = _newest(page.items, self.newest)
+        updates = [update for item in page.items if (update := item.get("updated_at")) is not None]
+        self.note(*updates)
         self._has_shifted |= page.overlaps
         passed: dict[str | None, Sequence[Json]] = {}
         items = {}
@@ -83,6 +84,10 @@ class Marks:
                 passed[since] = due(page.items, since)
             items[name] = passed[since]
         return items
+
+    def note(self, *instants: str) -> None:
+        """Take note of how far everything is known now."""
+        self.newest = max([*instants, self.newest] if self.newest else instants, default=None)
 
     def after(self) -> dict[str, Kept]:
         """Answer what to keep of each table once all is written."""
@@ -99,8 +104,3 @@ class Marks:
                 self._label,
             )
         return kept
-
-
-def _newest(jobs: Sequence[Json], newest: str | None) -> str | None:
-    updates = [update for job in jobs if (update := job.get("updated_at")) is not None]
-    return max([*updates, newest] if newest is not None else updates, default=None)

@@ -76,6 +76,7 @@ class V2Reader:
             yield from self._in_one_listing()
         if self._limit is None:
             self._unfinished.warn(self._clock)
+            self._marks.note(*filter(None, (b.read_until for b in self._marks.begun.values())))
             yield Step(kept=self._with_unfinished(self._marks.after()))
 
     def _in_one_listing(self) -> Iterator[Step]:
@@ -96,6 +97,7 @@ class V2Reader:
             if parts:
                 pending += reversed(parts)
             elif not self._is_filtered:
+                yield from self._in_one_listing()
                 return
             elif pending and sight.window.end:
                 yield Step(kept=self._with_unfinished(self._kept_until(sight.window.end)))
@@ -109,7 +111,9 @@ class V2Reader:
                 return [Sight(Window(begin), self._page_size)]
             yield self._step(page)
             self._check(sight, page)
-            if page.is_last or not self._is_filtered:
+            if not self._is_filtered:
+                return None
+            if page.is_last:
                 continue
             sight.add(page)
             if self._cuts < FREE_CUTS + self._pages / PAGES_A_CUT and (parts := sight.cut()):
@@ -150,9 +154,8 @@ class V2Reader:
 
     def _begin_of_one(self, bookmark: Bookmark) -> str | None:
         lookback: int = self._settings.value("lookback_seconds")
-        kept = bookmark.kept
-        if bookmark.is_under_way and kept.read_until:
-            return moved(kept.read_until, -lookback)
+        if bookmark.read_until:
+            return moved(bookmark.read_until, -lookback)
         reach = max(lookback, self._settings.value("reconcile_days") * A_DAY)
         begin = bookmark.begin and moved(bookmark.begin, -reach)
         # A job that was updated after the start date may have been created before it.

@@ -22,8 +22,8 @@ AIM = 45
 """Pages that a cut aims at."""
 FIRST_LOOK = 2
 """Pages that are read before their jobs tell how many more there are."""
-ROUNDED = 1
-"""Seconds by which a job may seem to be outside a window."""
+ROUNDED = 86_400
+"""Seconds by which a job may be outside a window: a server may go by the day."""
 FIRST_LOOK_BACK = 8
 """The same for a window without a beginning, whose length they cannot tell."""
 IN_ORDER = 0.5
