@@ -37,7 +37,7 @@ class Census:
                 if name not in known:
                     self._meet(f"{stream}.{name[:LONGEST_NAME]}")
                 elif name in split and isinstance(value, dict):
-                    for inner in {f"{name}.{inner}" for inner in value} - known:
+                    for inner in sorted({f"{name}.{inner}" for inner in value} - known):
                         self._meet(f"{stream}.{inner[:LONGEST_NAME]}")
 
     def _meet(self, field: str) -> None:

@@ -134,8 +134,8 @@ class V2Reader:
         items = self._marks.take(page)
         self._pages += 1
         self._unfinished.note(page.items, self._clock)
-        if self._usage:
-            self._usage.fill(items[V2_JOBS.name])
+        if self._usage and self._usage.fill(items[V2_JOBS.name]):
+            page = replace(page, has_misfits=True)
         return step_of(page, items)
 
     @property
