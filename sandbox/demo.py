@@ -1,4 +1,4 @@
-"""`make demo`: a made-up LlamaCloud, synced twice by Meltano, a day apart; then what landed."""
+"""`make demo`: a made-up LlamaCloud, v1 and v2, synced twice by Meltano; then what landed."""
 
 import json
 import os
@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import duckdb
 
 from sandbox import landed
 from sandbox.clock import Clock
+from sandbox.front import Request
 from sandbox.history import History
 from sandbox.server import Sandbox
 from sandbox.world import World
@@ -26,9 +26,29 @@ LOG = FOLDER / "meltano.log"
 LAST_LINES = 12
 LONGEST_LINE = 240
 
-JOBS = 2500
+JOBS = 1250
+V2_JOBS = 1250
 UNKNOWN_FIELDS = 0.01
 DAY = 86_400.0
+
+# meltano.yml selects the streams of v1 jobs; here come all, and leave it as it is.
+CHOICE = {
+    "TAP_LLAMACLASSIFY__SELECT": '["*.*"]',
+    "TAP_LLAMACLASSIFY_FETCH_RESULTS": "true",
+}
+JOBS_PATH = "/api/v1/classifier/jobs"
+RESULTS_PATH = f"{JOBS_PATH}/{{id}}/results"
+MOVED = {
+    "jobs": ("classify_jobs", "classify_v2_jobs"),
+    "job_rules": ("classify_job_rules", "classify_v2_job_rules"),
+    "job_parsing_configs": ("classify_job_parsing_configs", "classify_v2_job_parsing_configs"),
+    "job_results": ("classify_job_results", None),
+    "projects": ("classify_projects", None),
+    "requests: jobs": (JOBS_PATH, "/api/v2/classify"),
+    "requests: results": (RESULTS_PATH, None),
+    "requests: projects": ("/api/v1/projects", None),
+}
+"""What moves through v1 and through v2: records by stream, requests by path."""
 
 # What a user has set for the real pipeline must not reach the demo, nor the demo the real API.
 USERS_OWN = (
@@ -41,12 +61,8 @@ class MeltanoError(Exception):
     """A `meltano run` failed; the text says where to read why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What one `meltano run` took: records by stream, and requests to the API."""
-
-    records: Counter[str]
-    requests: int
+Run = Counter[str]
+"""What one `meltano run` moved: records by stream, and requests by path."""
 
 
 def main() -> int:
@@ -70,9 +86,12 @@ def _start_afresh() -> None:
 
 
 def _synced_twice() -> list[Run]:
-    world = World(History(jobs=JOBS, unknown_fields=UNKNOWN_FIELDS), clock=Clock())
+    world = World(History(jobs=JOBS, v2_jobs=V2_JOBS, unknown_fields=UNKNOWN_FIELDS), clock=Clock())
     with Sandbox(world) as sandbox:
-        _say(f"A made-up LlamaCloud project has {len(world.jobs(sandbox.project_id)):,} jobs.")
+        v1, v2 = (len(jobs.entries(sandbox.project_id)) for jobs in (world.v1, world.v2))
+        _say(f"A made-up LlamaCloud project has {v1:,} v1 jobs and {v2:,} v2 jobs.")
+        for name, text in CHOICE.items():
+            _say(f"export {name}='{text}'")
         _say("meltano run tap-llamaclassify target-duckdb ...")
         first = _sync(sandbox)
         world.advance(DAY)
@@ -97,7 +116,7 @@ def _sync(sandbox: Sandbox) -> Run:
     if ended.returncode != 0:
         sys.stderr.writelines(_last_lines(events))
         raise MeltanoError(f"meltano ended with {ended.returncode}; its whole log is {LOG}")
-    return Run(_records(events), len(sandbox.requests))
+    return _records(events) + Counter(_path(request) for request in sandbox.requests)
 
 
 def _command() -> list[str]:
@@ -109,12 +128,20 @@ def _command() -> list[str]:
 
 def _environment(sandbox: Sandbox) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(USERS_OWN)}
-    return kept | {
-        "LLAMA_CLOUD_API_KEY": sandbox.key,
-        "LLAMA_CLOUD_BASE_URL": sandbox.url,
-        "MELTANO_DATABASE_URI": f"sqlite:///{(FOLDER / 'meltano.db').resolve()}",
-        "TARGET_DUCKDB_FILEPATH": str(WAREHOUSE.resolve()),
-    }
+    return (
+        kept
+        | CHOICE
+        | {
+            "LLAMA_CLOUD_API_KEY": sandbox.key,
+            "LLAMA_CLOUD_BASE_URL": sandbox.url,
+            "MELTANO_DATABASE_URI": f"sqlite:///{(FOLDER / 'meltano.db').resolve()}",
+            "TARGET_DUCKDB_FILEPATH": str(WAREHOUSE.resolve()),
+        }
+    )
+
+
+def _path(request: Request) -> str:
+    return RESULTS_PATH if request.path.endswith("/results") else request.path
 
 
 def _events(log: str) -> Iterator[dict[str, Any]]:
@@ -153,11 +180,19 @@ def _report(runs: Sequence[Run]) -> str:
 
 
 def _moved(runs: Sequence[Run], rows: dict[str, int]) -> str:
+    names = [f"run {number}" for number, _ in enumerate(runs, start=1)]
     lines: list[landed.Line] = [
-        [name, *(run.records[name] for run in runs), rows[name]] for name in rows
+        [kind, *_counts(v1, runs, rows), *_counts(v2, runs, rows)]
+        for kind, (v1, v2) in MOVED.items()
     ]
-    lines.append(["API requests", *(run.requests for run in runs), None])
-    return landed.table(["Records moved", "first run", "second run", "rows now"], lines)
+    columns = [f"{api} {name}" for api in ("v1", "v2") for name in (*names, "rows")]
+    return landed.table(["Moved", *columns], lines)
+
+
+def _counts(name: str | None, runs: Sequence[Run], rows: dict[str, int]) -> list[int | None]:
+    if name is None:
+        return [None] * (len(runs) + 1)
+    return [*(run[name] for run in runs), rows.get(name)]
 
 
 def _say(line: str) -> None:

@@ -1,61 +1,86 @@
 """What syncs put into DuckDB, as text for a terminal of 80 columns; it knows the tables only."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date
 
 import duckdb
 
-ROWS = """
-    SELECT 'classify_jobs', count(*) FROM llamacloud.classify_jobs
-    UNION ALL
-    SELECT 'classify_job_rules', count(*) FROM llamacloud.classify_job_rules
-    UNION ALL
-    SELECT 'classify_job_parsing_configs', count(*) FROM llamacloud.classify_job_parsing_configs
-"""
-STATUSES = """
-    SELECT status FROM llamacloud.classify_jobs GROUP BY status ORDER BY count(*) DESC, status
-"""
+TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'llamacloud'"
 JOBS_BY_DAY = """
-    SELECT created_at::date AS day, status, count(*) FROM llamacloud.classify_jobs
-    WHERE day > (SELECT max(created_at)::date - 7 FROM llamacloud.classify_jobs)
-    GROUP BY day, status ORDER BY day
+    WITH jobs AS (
+        SELECT 'v1' AS api, created_at, status FROM llamacloud.classify_jobs
+        UNION ALL
+        SELECT 'v2', created_at, status FROM llamacloud.classify_v2_jobs
+    )
+    SELECT created_at::date AS day, api, status, count(*) FROM jobs
+    WHERE day > (SELECT max(created_at)::date - 7 FROM jobs)
+    GROUP BY ALL ORDER BY ALL
 """
 RULE_TYPES = """
-    SELECT type, count(*) AS rules FROM llamacloud.classify_job_rules
-    GROUP BY type ORDER BY rules DESC, type LIMIT 8
+    WITH named AS (
+        SELECT type, 'v1 rule' AS as_what FROM llamacloud.classify_job_rules
+        UNION ALL
+        SELECT type, 'v2 rule' FROM llamacloud.classify_v2_job_rules
+        UNION ALL
+        SELECT type, 'found' FROM llamacloud.classify_job_results
+        UNION ALL
+        SELECT result_type, 'found' FROM llamacloud.classify_v2_jobs
+    )
+    SELECT
+        type,
+        count(*) FILTER (as_what = 'v1 rule') AS v1_rules,
+        count(*) FILTER (as_what = 'v2 rule') AS v2_rules,
+        count(*) FILTER (as_what = 'found')
+    FROM named GROUP BY type HAVING v1_rules + v2_rules > 0
+    ORDER BY v1_rules + v2_rules DESC, type LIMIT 8
 """
 
-LONGEST_BAR = 40
+OUTCOMES = ("done", "failed", "cancelled", "unfinished")
+OUTCOME_OF = {
+    **dict.fromkeys(("SUCCESS", "PARTIAL_SUCCESS", "COMPLETED"), "done"),
+    **dict.fromkeys(("ERROR", "FAILED"), "failed"),
+    "CANCELLED": "cancelled",
+    **dict.fromkeys(("PENDING", "RUNNING"), "unfinished"),
+}
+"""One vocabulary for the statuses of both APIs."""
+
+LONGEST_BAR = 24
 
 Line = Sequence[str | int | None]
 
 
 def rows_of_tables(warehouse: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """How many rows each table has."""
-    return dict(warehouse.execute(ROWS).fetchall())
+    names = [name for (name,) in warehouse.execute(TABLES).fetchall()]
+    return {name: len(warehouse.table(f"llamacloud.{name}")) for name in names}
 
 
 def jobs_by_day(warehouse: duckdb.DuckDBPyConnection) -> str:
-    """A table of the last seven days: jobs by the day of their creation and by status."""
-    statuses = [status for (status,) in warehouse.execute(STATUSES).fetchall()]
-    days: defaultdict[date, dict[str, int]] = defaultdict(dict)
-    for day, status, jobs in warehouse.execute(JOBS_BY_DAY).fetchall():
-        days[day][status] = jobs
-    rows = [[f"{day:%a %Y-%m-%d}", *map(days[day].get, statuses)] for day in days]
-    return table(["Jobs by day, UTC", *map(str, statuses)], rows)
+    """A table of the last seven days: v1 and v2 jobs by the day of their creation and outcome."""
+    days: defaultdict[date, Counter[tuple[str, str]]] = defaultdict(Counter)
+    for day, api, status, jobs in warehouse.execute(JOBS_BY_DAY).fetchall():
+        days[day][api, OUTCOME_OF.get(status, status)] += jobs
+    rows = [
+        [f"{day:%a %Y-%m-%d}", *(_beside(jobs["v1", o], jobs["v2", o]) for o in OUTCOMES)]
+        for day, jobs in days.items()
+    ]
+    return table(["Jobs by day, UTC: v1 | v2", *OUTCOMES], rows)
+
+
+def _beside(v1: int, v2: int) -> str:
+    return f"{v1:,} | {v2:>3,}" if v1 or v2 else ""
 
 
 def rule_types(warehouse: duckdb.DuckDBPyConnection) -> str:
-    """A bar chart of the most used rule types."""
+    """A bar chart of the rule types that are used most, over both APIs."""
     counts = warehouse.execute(RULE_TYPES).fetchall()
-    most = max((rules for _, rules in counts), default=1)
-    bars = ["█" * (rules * LONGEST_BAR // most) for _, rules in counts]
+    most = max((v1 + v2 for _, v1, v2, _ in counts), default=1)
     rows = [
-        [type_, rules, bar.ljust(LONGEST_BAR)]
-        for (type_, rules), bar in zip(counts, bars, strict=True)
+        [type_, v1, v2, found, ("█" * ((v1 + v2) * LONGEST_BAR // most)).ljust(LONGEST_BAR)]
+        for type_, v1, v2, found in counts
     ]
-    return table(["Most used rule types", "rules", ""], rows)
+    return table(["Most used rule types", "v1 rules", "v2 rules", "documents", ""], rows)
 
 
 def table(header: Sequence[str], rows: Iterable[Line]) -> str:

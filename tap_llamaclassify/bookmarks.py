@@ -33,7 +33,8 @@ class Bookmark:
         self.is_trusted = kept.bookmark is None or kept.bookmark <= ahead
         self.kept = kept
         self._last = kept.bookmark if self.is_trusted else None
-        begun = kept.begun if self.is_trusted and kept.read_until else None
+        is_past = (kept.begun or ahead) <= ahead and (kept.read_until or ahead) <= ahead
+        begun = kept.begun if self.is_trusted and is_past and kept.read_until else None
         # Meltano may merge what an older run left into the state of a full refresh.
         self.is_under_way = begun is not None and begun >= (kept.bookmark or begun)
         # What the run read that was broken off, it read when it had begun.
@@ -58,13 +59,15 @@ class Bookmark:
         behind = self.begin and moved(self.begin, -self._lookback_seconds)
         return max(behind, self._floor or behind) if behind else self._floor
 
-    def meanwhile(self, newest: str | None = None) -> Kept:
+    def meanwhile(self, newest: str | None = None, *, shifted: bool = False) -> Kept:
         """Answer what to keep when all that was updated until then is written, and more is to come.
 
         Args:
             newest: None leaves the bookmark where it is.
+            shifted: Whether jobs were seen to move from page to page.
         """
-        kept = replace(self.kept, bookmark=self._up_to(newest))
+        shifts = self.kept.shifts or shifted
+        kept = replace(self.kept, bookmark=self._up_to(newest), shifts=shifts)
         return kept if self.is_under_way else replace(kept, read_until=None, begun=None)
 
     def after(self, newest: str | None, *, shifted: bool) -> Kept:
@@ -78,7 +81,9 @@ class Bookmark:
             shifted: Whether jobs were seen to move from page to page. When that is new, the next
                 run begins at the beginning: earlier ones may have passed over jobs, too.
         """
-        previous = self._last if self.kept.shifts else None
+        # It may have been new in the run that was broken off.
+        is_new = not self.kept.shifts or (self.is_under_way and self.kept.previous is None)
+        previous = None if is_new else self._last
         return Kept(self._up_to(newest), self.kept.shifts or shifted, previous)
 
     def _up_to(self, newest: str | None) -> str | None:

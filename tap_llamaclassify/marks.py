@@ -89,6 +89,13 @@ class Marks:
         """Take note of how far everything is known now."""
         self.newest = max([*instants, self.newest] if self.newest else instants, default=None)
 
+    def meanwhile(self) -> dict[str, Kept]:
+        """Answer what to keep of each table when more is to come."""
+        return {
+            name: bookmark.meanwhile(shifted=self._has_shifted)
+            for name, bookmark in self.begun.items()
+        }
+
     def after(self) -> dict[str, Kept]:
         """Answer what to keep of each table once all is written."""
         kept = {

@@ -40,14 +40,11 @@ class Results:
         self._at_once = at_once
         self._label = label
         self._jobs: dict[str, Json] = {}
-        self._expired = 0
 
     def note(self, jobs: Sequence[Json]) -> None:
         """Remember the finished ones of a page's jobs that are due."""
         for job in jobs:
-            if job.get("status") == PENDING:
-                self._jobs.pop(job["id"], None)
-            else:
+            if job.get("status") != PENDING:
                 kept = {name: job.get(name) for name in ("id", "project_id", "updated_at")}
                 self._jobs[job["id"]] = kept
 
@@ -61,10 +58,12 @@ class Results:
         """
         jobs = sorted(self._jobs.values(), key=lambda job: job["updated_at"] or "~")[:limit]
         self._jobs.clear()
+        expired = 0
         fetched = in_order([partial(self._fetch, job) for job in jobs], self._at_once)
         for begin in range(0, len(jobs), JOBS_A_STEP):
             some = jobs[begin : begin + JOBS_A_STEP]
-            pages = [next(fetched) for _ in some]
+            pages = [page for _ in some if (page := next(fetched))]
+            expired += len(some) - len(pages)
             updates = [update for job in some if (update := job["updated_at"])]
             done = bookmark and updates and limit is None
             yield Step(
@@ -73,14 +72,12 @@ class Results:
                 replaced=sum(page.replaced for page in pages),
                 has_misfits=any(page.has_misfits for page in pages),
             )
-        if self._expired:
-            _logger.warning(
-                "%sThe results of %d jobs are gone: the API keeps them for a time only",
-                self._label,
-                self._expired,
-            )
+        if expired:
+            what = "%sThe results of %d jobs are gone: the API keeps them for a time only"
+            _logger.warning(what, self._label, expired)
 
-    def _fetch(self, job: Json) -> PageOfItems:
+    def _fetch(self, job: Json) -> PageOfItems | None:
+        """Ask for a job's results; None when they are gone."""
         request = Request(
             self._client,
             f"{V1_JOBS_PATH}/{quote(job['id'], safe='')}/results",
@@ -91,8 +88,7 @@ class Results:
         try:
             page = request.answer().content
         except GoneError:
-            self._expired += 1
-            return PageOfItems([], None, None)
+            return None
         for item in page.items:
             item[JOB] = job
         return page

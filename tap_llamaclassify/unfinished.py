@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from tap_llamaclassify.models import Json
 from tap_llamaclassify.timestamps import moved
 
+BEGUN = ("PENDING", "RUNNING")
+"""Those before, in the order in which a job has them."""
 FINISHED = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
 """The statuses of the v2 API after which a job is taken not to change; others may yet be added."""
 DAYS = 30
@@ -47,6 +49,11 @@ class Unfinished:
                 self._jobs.pop(job["id"], None)
             else:
                 self._jobs[job["id"]] = job.get("created_at") or self._jobs.get(job["id"], clock)
+
+    def expect(self, jobs: Sequence[Json], clock: str) -> None:
+        """See jobs that may change before they are met, and be passed over."""
+        self.note(jobs, clock)
+        self._not_met |= {job["id"] for job in jobs} & self._jobs.keys()
 
     def not_met(self) -> Iterator[Sequence[str]]:
         """Answer the ids of jobs that have not been seen yet, so many as one request may have."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tap_llamaclassify.client import Client
 from tap_llamaclassify.door import read_jobs
-from tap_llamaclassify.listing import V1_JOBS_PATH, Listing
+from tap_llamaclassify.listing import V1_JOBS_PATH, Listing, Page
 from tap_llamaclassify.marks import Marks, Wanted
 from tap_llamaclassify.results import Results
 from tap_llamaclassify.settings import Settings
@@ -44,10 +44,10 @@ class V1Reader:
         """Read the listing, then the results of its jobs, if they are wanted."""
         jobs = 0
         for page in self._listing.pages(ahead=self._limit is None):
-            for due in self._of_results.take(page).values():
-                self._results.note(due)
-            yield step_of(page, self._of_jobs.take(page))
             jobs += len(page.items)
+            yield self._step(page)
+            # Let go of this page before the next one comes in.
+            del page
             if self._limit is not None and jobs >= self._limit:
                 break
         if self._limit is None and (kept := self._of_jobs.after()):
@@ -57,3 +57,8 @@ class V1Reader:
         if self._limit is None and bookmark:
             # Jobs may have been passed over. To fetch all results again costs a request a job.
             yield Step(kept={RESULTS.name: bookmark.after(self._of_results.newest, shifted=False)})
+
+    def _step(self, page: Page) -> Step:
+        for due in self._of_results.take(page).values():
+            self._results.note(due)
+        return step_of(page, self._of_jobs.take(page))

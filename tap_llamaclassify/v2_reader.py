@@ -20,7 +20,7 @@ from tap_llamaclassify.state import Kept
 from tap_llamaclassify.steps import Step, step_of
 from tap_llamaclassify.tables import V2_JOBS
 from tap_llamaclassify.timestamps import LAST, moved
-from tap_llamaclassify.unfinished import DAYS, Unfinished
+from tap_llamaclassify.unfinished import BEGUN, DAYS, MOST, Unfinished
 from tap_llamaclassify.usage import Usage
 from tap_llamaclassify.windows import Sight, Window
 
@@ -64,24 +64,27 @@ class V2Reader:
         self._pages = 0
         self._cuts = 0
         self._is_filtered = True
+        self._has_looked = limit is not None
 
     def steps(self) -> Iterator[Step]:
         """Read what is due."""
         if self._is_windowed:
             yield from self._in_windows()
-            for ids in self._unfinished.not_met():
-                for page in self._listing({"job_ids": ids}).pages():
-                    yield self._step(page)
         else:
             yield from self._in_one_listing()
         if self._limit is None:
+            yield from self._of_ids()
             self._unfinished.warn(self._clock)
             self._marks.note(*filter(None, (b.read_until for b in self._marks.begun.values())))
             yield Step(kept=self._with_unfinished(self._marks.after()))
 
     def _in_one_listing(self) -> Iterator[Step]:
         jobs = 0
-        for page in self._listing({}).pages(ahead=self._limit is None):
+        for page in self._listing({}).pages(ahead=self._limit is None, tentative=True):
+            if not self._has_looked and not page.is_last:
+                yield from self._look(page, None)
+                yield from self._in_one_listing()
+                return
             yield self._step(page)
             jobs += len(page.items)
             if self._limit is not None and jobs >= self._limit:
@@ -109,6 +112,9 @@ class V2Reader:
             if (begin := self._begin_of(self._marks.begun.values())) != self._begin:
                 self._begin = begin
                 return [Sight(Window(begin), self._page_size)]
+            if not self._has_looked and not page.is_last:
+                yield from self._look(page, begin)
+                return [sight]
             yield self._step(page)
             self._check(sight, page)
             if not self._is_filtered:
@@ -120,6 +126,36 @@ class V2Reader:
                 self._cuts += 1
                 return parts
         return None
+
+    def _look(self, first: Page, begin: str | None) -> Iterator[Step]:
+        """See which jobs are unfinished, before a listing of more than one page is read.
+
+        Where jobs are listed by their updates, one that changes meanwhile may move to a page that
+        was read; it would not come again, for it was created before the bookmark.
+        """
+        self._has_looked = True
+        self._marks.begin(first.asked_at)
+        oldest = moved(self._clock, -DAYS * A_DAY)
+        since = Window(max(filter(None, (begin, oldest)), default=None)).filters
+        for status in BEGUN:
+            # All at once as far as can be, so that none can move.
+            filters = {**since, "status": status, "page_size": str(MOST_A_PAGE)}
+            for number, page in enumerate(self._listing(filters).pages(ahead=False), 1):
+                yield self._step(page)
+                self._unfinished.expect(page.items, self._clock)
+                is_filtered = all(job.get("status") == status for job in page.items)
+                if not is_filtered or number * MOST_A_PAGE >= MOST:
+                    break
+
+    def _of_ids(self) -> Iterator[Step]:
+        for ids in self._unfinished.not_met():
+            is_filtered = True
+            for page in self._listing({"job_ids": ids}).pages():
+                yield self._step(page)
+                is_filtered = is_filtered and {*ids}.issuperset(job["id"] for job in page.items)
+            if not is_filtered:
+                # So that was all of them.
+                return
 
     def _check(self, sight: Sight, page: Page) -> None:
         if self._is_filtered and not sight.holds(page.items):
@@ -165,11 +201,11 @@ class V2Reader:
 
     def _kept_until(self, end: str) -> dict[str, Kept]:
         """Answer what to keep when all jobs that were created until then were read."""
-        kept = {}
+        kept, meanwhile = {}, self._marks.meanwhile()
         for name, bookmark in self._marks.begun.items():
             begin = self._begin_of_one(bookmark)
             if begin is None or end > begin:
-                so_far = bookmark.meanwhile()
+                so_far = meanwhile[name]
                 kept[name] = replace(
                     so_far,
                     read_until=min(end, self._clock),

@@ -75,7 +75,8 @@ class Sight:
         self.created += [created for job in page.items if (created := job.get("created_at"))]
         self.clock = from_datetime(page.asked_at)
         total, most = page.total_size, self.whole.total if self.whole else None
-        self.total = None if total is None or (most is not None and total >= most) else total
+        is_true = total is not None and len(self.created) <= total < (most or total + 1)
+        self.total = total if is_true else None
 
     def holds(self, jobs: Sequence[Json]) -> bool:
         """Answer whether all jobs are of the window, give or take what a server rounds."""
@@ -143,7 +144,7 @@ class Sight:
                 at = moved(times[0], wanted / self._rate())
                 return at and min(at, self.clock)
             case -1:
-                return moved(times[-1], -wanted / self._rate())
+                return moved(min(times[-1], self.clock), -wanted / self._rate())
             case _:
                 share = wanted / self.total if self.total else 0.5
                 return times[int(len(times) * min(share, 0.5))]

@@ -26,6 +26,11 @@ _COPIED = (
 )
 
 
+def cost_of(status: str, pick: int) -> Row | None:
+    """Answer what a job has cost, which is known when it has finished."""
+    return {"credits": pick / 2, "parse_credits": pick} if status in ENDINGS else None
+
+
 def expected_v2(jobs: Collection[Row], *, with_usage: bool) -> Tables:
     """Work out the rows of each table from v2 jobs as the API shows them."""
     tables: Tables = {stream: {} for stream in V2_STREAMS}
@@ -34,8 +39,7 @@ def expected_v2(jobs: Collection[Row], *, with_usage: bool) -> Tables:
         updated_at = fixed(each["updated_at"])
         misfits = {"updated_at": each["updated_at"]} if each["updated_at"] == "soon" else None
         asked, found = each["configuration"], each["result"] or {}
-        is_told = with_usage and each["status"] in ENDINGS
-        usage = each["usage"] if is_told else {}
+        usage = (with_usage and each["usage"]) or {}
         row = {name: each[name] for name in _COPIED} | {"mode": asked["mode"]}
         row |= {f"result_{name}": found.get(name) for name in ("type", "confidence", "reasoning")}
         row |= {f"usage_{name}": usage.get(name) for name in ("credits", "parse_credits")}
@@ -85,12 +89,16 @@ class V2Life(Life):
 
     @override
     def changed(self, before: Row, pick: int) -> Row:
-        status = STATUSES[pick % len(STATUSES)]
+        # A job of a status that nobody knows cannot be looked for before it moves.
+        is_moving = self.sandbox.settings.order == "updated"
+        statuses = STATUSES[:-1] if is_moving else STATUSES
+        status = statuses[pick % len(statuses)]
         found = {"type": f"type {pick}", "confidence": 0.5, "reasoning": "text"}
         return before | {
             "status": status,
             "error_message": f"change {pick}",
             "result": found if status == "COMPLETED" else None,
+            "usage": cost_of(status, pick),
         }
 
     @override
@@ -105,16 +113,17 @@ class V2Life(Life):
     def made(self, event: Event) -> Row:
         rules = [{"type": f"type {n}", "description": "text"} for n in range(1 + event.pick % 3)]
         config = {"lang": "en", "max_pages": event.pick, "target_pages": f"1,{event.pick}"}
+        status = ("PENDING", "PENDING", *ENDINGS)[event.pick % 5]
         now = self.sandbox.world.now()
         created_at = written(now, event.form) if event.form < CREATION_FORMS else stamp(now)
         return v2_job(
             f"job/{self.born}?ä&",
             project_id=self.sandbox.project_id,
-            status=("PENDING", "PENDING", *ENDINGS)[event.pick % 5],
+            status=status,
             configuration=configuration(
                 rules=rules, parsing_configuration=config if event.pick % 2 else None
             ),
             result=None,
-            usage={"credits": event.pick / 2, "parse_credits": event.pick},
+            usage=cost_of(status, event.pick),
             created_at=created_at,
         )

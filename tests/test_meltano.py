@@ -26,6 +26,11 @@ DAY = 86_400.0
 PROJECT_FILE = ROOT / "meltano.yml"
 USERS_OWN = ("LLAMA_", "MELTANO_", "TAP_LLAMACLASSIFY_", "TARGET_DUCKDB_", "LOGLEVEL")
 
+PIPELINE = ("tap-llamaclassify", "target-duckdb")
+STATE_ID = "dev:tap-llamaclassify-to-target-duckdb"
+V1, V2, PROJECTS = "/api/v1/classifier/jobs", "/api/v2/classify", "/api/v1/projects"
+
+V2_QUERY = "SELECT id, status, updated_at::text FROM llamacloud.classify_v2_jobs"
 QUERIES = {
     "classify_jobs": "SELECT id, status, updated_at::text FROM llamacloud.classify_jobs",
     "classify_job_rules": "SELECT job_id, rule_index, type FROM llamacloud.classify_job_rules",
@@ -86,8 +91,19 @@ class Project:
 
     def meltano(self, *arguments: str, **environment: str) -> str:
         """Run a command of Meltano's to its good end; answer what it printed."""
+        ended = self._ended(*arguments, **environment)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    def failing(self, *arguments: str, **environment: str) -> str:
+        """Run a command of Meltano's that fails; answer what it printed."""
+        ended = self._ended(*arguments, **environment)
+        assert ended.returncode == 1, ended.stdout + ended.stderr
+        return ended.stdout
+
+    def _ended(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         meltano = Path(sys.executable).with_name("meltano")
-        ended = subprocess.run(
+        return subprocess.run(
             [meltano, "--env-file", os.devnull, *arguments],
             capture_output=True,
             check=False,
@@ -96,12 +112,20 @@ class Project:
             env=self._environment | environment,
             stdin=subprocess.DEVNULL,
         )
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended.stdout
+
+    def rows(self, query: str) -> set[tuple[Any, ...]]:
+        """Answer what a query finds in the file."""
+        with duckdb.connect(str(self._file), read_only=True) as warehouse:
+            return set(warehouse.execute(query).fetchall())
+
+    def state(self, state_id: str) -> dict[str, Any]:
+        """Answer the bookmarks that Meltano would hand to the next run."""
+        state = json.loads(self.meltano("state", "get", state_id))
+        bookmarks: dict[str, Any] = state["singer_state"]["bookmarks"]
+        return bookmarks
 
     def _landed(self) -> Tables:
-        with duckdb.connect(str(self._file), read_only=True) as warehouse:
-            return {t: set(warehouse.execute(sql).fetchall()) for t, sql in QUERIES.items()}
+        return {table: self.rows(query) for table, query in QUERIES.items()}
 
 
 def shown(sandbox: Sandbox) -> Tables:
@@ -254,6 +278,85 @@ def test_batch_config_given_through_meltano_makes_parquet_files(tmp_path: Path) 
     landed = duckdb.sql(f"SELECT id FROM '{lake}/classify_jobs-*.parquet'").fetchall()  # noqa: S608 - a path of our own
     assert {row[0] for row in landed} == ids
     assert len(landed) == len(ids)
+
+
+def test_check_shows_what_can_be_read_and_fails_only_for_what_is_selected(tmp_path: Path) -> None:
+    with Sandbox(World(History(jobs=5, v2_jobs=5))) as sandbox:
+        sandbox.settings.gone = {V1: 410}
+        project = Project(sandbox, tmp_path)
+        connections = [{"name": "emea", "api_key_env": "KEY_OF_EMEA"}]
+        shown = project.meltano(
+            *("invoke", "tap-llamaclassify:check"),
+            KEY_OF_EMEA=sandbox.key,
+            TAP_LLAMACLASSIFY__SELECT=json.dumps(["classify_v2_*.*"]),
+            TAP_LLAMACLASSIFY_CONNECTIONS=json.dumps(connections),
+        )
+        lines = [re.split(r"\s{2,}", line) for line in shown.splitlines()]
+        host = sandbox.url.removeprefix("http://")
+        assert [line[:5] for line in lines[1:]] == [
+            ["emea", host, "accepted", "v1", "no: 410 Gone"],
+            ["emea", host, "accepted", "v2", "yes"],
+            ["emea", host, "accepted", "projects", "yes"],
+        ]
+        assert [request.path for request in sandbox.requests] == [V1, V2, PROJECTS]
+
+
+def test_check_of_a_wrong_key_shows_that_it_is_refused_and_fails(tmp_path: Path) -> None:
+    with Sandbox(World.empty()) as sandbox:
+        shown = Project(sandbox, tmp_path).failing(
+            *("invoke", "tap-llamaclassify:check"), LLAMA_CLOUD_API_KEY="llx-of-nobody"
+        )
+    assert re.findall(r" (\w+) +(v1|v2|projects) +no: 401 Unauthorized\n", shown) == [
+        ("refused", "v1"),
+        ("refused", "v2"),
+        ("refused", "projects"),
+    ]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("is_quiet", [True, False], ids=["quiet project", "busy project"])
+def test_full_refresh_after_a_run_that_was_broken_off_leaves_no_job_behind(
+    tmp_path: Path,
+    is_quiet: bool,  # noqa: FBT001 - a column of the table above
+) -> None:
+    with Sandbox(World(History(jobs=10, v2_jobs=400, days=30))) as sandbox:
+        project = Project(sandbox, tmp_path)
+        given = {
+            "TAP_LLAMACLASSIFY__SELECT": json.dumps(["classify_v2_*.*"]),
+            "TAP_LLAMACLASSIFY_PAGE_SIZE": "5",
+            "TAP_LLAMACLASSIFY_RETRY_SECONDS": "0",
+        }
+
+        def break_off(_: int) -> None:
+            if len(sandbox.requests) == 60:
+                sandbox.settings.gone = {V2: 503}
+
+        sandbox.before_page = break_off
+        project.failing("run", *PIPELINE, **given)
+        assert {request.path for request in sandbox.requests} == {V2}
+        sandbox.before_page, sandbox.settings.gone = None, {}
+        if not is_quiet:
+            sandbox.world.advance(DAY)
+
+        project.meltano("run", "--full-refresh", *PIPELINE, **given)
+        assert project.rows(V2_QUERY) == shown_by_v2(sandbox)
+        for bookmark in project.state(STATE_ID).values():
+            # Meltano merges what the run that was broken off had left with what this one left.
+            assert bookmark.keys() >= {"created_at_read_until", "replication_key_value"}
+
+        sandbox.world.advance(DAY)
+        sandbox.clear_requests()
+        project.meltano("run", *PIPELINE, **given)
+        assert project.rows(V2_QUERY) == shown_by_v2(sandbox)
+        pages = -(-len(sandbox.world.v2_jobs(sandbox.project_id)) // 5)
+        assert len(sandbox.requests) < pages / (1 if is_quiet else 2)
+        for bookmark in project.state(STATE_ID).values():
+            assert "created_at_read_until" not in bookmark
+
+
+def shown_by_v2(sandbox: Sandbox) -> set[tuple[Any, ...]]:
+    jobs = sandbox.world.v2_jobs(sandbox.project_id)
+    return {(job["id"], job["status"], duckdb_text(job["updated_at"])) for job in jobs}
 
 
 def test_runs_leave_the_project_file_as_it_was(story: Story) -> None:

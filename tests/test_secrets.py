@@ -8,6 +8,7 @@ is told apart by the form of LlamaCloud's keys alone, and only in errors.
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import os
 import subprocess
@@ -89,8 +90,9 @@ def config(**settings: Any) -> dict[str, Any]:
 
 WAYS_TO_START: dict[str, int] = {
     "": 1,
-    "--test": 1,
+    "--test": 3,
     "--test=schema": 0,
+    "--check": 3,
     "--discover": 0,
     "--about": 0,
     "--about --format=json": 0,
@@ -105,7 +107,7 @@ WAYS_TO_START: dict[str, int] = {
 def test_key_is_shown_by_no_way_to_start_the_command(
     sandbox: Sandbox, told: Command, way: str, key: str
 ) -> None:
-    sandbox.answer_next(200, {"items": [job("a")]})
+    sandbox.answer_next(200, {"items": [job("a")]}, times=WAYS_TO_START[way])
     env = {"TAP_LLAMACLASSIFY_API_KEY": key, "LLAMA_CLOUD_API_KEY": key, "LLAMA_PARSE_API_KEY": key}
     given = config(api_url=sandbox.url, api_key=key)
     ended = told("--config", given, "--config=ENV", *way.split(), env=env)
@@ -124,6 +126,51 @@ def test_key_and_page_token_are_not_shown_by_a_whole_run(
     assert (ended.code, ended.output.ids()) == (0, ["a", "b"])
     assert sandbox.requests[1].query["page_token"] == TOKEN
     assert "http_request_duration" in ended.stderr
+
+
+def in_connections(*connections: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """Make settings with connections, for an address where nobody answers."""
+    return config(api_key=None, connections=[*connections], **settings)
+
+
+SECOND_KEY = f"llx-{MARK}second"
+TWO = ({"name": "emea", "api_key": KEY}, {"name": "apac", "api_key_env": "KEY_OF_APAC"})
+
+
+@pytest.mark.parametrize("way", ["", "--check", "--discover", "--about --format=json", "--test"])
+def test_keys_of_connections_are_shown_by_no_way_to_start_the_command(
+    sandbox: Sandbox, told: Command, way: str
+) -> None:
+    sandbox.answer_next(200, {"items": [job("a")]}, times=2 * WAYS_TO_START[way])
+    given = in_connections(*TWO, api_url=sandbox.url)
+    ended = told("--config", given, *way.split(), env={"KEY_OF_APAC": SECOND_KEY})
+    assert (ended.code, ended.stdout != "") == (0, True)
+    sent = {request.headers["authorization"] for request in sandbox.requests}
+    assert sent == ({f"Bearer {KEY}", f"Bearer {SECOND_KEY}"} if WAYS_TO_START[way] else set())
+
+
+def test_keys_of_connections_in_the_environment_are_not_shown(
+    sandbox: Sandbox, told: Command
+) -> None:
+    sandbox.answer_next(200, {"items": [job("a")], "next_page_token": TOKEN})
+    sandbox.answer_next(200, {"items": [job("b")]}, times=2)
+    env = {"TAP_LLAMACLASSIFY_CONNECTIONS": json.dumps(TWO), "KEY_OF_APAC": SECOND_KEY}
+    ended = told("--config=ENV", "--config", {"api_url": sandbox.url}, env=env)
+    assert (ended.code, {*ended.output.ids()}) == (0, {"a", "b"})
+    assert {request.query.get("page_token") for request in sandbox.requests} == {None, TOKEN}
+
+
+def test_state_of_connections_tells_them_by_name_only(sandbox: Sandbox, told: Command) -> None:
+    sandbox.answer_next(200, {"items": [job("a")]}, times=2)
+    given = in_connections(*TWO, api_url=sandbox.url)
+    ended = told("--config", given, env={"KEY_OF_APAC": SECOND_KEY})
+    for entry in ended.output.state["bookmarks"].values():
+        assert [*entry] == ["partitions"]
+        assert [{*partition} for partition in entry["partitions"]] == [
+            {"context", "replication_key", "replication_key_value"}
+        ] * 2
+        contexts = [partition["context"] for partition in entry["partitions"]]
+        assert contexts == [{"connection": "apac"}, {"connection": "emea"}]
 
 
 def test_project_stands_in_rows_and_nowhere_else(sandbox: Sandbox, told: Command) -> None:
@@ -174,7 +221,20 @@ BATCH_CONFIGS: list[Any] = [
     {"encoding": {"format": "jsonl"}, "storage": LOCAL, KEY: KEY},
     {"encoding": {"format": "jsonl"}, "storage": LOCAL, "batch_size": KEY},
 ]
+WRONG_CONNECTIONS: list[dict[str, Any]] = [
+    *({"name": KEY}, {"name": f"a {KEY}"}, {KEY: KEY}, {"apikey": KEY}, {"api_key": [KEY]}),
+    *({"api_key": f"{KEY} x"}, {"api_key": {KEY: KEY}}, {"api_key_env": KEY}),
+    *({"api_key": None, "api_key_env": KEY}, {"api_key": None, "api_key_env": [KEY]}),
+    *({"api_key": None, "api_key_env": f"A {KEY}"}, {"project_id": KEY}, {"project_id": [KEY]}),
+    *({"api_url": url} for url in URLS),
+]
 WRONG: dict[str, dict[str, Any]] = {
+    **{
+        f"connections: {change}": in_connections({"name": "emea", "api_key": KEY} | change)
+        for change in WRONG_CONNECTIONS
+    },
+    "the same name": in_connections(*[{"name": "emea", "api_key": KEY}] * 2),
+    "adopt_state": in_connections({"name": "emea", "api_key": KEY}, adopt_state=KEY),
     **{f"api_key: {value!r}": config(api_key=value) for value in WRONG_KEYS},
     **{f"api_url: {url}": config(api_url=url) for url in URLS},
     **{f"stream_maps: {maps}": config(stream_maps=maps) for maps in STREAM_MAPS},
@@ -201,7 +261,10 @@ MASKED = {
     name: given
     for name, given in (WRONG | SHAPED).items()
     # Shown as what they stand for: a setting's name, an expression, a host. The command masks them.
-    if KEY in given or "stream_maps" in given or given["api_url"] == KEY
+    if KEY in given
+    or "stream_maps" in given
+    or given["api_url"] == KEY
+    or any(KEY in each for each in given.get("connections", ()))
 }
 NEVER_SHOWN = {name: given for name, given in (WRONG | SHAPED).items() if name not in MASKED}
 
@@ -247,6 +310,11 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {
     },
     **{f"key {key!r}": {"LLAMA_CLOUD_API_KEY": key} for key in (f"{KEY} x", f"\u00e9{KEY}")},
     **{f"address {url}": {"LLAMA_CLOUD_BASE_URL": url} for url in URLS[:6]},
+    "connections": {"TAP_LLAMACLASSIFY_CONNECTIONS": f'[{{"name": "{KEY}"'},
+    "key of a connection": {
+        "TAP_LLAMACLASSIFY_CONNECTIONS": '[{"name": "emea", "api_key_env": "KEY_OF_EMEA"}]',
+        "KEY_OF_EMEA": f"{KEY} {KEY}",
+    },
     "log level": {"LOGLEVEL": KEY, "TAP_LLAMACLASSIFY_LOGLEVEL": KEY},
     "certificates": {"REQUESTS_CA_BUNDLE": f"/dev/null/nowhere/{MARK}"},
 }
@@ -321,6 +389,9 @@ STATES: list[Any] = [
     {"bookmarks": {"classify_jobs": {"replication_key": KEY, "replication_key_value": "2026"}}},
     {"bookmarks": {"classify_jobs": {"partitions": [KEY]}}},
     {"bookmarks": {"classify_jobs": {"partitions": [{"context": {KEY: KEY}}]}}},
+    {"bookmarks": {"classify_jobs": {"partitions": [{"context": {"connection": KEY}}]}}},
+    {"bookmarks": {"classify_v2_jobs": {"unfinished": {KEY: KEY}}}},
+    {"bookmarks": {"classify_v2_jobs": {"created_at_read_until": KEY}}},
     {"bookmarks": {"classify_jobs": {"progress_markers": {KEY: KEY}}}},
 ]
 
@@ -340,32 +411,42 @@ def test_state_that_is_written_has_nothing_but_bookmarks(sandbox: Sandbox, told:
 
 # Replies that show what was sent.
 
-SENT = [KEY, TOKEN, quote_plus(TOKEN), f"Bearer {KEY}"]
-ECHO = " ".join(SENT)
-ECHOES: dict[str, tuple[int, Any, dict[str, str]]] = {
-    "401": (401, {"detail": ECHO}, {"WWW-Authenticate": ECHO}),
-    "422 in words": (422, {"detail": ECHO}, {}),
-    "422": (422, {"detail": [{"loc": ["query", *SENT], "msg": ECHO, "input": ECHO}]}, {}),
-    "422 with names": (422, {"detail": [{ECHO: ECHO, "loc": {KEY: TOKEN}, "msg": [KEY]}]}, {}),
-    "redirect": (302, b"", {"Location": f"/{KEY}?page_token={quote_plus(TOKEN)}"}),
-    "redirect to a user": (307, b"", {"Location": f"https://{KEY}:{MARK}@host.invalid/{TOKEN}"}),
-    "redirect to a host": (308, b"", {"Location": f"https://{KEY}.invalid/"}),
-    "HTML": (500, f"<html>{ECHO}</html>", {}),
-    "HTML as a page": (200, f"<html>{ECHO}</html>", {}),
-    "text as a page": (200, ECHO, {}),
-    "another shape": (200, {KEY: ECHO}, {}),
-    "no job": (200, {"items": [ECHO]}, {}),
-    "a job without an id": (200, {"items": [{KEY: ECHO}]}, {}),
-    "a page that is cut": (200, f'{{"items": [{{"id": "{KEY}', {}),
-    "headers": (503, b"", dict.fromkeys(("Retry-After", "Date", "Server", "X-Key"), ECHO)),
-    "encoding": (200, b"{}", {"Content-Encoding": KEY, "Content-Type": ECHO}),
-    "wrong gzip": (200, ECHO, {"Content-Encoding": "gzip"}),
-}
+Echo = tuple[int, Any, dict[str, str]]
+
+
+def echoes_of(*sent: str) -> dict[str, Echo]:
+    """Make replies that show what was sent: the key, and perhaps a token after it."""
+    texts = [*sent, quote_plus(sent[-1]), f"Bearer {sent[0]}"]
+    echo, last = " ".join(texts), sent[-1]
+    asked = f"/{KEY}?page_token={quote_plus(last)}"
+    return {
+        "401": (401, {"detail": echo}, {"WWW-Authenticate": echo}),
+        "422 in words": (422, {"detail": echo}, {}),
+        "422": (422, {"detail": [{"loc": ["query", *texts], "msg": echo, "input": echo}]}, {}),
+        "422 with names": (422, {"detail": [{echo: echo, "loc": {KEY: last}, "msg": [KEY]}]}, {}),
+        "redirect": (302, b"", {"Location": asked}),
+        "redirect to a user": (307, b"", {"Location": f"https://{KEY}:{MARK}@h.invalid/{last}"}),
+        "redirect to a host": (308, b"", {"Location": f"https://{KEY}.invalid/"}),
+        "HTML": (500, f"<html>{echo}</html>", {}),
+        "HTML as a page": (200, f"<html>{echo}</html>", {}),
+        "text as a page": (200, echo, {}),
+        "another shape": (200, {KEY: echo}, {}),
+        "no job": (200, {"items": [echo]}, {}),
+        "a job without an id": (200, {"items": [{KEY: echo}]}, {}),
+        "a page that is cut": (200, f'{{"items": [{{"id": "{KEY}', {}),
+        "headers": (503, b"", dict.fromkeys(("Retry-After", "Date", "Server", "X-Key"), echo)),
+        "encoding": (200, b"{}", {"Content-Encoding": KEY, "Content-Type": echo}),
+        "wrong gzip": (200, echo, {"Content-Encoding": "gzip"}),
+    }
+
+
+ECHOES = echoes_of(KEY, TOKEN)
+ECHOES_OF_THE_KEY = echoes_of(KEY)
 
 
 @pytest.mark.parametrize("echo", heavy_after(9, ECHOES.values()))
 def test_reply_that_shows_what_was_sent_is_not_shown(
-    sandbox: Sandbox, told: Command, echo: tuple[int, Any, dict[str, str]]
+    sandbox: Sandbox, told: Command, echo: Echo
 ) -> None:
     status, body, headers = echo
     sandbox.answer_next(200, {"items": [job("a")], "next_page_token": TOKEN})
@@ -374,6 +455,39 @@ def test_reply_that_shows_what_was_sent_is_not_shown(
     assert ended.code == 1
     assert len(ended.errors) == 1
     assert sandbox.requests[1].query["page_token"] == TOKEN
+
+
+@pytest.mark.parametrize("echo", heavy_after(2, ECHOES_OF_THE_KEY.values()))
+def test_reply_that_shows_the_key_of_a_connection_is_not_shown(
+    sandbox: Sandbox, told: Command, echo: Echo
+) -> None:
+    status, body, headers = echo
+    sandbox.answer_next(status, body, headers=headers, times=9)
+    given = in_connections(*TWO, api_url=sandbox.url)
+    ended = told("--config", given, env={"KEY_OF_APAC": SECOND_KEY})
+    assert ended.code == 1
+    (error,) = ended.errors
+    assert error.startswith("2 of 2 connections failed (")
+
+
+@pytest.mark.parametrize("echo", heavy_after(3, ECHOES_OF_THE_KEY.values()))
+def test_reply_that_shows_what_was_sent_is_not_shown_by_a_check(
+    sandbox: Sandbox, told: Command, echo: Echo
+) -> None:
+    status, body, headers = echo
+    sandbox.answer_next(status, body, headers=headers, times=9)
+    ended = told("--config", config(api_url=sandbox.url), "--check")
+    assert ended.code == 1
+    assert len(ended.errors) == 1
+    assert len(ended.stdout.splitlines()) == 4
+
+
+def test_check_does_not_show_what_a_job_holds_in_place_of_its_date(
+    sandbox: Sandbox, told: Command
+) -> None:
+    shown = job("a", created_at=KEY)
+    sandbox.answer_next(200, {"items": [shown], "total_size": KEY}, times=3)
+    assert told("--config", config(api_url=sandbox.url), "--check").code == 0
 
 
 def test_token_that_comes_twice_is_not_shown(sandbox: Sandbox, told: Command) -> None:

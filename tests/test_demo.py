@@ -1,0 +1,132 @@
+"""What `make demo` shows is what landed, and what the made-up API was asked."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import duckdb
+import pytest
+
+from builders import ALL_STREAMS
+from conftest import ROOT
+from sandbox.demo import JOBS, MOVED, UNKNOWN_FIELDS, V2_JOBS, WAREHOUSE
+from sandbox.history import History
+from sandbox.landed import OUTCOMES
+from sandbox.server import Sandbox
+from sandbox.world import World
+
+DAY = 86_400.0
+
+
+@pytest.fixture(scope="module")
+def shown() -> str:
+    """Run the demo as a user might, whose own settings are for the real pipeline."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "sandbox.demo"],
+        capture_output=True,
+        check=False,
+        cwd=ROOT,
+        encoding="utf-8",
+        env=os.environ | {"TAP_LLAMACLASSIFY__SELECT": '["classify_jobs.id"]', "NO_PROXY": "*"},
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+def cells(shown: str, title: str) -> dict[str, list[str]]:
+    """Read a table of the demo's: its header and lines, by their first words."""
+    (text,) = [part for part in shown.split("\n\n") if part.startswith(title)]
+    split = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+    return {first: others for first, *others in split}
+
+
+def test_demo_fits_a_terminal_and_a_screen(shown: str) -> None:
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 45
+
+
+def test_demo_shows_what_each_run_moved_and_asked_of_v1_beside_v2(shown: str) -> None:
+    moved = {
+        name: [int(cell.replace(",", "")) for cell in line]
+        for name, line in cells(shown, "Moved").items()
+        if name != "Moved"
+    }
+    assert [*moved] == [*MOVED]
+    with duckdb.connect(str(ROOT / WAREHOUSE), read_only=True) as warehouse:
+        rows = {table: warehouse.sql(f"FROM llamacloud.{table}").shape[0] for table in ALL_STREAMS}
+    for kind, names in MOVED.items():
+        for name, place in zip(filter(None, names), (2, 5), strict=False):
+            assert name not in rows or moved[kind][place] == rows[name]
+    assert {name for names in MOVED.values() for name in names if name in rows} == {*ALL_STREAMS}
+
+    pages, pages_then, pages_of_v2 = pages_of_the_sandbox()
+    asked = moved["requests: jobs"]
+    assert asked[:2] == [pages, pages_then]
+    # A window that is cut is read anew in part.
+    assert pages_of_v2 <= asked[2] < 2 * pages_of_v2
+    assert 0 < asked[3] < pages_of_v2 / 2
+    assert moved["requests: projects"] == [1, 1]
+    for kind in ("jobs", "job_rules", "job_parsing_configs"):
+        first, second, _, first_of_v2, second_of_v2, _ = moved[kind]
+        assert 0 < second < first / 10
+        assert 0 < second_of_v2 < first_of_v2 / 10
+
+
+def pages_of_the_sandbox() -> tuple[int, int, int]:
+    """Count the pages of v1 jobs that each run must have read, and of v2 jobs the first."""
+    history = History(jobs=JOBS, v2_jobs=V2_JOBS, unknown_fields=UNKNOWN_FIELDS)
+    with Sandbox(World(history)) as sandbox:
+        world, project = sandbox.world, sandbox.project_id
+        first = len(world.jobs(project)), len(world.v2_jobs(project))
+        world.advance(DAY)
+        v1, then, v2 = (-(-n // 100) for n in (first[0], len(world.jobs(project)), first[1]))
+        return v1, then, v2
+
+
+def test_demo_counts_jobs_by_day_and_outcome_of_v1_beside_v2(shown: str) -> None:
+    with duckdb.connect(str(ROOT / WAREHOUSE), read_only=True) as warehouse:
+        counts = warehouse.sql("""
+            SELECT strftime(created_at, '%a %Y-%m-%d'), count(*) FILTER (api = 'v1'),
+                count(*) FILTER (api = 'v2')
+            FROM (SELECT 'v1' AS api, created_at FROM llamacloud.classify_jobs
+                UNION ALL SELECT 'v2', created_at FROM llamacloud.classify_v2_jobs)
+            WHERE created_at >= '2026-11-18' GROUP BY ALL
+        """).fetchall()
+    table = cells(shown, "Jobs by day")
+    assert table.pop("Jobs by day, UTC: v1 | v2") == [*OUTCOMES]
+    sums = {}
+    for day, line in table.items():
+        pairs = [[int(part) for part in cell.split("|")] for cell in rejoined(line)]
+        sums[day] = tuple(map(sum, zip(*pairs, strict=True)))
+    assert sums == {day: (v1, v2) for day, v1, v2 in counts}
+
+
+def rejoined(cells_of_a_line: list[str]) -> list[str]:
+    """Join what stands before a bar again with what stands behind it."""
+    return re.findall(r"[\d,]+ \|\s+[\d,]+", "  ".join(cells_of_a_line).replace(",", ""))
+
+
+def test_demo_shows_the_rule_types_that_both_apis_use_most(shown: str) -> None:
+    with duckdb.connect(str(ROOT / WAREHOUSE), read_only=True) as warehouse:
+        most = warehouse.sql("""
+            SELECT type, count(*) AS n FROM (SELECT type FROM llamacloud.classify_job_rules
+                UNION ALL SELECT type FROM llamacloud.classify_v2_job_rules)
+            GROUP BY ALL ORDER BY n DESC, type LIMIT 8
+        """).fetchall()
+        found = dict(
+            warehouse.sql("""
+            SELECT type, count(*) FROM (SELECT type FROM llamacloud.classify_job_results
+                UNION ALL SELECT result_type FROM llamacloud.classify_v2_jobs)
+            GROUP BY ALL
+        """).fetchall()
+        )
+    table = cells(shown, "Most used")
+    assert table.pop("Most used rule types") == ["v1 rules", "v2 rules", "documents"]
+    counted = {type_: [*map(int, line[:3])] for type_, line in table.items()}
+    assert [(type_, v1 + v2, documents) for type_, (v1, v2, documents) in counted.items()] == [
+        (type_, rules, found[type_]) for type_, rules in most
+    ]

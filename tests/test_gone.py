@@ -1,0 +1,145 @@
+"""An API that is gone: what to deselect, what to select instead, and the others go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from builders import ALL_STREAMS, STREAMS, V2_STREAMS, catalog_with, job
+from conftest import Command, Ended
+from items import v2_job
+from sandbox.server import Sandbox
+
+V1, V2, PROJECTS = "/api/v1/classifier", "/api/v2/classify", "/api/v1/projects"
+OLD = "2026-11-01T08:00:00.000000Z"
+
+Run = Any
+
+
+@pytest.fixture
+def run(sandbox: Sandbox, quick_command: Command) -> Run:
+    """Sync some streams with the command line, where one job of each API is."""
+    sandbox.world.put(job("one", project_id=sandbox.project_id, updated_at=OLD))
+    sandbox.world.put_v2(v2_job("two", project_id=sandbox.project_id, updated_at=OLD))
+
+    def sync(*streams: str, state: Any = None, **more: Any) -> Ended:
+        config = {"api_url": sandbox.url, "api_key": sandbox.key, "retry_seconds": 0}
+        wish = {name: {"selected": name in streams} for name in ALL_STREAMS}
+        arguments = ["--config", config | more, "--catalog", catalog_with(sandbox, **wish)]
+        return quick_command(*arguments, *(["--state", state] if state else []))
+
+    return sync
+
+
+@pytest.mark.parametrize("status", [404, 410])
+@pytest.mark.parametrize(
+    ("path", "streams", "advice"),
+    [
+        (V1, STREAMS, f"deselect {', '.join(STREAMS)} and select {', '.join(V2_STREAMS)} instead"),
+        (V1, STREAMS[:1], f"deselect {STREAMS[0]} and select {', '.join(V2_STREAMS)} instead"),
+        (
+            V1,
+            ("classify_job_results",),
+            f"deselect classify_job_results and select {', '.join(V2_STREAMS)} instead",
+        ),
+        (V2, V2_STREAMS, f"deselect {', '.join(V2_STREAMS)} and select {', '.join(STREAMS)} ins"),
+        (PROJECTS, ("classify_projects",), "deselect classify_projects"),
+    ],
+    ids=["v1", "one stream of v1", "results", "v2", "projects"],
+)
+def test_one_line_says_what_to_deselect_and_what_to_select_instead(
+    sandbox: Sandbox, run: Run, path: str, streams: tuple[str, ...], advice: str, status: int
+) -> None:
+    sandbox.settings.gone = {path: status}
+    ended = run(*streams, fetch_results=True)
+    assert ended.code == 1
+    (error,) = ended.errors
+    assert f"answered {status}" in error
+    assert "this API is not, or no longer, at this host; check api_url, or deselect" in error
+    assert advice in error
+    assert error.endswith("instead") or streams == ("classify_projects",)
+    assert ended.output.of_type("RECORD") == []
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_v2_is_synced_and_kept_though_v1_is_gone(sandbox: Sandbox, run: Run, status: int) -> None:
+    sandbox.settings.gone = {V1: status}
+    ended = run(*STREAMS, *V2_STREAMS, "classify_projects")
+    assert ended.code == 1
+    assert len(ended.errors) == 1
+    assert [row["id"] for row in ended.output.records("classify_v2_jobs")] == ["two"]
+    assert len(ended.output.records("classify_projects")) == 3
+    reached = {name: at for name, at in ended.output.bookmarks().items() if at}
+    assert reached == dict.fromkeys(V2_STREAMS, OLD)
+
+    sandbox.world.touch_v2("two", status="FAILED")
+    again = run(*V2_STREAMS, state=ended.output.state)
+    assert (again.code, again.errors) == (0, [])
+    assert [row["status"] for row in again.output.records("classify_v2_jobs")] == ["FAILED"]
+
+
+def test_v1_is_synced_and_kept_though_v2_and_projects_are_gone(sandbox: Sandbox, run: Run) -> None:
+    sandbox.settings.gone = {V2: 410, PROJECTS: 404}
+    ended = run(*ALL_STREAMS, fetch_results=True)
+    assert ended.code == 1
+    (error,) = ended.errors
+    assert error.count("answered 410") == error.count("answered 404") == 1
+    assert f"deselect {', '.join(V2_STREAMS)} and select {', '.join(STREAMS)} instead" in error
+    assert "deselect classify_projects" in error
+    assert ended.output.ids() == ["one"]
+    reached = {name for name, at in ended.output.bookmarks().items() if at}
+    assert reached == {*STREAMS, "classify_job_results"}
+
+
+def test_earlier_state_is_kept_of_an_api_that_is_gone(sandbox: Sandbox, run: Run) -> None:
+    state = run(*STREAMS, *V2_STREAMS).output.state
+    sandbox.settings.gone = {V1: 404}
+    sandbox.world.touch_v2("two", status="FAILED")
+    ended = run(*STREAMS, *V2_STREAMS, state=state)
+    assert ended.code == 1
+    before = {name: state["bookmarks"][name] for name in STREAMS}
+    assert {name: ended.output.state["bookmarks"][name] for name in STREAMS} == before
+
+    sandbox.settings.gone = {}
+    again = run(*STREAMS, *V2_STREAMS, state=ended.output.state)
+    assert (again.code, again.errors) == (0, [])
+
+
+def test_no_version_is_activated_while_an_api_is_gone(sandbox: Sandbox, run: Run) -> None:
+    sandbox.settings.gone = {V1: 404}
+    settings = {"emit_activate_version_messages": True}
+    ended = run(*STREAMS, "classify_projects", **settings)
+    assert len(ended.output.records("classify_projects")) == 3
+    assert ended.output.of_type("ACTIVATE_VERSION") == []
+
+
+def test_api_that_goes_while_it_is_listed_is_gone_all_the_same(sandbox: Sandbox, run: Run) -> None:
+    for number in range(5):
+        sandbox.world.put(job(f"j{number}", project_id=sandbox.project_id))
+
+    def go(page: int) -> None:
+        if page == 2:
+            sandbox.settings.gone = {V1: 410}
+
+    sandbox.before_page = go
+    ended = run(*STREAMS, *V2_STREAMS, page_size=2)
+    assert ended.code == 1
+    (error,) = ended.errors
+    assert "answered 410 Gone" in error
+    assert f"select {', '.join(V2_STREAMS)} instead" in error
+    assert [row["id"] for row in ended.output.records("classify_v2_jobs")] == ["two"]
+    assert {name for name, at in ended.output.bookmarks().items() if at} == {*V2_STREAMS}
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_any_other_failure_of_v1_leaves_the_rest_of_the_connection_unread(
+    sandbox: Sandbox, run: Run, status: int
+) -> None:
+    sandbox.settings.gone = {V1: status}
+    ended = run(*STREAMS, *V2_STREAMS)
+    assert ended.code == 1
+    assert len(ended.errors) == 1
+    assert {request.path for request in sandbox.requests} == {V1 + "/jobs"}
+    assert ended.output.of_type("RECORD") == []

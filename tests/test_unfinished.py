@@ -1,0 +1,92 @@
+"""Unfinished jobs are remembered, asked for again, and given up only with a warning."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from tap_llamaclassify.unfinished import LONGEST_QUERY, MOST, Unfinished, is_finished
+
+CLOCK = "2026-11-30T12:00:00.000000Z"
+YESTERDAY = "2026-11-29T12:00:00.000000Z"
+EDGE = "2026-10-31T12:00:00.000000Z"
+LONG_AGO = "2026-10-31T11:59:59.999999Z"
+
+
+def seen(id_: str, status: Any = "PENDING", created_at: Any = YESTERDAY) -> dict[str, Any]:
+    return {"id": id_, "status": status, "created_at": created_at}
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "CANCELLED"])
+def test_job_with_an_ending_is_finished(status: str) -> None:
+    assert is_finished(seen("job", status))
+
+
+@pytest.mark.parametrize("status", ["PENDING", "RUNNING", "PAUSED", "completed", "", None])
+def test_job_with_any_other_status_is_not(status: Any) -> None:
+    assert not is_finished(seen("job", status))
+    assert not is_finished({"id": "job"})
+
+
+def test_unfinished_jobs_are_left_and_finished_ones_forgotten() -> None:
+    unfinished = Unfinished([{"old": YESTERDAY, "ended": YESTERDAY}])
+    unfinished.note([seen("new", "SOMETHING"), seen("ended", "FAILED"), seen("x", "COMPLETED")], "")
+    assert unfinished.left(CLOCK) == {"old": YESTERDAY, "new": YESTERDAY}
+
+
+def test_what_any_table_remembers_is_asked_for() -> None:
+    unfinished = Unfinished([{"a": YESTERDAY}, {"b": YESTERDAY}, {}])
+    assert [*unfinished.not_met()] == [["a", "b"]]
+
+
+def test_job_that_was_met_is_not_asked_for_but_one_that_is_expected_is() -> None:
+    unfinished = Unfinished([{"known": YESTERDAY}])
+    unfinished.expect([seen("coming"), seen("done", "COMPLETED"), seen("met")], CLOCK)
+    unfinished.note([seen("met"), seen("known"), seen("new")], CLOCK)
+    assert [*unfinished.not_met()] == [["coming"]]
+    assert unfinished.left(CLOCK).keys() == {"known", "coming", "met", "new"}
+
+
+def test_job_without_created_at_counts_from_when_it_was_first_seen() -> None:
+    unfinished = Unfinished([{"known": EDGE}])
+    unfinished.note([seen("known", created_at=None), seen("new", created_at=None)], CLOCK)
+    assert unfinished.left(CLOCK) == {"known": EDGE, "new": CLOCK}
+
+
+def test_hundred_are_asked_for_at_once() -> None:
+    jobs = {f"clj-{n:04}": YESTERDAY for n in range(250)}
+    asked = [*Unfinished([jobs]).not_met()]
+    assert [len(ids) for ids in asked] == [100, 100, 50]
+    assert [id_ for ids in asked for id_ in ids] == sorted(jobs)
+
+
+def test_long_ids_are_asked_for_in_short_requests() -> None:
+    jobs = {f"{n}-{'x' * 1000}": YESTERDAY for n in range(10)} | {"y" * 9000: YESTERDAY}
+    asked = [*Unfinished([jobs]).not_met()]
+    assert sorted(id_ for ids in asked for id_ in ids) == sorted(jobs)
+    assert all(sum(map(len, ids)) <= LONGEST_QUERY or len(ids) == 1 for ids in asked)
+    assert all(asked)
+
+
+def test_newest_thousand_are_left(caplog: pytest.LogCaptureFixture) -> None:
+    unfinished = Unfinished([])
+    jobs = [seen(f"{n}", created_at=f"2026-11-29T12:00:00.{n:06}Z") for n in range(MOST + 5)]
+    unfinished.note(jobs, CLOCK)
+    assert unfinished.left(CLOCK).keys() == {f"{n}" for n in range(5, MOST + 5)}
+    unfinished.warn(CLOCK)
+    assert caplog.messages[0].startswith("5 jobs are unfinished and not asked for again")
+
+
+def test_jobs_older_than_thirty_days_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    unfinished = Unfinished([{"edge": EDGE, "old": LONG_AGO}], "north: ")
+    assert unfinished.left(CLOCK) == {"edge": EDGE}
+    unfinished.warn(CLOCK)
+    assert caplog.messages[0].startswith("north: 1 jobs are unfinished and not asked for again")
+
+
+def test_nothing_is_said_when_all_are_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    Unfinished([{"edge": EDGE}]).warn(CLOCK)
+    assert caplog.messages == []
