@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import parquet
+from benchmarks import connections, parquet
 from benchmarks.figures import Figure, table, write_json
 from benchmarks.measure import cost_of
 from benchmarks.runs import (
@@ -174,6 +174,7 @@ PARTS: Mapping[str, Callable[[int, dict[str, float]], list[Figure]]] = {
     "latency": latency,
     "start-up": start_up,
     "memory": memory,
+    "connections": connections.wall_and_memory,
     "parquet": parquet.throughput,
     "parquet-memory": parquet.memory,
     "parquet-load": parquet.load,

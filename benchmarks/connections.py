@@ -1,13 +1,15 @@
-"""The parts of `make bench` that are about many connections: what reading side by side saves.
+"""The part of `make bench` that is about many connections: what reading side by side saves.
 
-`python -m benchmarks.connections URL KEY PAGE_SIZE` prints how many MiB a page takes once it is
-read, which is what connections that are read side by side have to hold.
+`python -m benchmarks.connections URL KEY PAGE_SIZE TIMES` holds a page so many times, for what it
+takes to be measured: its reply, and what is read of it.
 """
 
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+import requests
 
 from benchmarks.figures import Figure
 from benchmarks.measure import Cost, cost_of
@@ -17,6 +19,8 @@ from sandbox.history import History
 from sandbox.server import Sandbox
 from sandbox.settings import Settings
 from sandbox.world import World
+from tap_llamaclassify.door import read_jobs
+from tap_llamaclassify.listing import V1_JOBS_PATH
 
 CONNECTIONS = 8
 PAGES = 40
@@ -28,7 +32,12 @@ MOST_PAGES_HELD = 2
 """Pages that memory may grow by for each connection."""
 
 
-def connections(rounds: int, notes: dict[str, float]) -> list[Figure]:
+def wall_and_memory(rounds: int, notes: dict[str, float]) -> list[Figure]:
+    """Wall of eight connections at once beside one after the other, and the memory it takes."""
+    return [*side_by_side(rounds, notes), *memory(rounds, notes)]
+
+
+def side_by_side(rounds: int, notes: dict[str, float]) -> list[Figure]:
     """Wall of eight connections at once, beside one after the other."""
     with serving(PAGES, PAGE_SIZE, latency_ms=LATENCY_MS) as sandbox:
         pairs = [
@@ -53,11 +62,13 @@ def memory(rounds: int, notes: dict[str, float]) -> list[Figure]:
     with serving(LARGE_PAGES, LARGE_PAGE_SIZE) as sandbox:
         page = page_in_memory(sandbox)
         pairs = [peaks(sandbox) for _ in range(rounds)]
-    notes[f"MiB of memory that a page of {LARGE_PAGE_SIZE:,} jobs takes"] = page
-    one, all_of_them = (median(pair[n].peak for pair in pairs) for n in (0, 1))
-    notes[f"peak memory with pages of {LARGE_PAGE_SIZE:,} jobs: one connection"] = one
-    notes[f"peak memory with pages of {LARGE_PAGE_SIZE:,} jobs: {CONNECTIONS}"] = all_of_them
-    held = (all_of_them - one) / (CONNECTIONS - 1) / page
+    of_pages = f"pages of {LARGE_PAGE_SIZE:,} jobs"
+    notes[f"MiB that each of {of_pages} takes: reply and what is read of it"] = page
+    notes[f"MiB at most, {of_pages}: one connection"] = median(one.peak for one, _ in pairs)
+    notes[f"MiB at most, {of_pages}: {CONNECTIONS} at once"] = median(
+        all_.peak for _, all_ in pairs
+    )
+    held = median((all_.peak - one.peak) / (CONNECTIONS - 1) / page for one, all_ in pairs)
     return [Figure("memory for each further connection", held, MOST_PAGES_HELD, "pages")]
 
 
@@ -99,23 +110,23 @@ def many(
 
 
 def page_in_memory(sandbox: Sandbox) -> float:
-    """Measure what a page takes once it is read, in MiB, by what many of them take."""
+    """Measure what a page takes, in MiB: what ten more of them take."""
     command = [sys.executable, "-m", "benchmarks.connections", sandbox.url, sandbox.key]
-    few, some = (cost_of([*command, str(LARGE_PAGE_SIZE), str(held)]).peak for held in (2, 12))
-    return (some - few) / 10
+    few, more = (cost_of([*command, str(LARGE_PAGE_SIZE), str(times)]).peak for times in (2, 12))
+    return (more - few) / 10
 
 
-def main(url: str, key: str, page_size: str, held: str) -> None:
-    """Read the first page, and hold it so many times."""
-    import requests
-
-    from tap_llamaclassify.door import read_jobs
-
-    headers = {"Authorization": f"Bearer {key}"}
-    params = {"page_size": page_size}
-    reply = requests.get(f"{url}/api/v1/classifier/jobs", headers=headers, params=params, timeout=60)
-    pages = [read_jobs(reply.content) for _ in range(int(held))]
-    sys.stdout.write(f"{len(pages)}\n")
+def main(url: str, key: str, page_size: str, times: str) -> None:
+    """Read the first page so many times, and hold all of it."""
+    held = []
+    for _ in range(int(times)):
+        reply = requests.get(
+            url + V1_JOBS_PATH,
+            headers={"Authorization": f"Bearer {key}"},
+            params={"page_size": page_size},
+            timeout=60,
+        )
+        held.append((reply.content, read_jobs(reply.content)))
 
 
 if __name__ == "__main__":

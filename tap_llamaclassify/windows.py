@@ -18,6 +18,8 @@ MOST_PAGES = 50
 """Pages that a window is to have at most."""
 LONGEST = 75
 """Pages after which a window is cut, although it was not expected to be that long."""
+LONGEST_UNORDERED = 150
+"""The same where the order does not tell when it was: all but a half of it is read again."""
 AIM = 45
 """Pages that a cut aims at."""
 FIRST_LOOK = 2
@@ -99,9 +101,10 @@ class Sight:
 
     def _is_too_long(self) -> bool:
         if self.total is not None:
-            return self.total > MOST_PAGES * self.page_size
+            # What was read is read again: not where that is most of it.
+            return self.total > max(MOST_PAGES, 2 * self.pages) * self.page_size
         if self.pages >= LONGEST:
-            return True
+            return self.pages >= LONGEST_UNORDERED or self._direction() != 0
         is_open = self.window.begin is None and not self.whole
         if self.pages < (FIRST_LOOK_BACK if is_open else FIRST_LOOK):
             return False

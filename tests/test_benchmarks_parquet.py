@@ -58,7 +58,7 @@ def test_files_are_loaded_whole_and_a_row_replaces_the_one_with_its_key(
 def test_load_has_the_keys_that_the_loader_is_told() -> None:
     catalog: Any = TapLlamaClassify(validate_config=False).catalog_dict
     keys = {each["stream"]: ", ".join(each["key_properties"]) for each in catalog["streams"]}
-    assert keys == load_files.KEYS
+    assert {name: keys[name] for name in STREAMS} == load_files.KEYS
 
 
 @pytest.fixture

@@ -180,6 +180,7 @@ def test_next_run_goes_on_where_each_connection_was(sandbox: Sandbox) -> None:
     put(sandbox, 3, 4)
     sandbox.world.touch("apac 0")
     state = fetch(sandbox, config(sandbox, 3)).state
+    sandbox.world.advance(60)
     sandbox.world.touch("emea 0")
     output = fetch(sandbox, config(sandbox, 3), state=state)
     assert sorted(output.ids()) == ["apac 0", "emea 0", "emea 3", "latam 3"]
@@ -281,7 +282,11 @@ def test_connection_that_waits_keeps_no_other_from_being_read(
     for host in (slow, quick):
         for number in range(6):
             host.world.put(job(f"{number}", project_id=host.project_id))
-    slow.before_page = lambda _: done.wait(PATIENCE) and None
+
+    def wait(_: int) -> None:
+        assert done.wait(PATIENCE)
+
+    slow.before_page = wait
     quick.before_page = lambda page: done.set() if page == 6 else None
     output = fetch(slow, config_of([slow, quick], page_size=1))
     assert len(output.ids()) == 12
@@ -517,8 +522,7 @@ def test_connection_that_adopts_reads_nothing_again(
 ) -> None:
     put(sandbox, 2, 20)
     catalog = select(sandbox, *STREAMS, "classify_job_results")
-    single = {"api_key": sandbox.key, "fetch_results": True, "lookback_seconds": 0}
-    state = sync(sandbox, catalog=catalog, **single).state
+    state = sync(sandbox, catalog=catalog, fetch_results=True, lookback_seconds=0).state
     sandbox.clear_requests()
 
     settings = config(sandbox, 2, fetch_results=True, adopt_state="emea")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -174,6 +174,13 @@ def test_no_works_give_nothing() -> None:
 # Side by side.
 
 
+def race_of(
+    sources: Sequence[Iterable[Any]], at_once: int
+) -> Generator[tuple[int, Any], None, None]:
+    """Go through sources side by side, to be broken off."""
+    return cast("Generator[tuple[int, Any], None, None]", side_by_side(sources, at_once))
+
+
 class Source:
     """A source of so many things that notes who goes through it; it fails where it is told."""
 
@@ -232,7 +239,7 @@ def test_so_many_sources_are_gone_through_at_once_and_no_more(sources: int, at_o
 
 def test_source_goes_on_only_when_what_it_gave_was_worked_on() -> None:
     sources = [Source(0, 50), Source(1, 50)]
-    race = side_by_side(sources, 2)
+    race = race_of(sources, 2)
     taken: Counter[int] = Counter()
     for number, _ in islice(race, 60):
         taken[number] += 1
@@ -262,7 +269,8 @@ def test_source_that_waits_does_not_keep_the_others_from_going_on() -> None:
         yield "slow"
 
     came = []
-    for _, thing in side_by_side([slow(), Source(1, 30), Source(2, 30)], 3):
+    sources: list[Iterable[str]] = [slow(), Source(1, 30), Source(2, 30)]
+    for _, thing in side_by_side(sources, 3):
         came.append(thing)
         if len(came) == 60:
             release.set()
@@ -303,7 +311,7 @@ def test_error_in_a_source_names_where_it_came_from() -> None:
 @pytest.mark.parametrize("at_once", [2, 4])
 def test_closing_early_leaves_no_thread_behind(at_once: int) -> None:
     sources = [Source(number, 1000) for number in range(4)]
-    race = side_by_side(sources, at_once)
+    race = race_of(sources, at_once)
     next(race)
     race.close()
     assert_ended("source")
@@ -333,7 +341,7 @@ def test_thread_that_waits_for_the_network_ends_once_it_was_answered() -> None:
         yield "too late"
         raise AssertionError
 
-    race = side_by_side([slow(), Source(1, 10)], 2)
+    race = race_of([slow(), Source(1, 10)], 2)
     assert next(race) == (1, "1.0")
     assert waiting.wait(PATIENCE)
     race.close()
@@ -344,7 +352,7 @@ def test_thread_that_waits_for_the_network_ends_once_it_was_answered() -> None:
 
 def test_single_source_is_gone_through_by_whoever_asks() -> None:
     source = Source(0, 3)
-    race = side_by_side([source], 4)
+    race = race_of([source], 4)
     assert source.asked == 0
     assert list(race) == [(0, "0.0"), (0, "0.1"), (0, "0.2")]
     assert source.threads == {threading.current_thread().name}

@@ -27,6 +27,8 @@ from loaders import (
     loader,
     plugin,
 )
+from loaders_v2 import AWKWARD_V2, EVERYTHING, TIMES, api_shows, keyed_by, select_all
+from loaders_v2 import KEYS as ALL_KEYS
 from postgres import HOST, USER, Server, running_server
 from sandbox.history import History
 from sandbox.server import Sandbox
@@ -123,6 +125,10 @@ class Pipeline:
         """Read back what is in the database, less the loader's own columns."""
         return {table: keyed(table, self._rows(table, where)) for table in KEYS}
 
+    def all_tables(self) -> Tables:
+        """Read back the same when every stream was selected."""
+        return {table: keyed_by(key, self._rows(table, "true")) for table, key in ALL_KEYS.items()}
+
     def _rows(self, table: str, where: str) -> list[Row]:
         # No value from outside is among these words.
         sql = f"SELECT coalesce(json_agg(t), '[]') FROM llamacloud.{table} t WHERE {where}"  # noqa: S608
@@ -130,7 +136,7 @@ class Pipeline:
         for row in rows:
             for name in [name for name in row if name.startswith("_sdc_")]:
                 del row[name]
-            for name in row.keys() & {*JOB_TIMES}:
+            for name in row.keys() & {*TIMES}:
                 row[name] = row[name] and datetime.fromisoformat(row[name])
             if isinstance(row["additional_fields"], str):
                 row["additional_fields"] = json.loads(row["additional_fields"])
@@ -183,6 +189,39 @@ def test_postgres_equals_the_api_cell_by_cell_after_each_of_two_runs(
     second = shown(sandbox)
     assert pipeline.tables() == second
     assert all(second[table] != first[table] for table in KEYS)
+
+
+def test_all_streams_equal_the_api_cell_by_cell_after_each_of_two_runs(
+    command: Command, target: Path, server: Server, tmp_path: Path
+) -> None:
+    history = History(jobs=60, v2_jobs=400, days=30, unknown_fields=0.2)
+    with Sandbox(World(history)) as both:
+        world = both.world
+        world.put_v2(AWKWARD_V2 | {"project_id": both.project_id})
+        settings = {"api_url": both.url, "api_key": both.key, "retry_seconds": 0} | EVERYTHING
+        pipeline = Pipeline(command, settings, target, server=server, folder=tmp_path)
+        catalog = select_all(both)
+        pipeline.run("--catalog", catalog)
+        first = api_shows(both)
+        assert pipeline.all_tables() == first
+
+        world.advance(2 * DAY)
+        world.touch_v2(AWKWARD_V2["id"], status="FAILED", error_message="—\\N", result=None)
+        world.put_project({"id": both.project_id, "name": "Renamed", "is_default": None})
+        pipeline.run("--catalog", catalog)
+        second = api_shows(both)
+        assert pipeline.all_tables() == second
+        assert all(second[table] != first[table] for table in ALL_KEYS)
+
+    types = pipeline.types()
+    assert {name for name in types if types[name] == "numeric"} == {
+        "classify_job_results.confidence",
+        "classify_v2_jobs.result_confidence",
+        "classify_v2_jobs.usage_credits",
+        "classify_v2_jobs.usage_parse_credits",
+    }
+    assert types["classify_projects.is_default"] == "bool"
+    assert types["classify_v2_job_parsing_configs.target_pages"] == "text"
 
 
 def test_columns_have_types_to_query(pipeline: Pipeline) -> None:

@@ -335,9 +335,20 @@ def test_trial_run_asks_for_hardly_anything_and_ends_well(
     "identity",
     ["a/b", "a?b=c", "a#b", "a%2Fb", "a b", "ä🦙", "..a", "a&b", "a\\b", "a:b@c", "results", "%"],
 )
-def test_results_of_a_job_whose_id_is_no_word_are_found(sandbox: Sandbox, identity: str) -> None:
+def test_results_of_a_job_whose_id_is_no_word_are_found(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, identity: str
+) -> None:
     put(sandbox, job(identity))
+    paths, send = [], Client.exchange
+
+    def exchange(client: Client, path: str, *arguments: Any, **options: Any) -> Reply:
+        paths.append(path)
+        return send(client, path, *arguments, **options)
+
+    monkeypatch.setattr(Client, "exchange", exchange)
     rows = fetch(sandbox).records(RESULTS)
+    # One part of the path, whatever it is made of.
+    assert [path.count("/") for path in paths] == [4, 6]
     assert asked(sandbox) == [identity]
     assert rows == expected(sandbox, identity)
 
@@ -557,15 +568,16 @@ def test_rows_stand_in_the_order_of_updates_though_replies_come_in_another(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_many(sandbox, 4)
-    answered = threading.Event()
+    answered = threading.Semaphore(0)
     send = Client.exchange
 
     def exchange(client: Client, path: str, *arguments: Any, **options: Any) -> Reply:
         if path.endswith("j0000/results"):
-            assert answered.wait(PATIENCE)
+            for _ in range(3):
+                assert answered.acquire(timeout=PATIENCE)
         reply = send(client, path, *arguments, **options)
-        if path.endswith("j0003/results"):
-            answered.set()
+        if path.endswith("/results"):
+            answered.release()
         return reply
 
     monkeypatch.setattr(Client, "exchange", exchange)
@@ -639,7 +651,8 @@ def test_state_moves_after_every_hundred_jobs_and_never_ahead_of_a_job_s_rows(
     assert list(dict.fromkeys(filter(None, reached))) == steps
     rows = [len(sandbox.world.results(f"j{n:04}")) for n in range(330)]
     before = list(accumulate(rows, initial=0))
-    written, at_state = 0, {}
+    written = 0
+    at_state: dict[str | None, int] = {}
     for message in output.messages:
         written += message["type"] == "RECORD" and message["stream"] == RESULTS
         if message["type"] == "STATE" and bookmark(message["value"]):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, ClassVar
 
@@ -32,6 +32,8 @@ NAMES = ("emea", "apac", "latam")
 @pytest.fixture(autouse=True)
 def _results_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(simulated.KEYS, RESULTS, ("id",))
+    # Each job is a step.
+    monkeypatch.setattr("tap_llamaclassify.results.JOBS_A_STEP", 1)
 
 
 def result_rows(job: Row, results: Collection[Row]) -> dict[Key, Row]:
@@ -139,6 +141,8 @@ class HistoriesOfMany(Histories):
         """Choose what it begins with."""
         self.dice = Random(seed)  # noqa: S311 - histories repeat
         self.is_single = self.dice.random() < 1 / 3
+        for pick in range(self.dice.randint(0, 12)):
+            self.life.let(Event("create", pick))
 
     @override
     def run(self, plan: Plan) -> None:
@@ -150,7 +154,8 @@ class HistoriesOfMany(Histories):
         self.failing = [] if self.is_last or self.is_single else fails
         self.tried["runs of many connections"] += not self.is_single
         self.tried["connections that failed"] += len(self.failing)
-        super().run(plan)
+        is_cut = not self.is_last and dice.random() < 1 / 4
+        super().run(replace(plan, received=dice.uniform(0.5, 1)) if is_cut else plan)
 
     @override
     def more_config(self) -> dict[str, Any]:
@@ -173,8 +178,7 @@ class HistoriesOfMany(Histories):
         names = dict(zip(self.life.projects, NAMES, strict=True))
         return [
             (stream, key)
-            for stream in self.streams
-            for _, key in self.loader.differences(self.life, [stream])
+            for stream, key in self.loader.differences(self.life, self.streams)
             if (job := jobs[self.job_of(stream, key)])
             and (bookmark := self.loader.reached(stream, names[job["project_id"]]))
             and (updated := fixed(job["updated_at"]))

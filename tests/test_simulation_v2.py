@@ -26,10 +26,17 @@ from tap_llamaclassify.door import read_v2_jobs
 from tap_llamaclassify.models import PageOfItems
 from test_simulation import AT_A_TIME, SEED, SEEDS, Histories, Place, Plan, simulate
 
-A_FEW = 100
+A_FEW = 60
 MANY = int(os.environ.get("HISTORIES", "1000"))
 A_DAY = 86_400
-SMALL = {"MOST_PAGES": 2, "LONGEST": 3, "AIM": 2, "FIRST_LOOK": 1, "FIRST_LOOK_BACK": 1}
+SMALL = {
+    "MOST_PAGES": 2,
+    "LONGEST": 3,
+    "LONGEST_UNORDERED": 3,
+    "AIM": 2,
+    "FIRST_LOOK": 1,
+    "FIRST_LOOK_BACK": 1,
+}
 """Windows that a few jobs fill."""
 
 
@@ -185,11 +192,11 @@ def test_warehouse_holds_all_v2_jobs_after_any_history(tally: Tally) -> None:
 
 
 def test_changes_of_finished_jobs_are_seen_within_reconcile_days(tally: Tally) -> None:
-    simulate(HistoriesReconciled, tally, seed=SEED, histories=A_FEW // 4)
+    simulate(HistoriesReconciled, tally, seed=SEED, histories=A_FEW // 3)
 
 
 def test_nothing_but_v2_jobs_that_shifting_pages_pass_over_is_missed(tally: Tally) -> None:
-    simulate(HistoriesOfV2Positions, tally, seed=SEED, histories=A_FEW // 4)
+    simulate(HistoriesOfV2Positions, tally, seed=SEED, histories=A_FEW // 3)
 
 
 @pytest.mark.heavy

@@ -10,7 +10,15 @@ import pytest
 
 from tap_llamaclassify.listing import Page
 from tap_llamaclassify.timestamps import from_datetime, to_datetime
-from tap_llamaclassify.windows import AIM, FIRST_LOOK, FIRST_LOOK_BACK, LONGEST, Sight, Window
+from tap_llamaclassify.windows import (
+    AIM,
+    FIRST_LOOK,
+    FIRST_LOOK_BACK,
+    LONGEST,
+    LONGEST_UNORDERED,
+    Sight,
+    Window,
+)
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SIZE = 10
@@ -88,18 +96,23 @@ def test_short_listing_by_creation_is_not_cut() -> None:
 
 
 def test_listing_in_no_order_is_cut_when_it_was_too_long() -> None:
-    sight = look_at(Sight(Window(BEGIN), SIZE), SHUFFLED[: (LONGEST - 1) * SIZE])
+    jobs = [SHUFFLED[n % len(SHUFFLED)] for n in range(LONGEST_UNORDERED * SIZE)]
+    sight = look_at(Sight(Window(BEGIN), SIZE), jobs[:-SIZE])
     assert sight.cut() is None
-    look_at(sight, SHUFFLED[(LONGEST - 1) * SIZE : LONGEST * SIZE])
+    look_at(sight, jobs[-SIZE:])
     older, _ = sight.cut() or pytest.fail("it was not cut")
     half = NEWEST[len(NEWEST) // 2]
     assert abs((to_datetime(older.window.end or "") - to_datetime(half)).total_seconds()) < 6000
 
 
-def test_total_that_says_so_cuts_at_the_first_page_and_one_that_does_not_never() -> None:
+def test_total_cuts_at_the_first_page_or_never() -> None:
     assert look_at(Sight(Window(), SIZE), SHUFFLED[:SIZE], total=1000).cut()
-    assert look_at(Sight(Window(), SIZE), NEWEST[: LONGEST * SIZE], total=LONGEST * SIZE).cut()
     assert not look_at(Sight(Window(), SIZE), NEWEST[: 20 * SIZE], total=450).cut()
+
+
+def test_window_most_of_which_was_read_is_not_cut() -> None:
+    assert look_at(Sight(Window(), SIZE), NEWEST[: 40 * SIZE], total=90 * SIZE).cut()
+    assert not look_at(Sight(Window(), SIZE), NEWEST[: 50 * SIZE], total=90 * SIZE).cut()
 
 
 @pytest.mark.parametrize("total", [0, 10], ids=["none", "fewer than were seen"])
