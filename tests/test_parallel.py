@@ -178,7 +178,8 @@ def race_of(
     sources: Sequence[Iterable[Any]], at_once: int
 ) -> Generator[tuple[int, Any], None, None]:
     """Go through sources side by side, to be broken off."""
-    return cast("Generator[tuple[int, Any], None, None]", side_by_side(sources, at_once))
+    race = side_by_side(sources, at_once)
+    return cast("Generator[tuple[int, Any], None, None]", race)
 
 
 class Source:

@@ -23,6 +23,11 @@ DAYS = 90
 UNFINISHED = 10
 NEW = 50
 PAGE = 100
+ORDERS = [
+    "newest",
+    "shuffled",
+    *(pytest.param(order, marks=pytest.mark.heavy) for order in ("oldest", "updated")),
+]
 
 
 def v2_job(number: int, created: str, **fields: Any) -> Message:
@@ -80,8 +85,10 @@ def ids_of(output: Output) -> list[str]:
 
 
 @pytest.mark.parametrize("jobs", [10_000, pytest.param(100_000, marks=pytest.mark.heavy)])
-@pytest.mark.parametrize("total_size", [True, False], ids=["total", "no total"])
-@pytest.mark.parametrize("order", ["newest", "oldest", "updated", "shuffled"])
+@pytest.mark.parametrize(
+    "total_size", [True, pytest.param(False, marks=pytest.mark.heavy)], ids=["total", "no total"]
+)
+@pytest.mark.parametrize("order", ORDERS)
 def test_sync_costs_what_changed(jobs: int, order: Any, total_size: Any) -> None:
     with Sandbox(World.empty(), Settings(order=order, total_size=total_size)) as sandbox:
         fill(sandbox, jobs)
@@ -122,7 +129,7 @@ def checkpoints(output: Output) -> list[str]:
     return [entry["created_at_read_until"] for entry in entries if "created_at_read_until" in entry]
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest", "updated", "shuffled"])
+@pytest.mark.parametrize("order", ORDERS)
 def test_first_sync_keeps_each_window_and_moves_the_bookmark_at_its_end(order: Any) -> None:
     jobs = 20_000
     with Sandbox(World.empty(), Settings(order=order)) as sandbox:
