@@ -84,11 +84,25 @@ def ids_of(output: Output) -> list[str]:
     return [row["id"] for row in output.records("classify_v2_jobs")]
 
 
-@pytest.mark.parametrize("jobs", [10_000, pytest.param(100_000, marks=pytest.mark.heavy)])
 @pytest.mark.parametrize(
-    "total_size", [True, pytest.param(False, marks=pytest.mark.heavy)], ids=["total", "no total"]
+    ("jobs", "order", "total_size"),
+    [
+        (10_000, "newest", True),
+        (10_000, "shuffled", True),
+        (10_000, "updated", False),
+        *(
+            pytest.param(jobs, order, total_size, marks=pytest.mark.heavy)
+            for jobs, order, total_size in [
+                (10_000, "oldest", False),
+                (10_000, "shuffled", False),
+                (100_000, "newest", True),
+                (100_000, "newest", False),
+                (100_000, "updated", True),
+                (100_000, "oldest", False),
+            ]
+        ),
+    ],
 )
-@pytest.mark.parametrize("order", ORDERS)
 def test_sync_costs_what_changed(jobs: int, order: Any, total_size: Any) -> None:
     with Sandbox(World.empty(), Settings(order=order, total_size=total_size)) as sandbox:
         fill(sandbox, jobs)
