@@ -145,15 +145,19 @@ def _activity(clients: Iterable[Client]) -> Activity:
 
 def _failure(failures: Sequence[tuple[Client, ApiError]], clients: Sequence[Client]) -> ApiError:
     """Make one error of what could not be read."""
-    if len(failures) == 1 and len(clients) == 1:
+    if len(failures) == len(clients) == 1 and clients[0].connection.name is None:
         return failures[0][1]
-    texts = [f"{client.connection.label}{error}" for client, error in failures]
-    if len(clients) == 1:
-        return ApiError("; ".join(texts))
-    names = dict.fromkeys(client.connection.name or "" for client, _ in failures)
+    by_text: dict[str, list[str]] = {}
+    for client, error in sorted(failures, key=lambda failure: clients.index(failure[0])):
+        by_text.setdefault(str(error), []).append(client.connection.name or "")
+    if clients[0].connection.name is None:
+        return ApiError("; ".join(by_text))
+    texts = [f"{', '.join(names)}: {text}" for text, names in by_text.items()]
+    failed = {name for names in by_text.values() for name in names}
+    others = ", all others are synced" if len(failed) < len(clients) else ""
+    names = ", ".join(c.connection.name or "" for c in clients if c.connection.name in failed)
     return ApiError(
-        f"{len(names)} of {len(clients)} connections failed ({', '.join(names)}), all others are "
-        f"synced: {'; '.join(texts)}"
+        f"{len(failed)} of {len(clients)} connections failed ({names}){others}: {'; '.join(texts)}"
     )
 
 

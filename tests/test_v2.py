@@ -26,7 +26,7 @@ from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.timestamps import to_fixed
 from tap_llamaclassify.windows import LONGEST
 
-JOBS = V2_STREAMS[0]
+JOBS, RULES, _ = V2_STREAMS
 A_DAY = 86_400.0
 DAYS = 90
 ORDERS: Sequence[Order] = get_args(Order)
@@ -76,6 +76,11 @@ def shown(sandbox: Sandbox) -> set[str]:
 def kept(state: Mapping[str, Any], stream: str = JOBS) -> dict[str, Any]:
     entry: dict[str, Any] = state.get("bookmarks", {}).get(stream, {})
     return entry
+
+
+def read_until(state: Mapping[str, Any], stream: str) -> str:
+    until: str = kept(state, stream).get("created_at_read_until", "")
+    return until
 
 
 def windows(sandbox: Sandbox) -> dict[tuple[str | None, str | None], int]:
@@ -615,14 +620,37 @@ def test_stream_that_is_selected_later_gets_its_whole_history(
     small_windows(monkeypatch)
     put_history(sandbox, 60)
     state = run(sandbox, page_size=4).state
-    both = selection(sandbox, JOBS, V2_STREAMS[1])
+    both = selection(sandbox, JOBS, RULES)
     output = run(sandbox, state, catalog=both, page_size=4, lookback_seconds=0)
-    assert {row["job_id"] for row in output.records(V2_STREAMS[1])} == shown(sandbox)
+    assert {row["job_id"] for row in output.records(RULES)} == shown(sandbox)
     assert len(ids(output)) == 1
     states = [message["value"] for message in output.of_type("STATE")]
     bookmarks = {kept(each)["replication_key_value"] for each in states}
     assert bookmarks == {kept(state)["replication_key_value"]}
-    assert kept(output.state, V2_STREAMS[1]) == kept(output.state)
+    reach = seconds_after(kept(state)["replication_key_value"], -7 * A_DAY)
+    early = [each for each in states if "" < read_until(each, RULES) < reach]
+    assert len(early) > 3
+    assert all(kept(each) == kept(state) for each in early)
+    assert kept(output.state, RULES) == kept(output.state)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_finished_job_that_changes_between_the_parts_of_a_broken_sync_is_seen(
+    times: int, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_windows(monkeypatch)
+    put_history(sandbox, 60, days=5)
+    output, oldest = run(sandbox, page_size=4), "clj-000059"
+    for turn in range(times):
+        sandbox.world.advance(3600)
+        states = [message["value"] for message in output.of_type("STATE")]
+        state = [state for state in states if "created_at_read_until" in kept(state)][turn]
+        if turn == 0:
+            sandbox.world.touch_v2(oldest, error_message="changed")
+        sandbox.world.advance(3600)
+        put(sandbox, "new", 0)
+        output = run(sandbox, state, page_size=4)
+    assert oldest in ids(run(sandbox, output.state))
 
 
 def test_jobs_seen_to_move_in_a_run_that_was_cut_off_are_all_read_again(
@@ -630,8 +658,9 @@ def test_jobs_seen_to_move_in_a_run_that_was_cut_off_are_all_read_again(
 ) -> None:
     small_windows(monkeypatch)
     sandbox.settings.tokens, sandbox.settings.order = "position", "newest"
+    put(sandbox, "first", 95)
+    begun = run(sandbox).state
     put_history(sandbox, 60)
-    put(sandbox, "moved", 85.00001)
     made: list[int] = []
 
     def at_page(number: int) -> None:
@@ -642,13 +671,14 @@ def test_jobs_seen_to_move_in_a_run_that_was_cut_off_are_all_read_again(
             put(sandbox, "new", 0, created_at=seconds_after(after, -1))
 
     sandbox.before_page = at_page
-    output = run(sandbox, page_size=4)
+    output = run(sandbox, begun, page_size=4)
     sandbox.before_page = None
     during = [kept(message["value"]) for message in output.of_type("STATE")][:-1]
     shifted = [state for state in during if "previous_replication_key_value" in state]
     assert shifted
     state = {"bookmarks": {JOBS: shifted[0]}}
     after = run(sandbox, state, page_size=4).state
+    assert kept(after)["replication_key_value"] > kept(begun)["replication_key_value"]
     assert kept(after)["previous_replication_key_value"] is None
     assert ids(run(sandbox, after, page_size=4)) == shown(sandbox)
 
