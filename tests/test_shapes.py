@@ -135,7 +135,10 @@ def test_output_is_what_singer_sdk_gives(api: Sandbox, case: dict[str, Any]) -> 
     wish = {"deselect": case.get("deselect", [])}
     api.settings.order = "oldest"
     ours = sync(api, catalog=catalog_with(api, **dict.fromkeys(STREAMS, wish)), **config)
-    theirs = stock(api, catalog_with(api, **dict.fromkeys(STREAMS, wish)), config)
+    catalog = catalog_with(api, **dict.fromkeys(STREAMS, wish))
+    # To singer-sdk a deselected stream has no columns, and a map for all streams fails on it.
+    catalog["streams"] = [each for each in catalog["streams"] if each["tap_stream_id"] in STREAMS]
+    theirs = stock(api, catalog, config)
 
     assert schemas(ours) == schemas(theirs)
     aliases = {message["stream"] for message in theirs.of_type("SCHEMA")}

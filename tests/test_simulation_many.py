@@ -23,7 +23,7 @@ from conftest import Tally
 from simulated import Event, Key, Life, Loader, Row, Tables, fixed
 from test_simulation import AT_A_TIME, SEED, SEEDS, Histories, Place, Plan, simulate
 
-A_FEW = 45
+A_FEW = 20
 MANY = int(os.environ.get("HISTORIES", "500"))
 RESULTS = "classify_job_results"
 NAMES = ("emea", "apac", "latam")
