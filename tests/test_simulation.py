@@ -41,7 +41,7 @@ from tap_llamaclassify.errors import TapError
 from tap_llamaclassify.models import PageOfItems
 
 SEED = int(os.environ.get("SEED", "1"))
-A_FEW = 200
+A_FEW = 120
 MANY = int(os.environ.get("HISTORIES", "2000"))
 AT_A_TIME = 500
 """Histories a test; each test has a seed of its own."""

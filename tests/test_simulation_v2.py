@@ -26,7 +26,7 @@ from tap_llamaclassify.door import read_v2_jobs
 from tap_llamaclassify.models import PageOfItems
 from test_simulation import AT_A_TIME, SEED, SEEDS, Histories, Place, Plan, simulate
 
-A_FEW = 60
+A_FEW = 25
 MANY = int(os.environ.get("HISTORIES", "1000"))
 A_DAY = 86_400
 SMALL = {
