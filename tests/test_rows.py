@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from tap_llamaclassify.rows import due, job_rows, parsing_config_rows, rule_rows
 from tap_llamaclassify.schemas import schema_of
 from tap_llamaclassify.tables import TABLES, Source, Table
 
-MAKES = {
+MAKES: dict[Source, Callable[..., Json]] = {
     Source.V1: job,
     Source.V2: v2_job,
     Source.RESULTS: lambda identity, **fields: of_owner([result(identity, **fields)])[0],

@@ -249,9 +249,12 @@ def test_sync_that_fails_keeps_its_last_window_and_no_more(
     lines: list[Output] = []
     for asked in range(1, len(sandbox.requests), 3):
         sandbox.clear_requests()
-        sandbox.before_page = lambda _, last=asked: (
-            sandbox.fail_next("500") if len(sandbox.requests) == last else None
-        )
+
+        def fail_at_the_last(_: int, last: int = asked) -> None:
+            if len(sandbox.requests) == last:
+                sandbox.fail_next("500")
+
+        sandbox.before_page = fail_at_the_last
         tap = new_tap(sandbox, catalog=selection(sandbox), page_size=4)
         lines.clear()
         with pytest.MonkeyPatch.context() as patch:

@@ -1,0 +1,15 @@
+with versions as (
+  select 'v1' as api_version
+  union all
+  select 'v2'
+)
+
+select
+  versions.api_version,
+  count(jobs.job_id) as jobs,
+  max(jobs.created_at) as newest_created_at,
+  max(jobs.updated_at) as newest_updated_at,
+  {{ as_of() }} as as_of
+from versions
+left join {{ ref('fct_classify_jobs') }} as jobs on jobs.api_version = versions.api_version
+group by versions.api_version
