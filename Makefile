@@ -10,19 +10,19 @@ READY := .venv/.ready
 MATPLOTLIB := 3.11.2
 CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
 
-.PHONY: help demo demo-parquet test test-heavy soak lint golden sync key constraints clean bench bench-peers chart
+.PHONY: help demo demo-parquet test test-heavy soak lint golden sync key constraints clean marts report bench bench-peers chart
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: $(READY)  ## sync a made-up LlamaCloud into DuckDB, twice, and show what landed
+demo: $(READY)  ## sync a made-up LlamaCloud into DuckDB, twice; build marts and a report
 	@$(BIN)/python -m sandbox.demo
 
 demo-parquet: $(READY)  ## sync a made-up LlamaCloud into Parquet files, and query them
 	@$(BIN)/python -m sandbox.parquet_demo
 
 test: lint  ## lint, then every test that is not marked heavy
-	$(BIN)/pytest -m "not heavy"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not heavy"
 
 test-heavy: $(READY)  ## the tests marked heavy: kills, PostgreSQL, long simulations and fuzzing
 	$(BIN)/pytest -m heavy
@@ -49,6 +49,12 @@ bench-peers: $(READY)  ## measure the tap beside the other ways to do its job
 chart: $(CHART)  ## draw docs/performance.svg from benchmarks/results/peers.json
 	.venvs/chart/bin/python -m benchmarks.chart
 
+marts: $(READY)  ## build the marts from the tables of output/warehouse.duckdb, and test them
+	$(BIN)/meltano run dbt:build
+
+report: $(READY)  ## build the marts, and write output/report.html from them
+	$(BIN)/meltano run dbt:build dbt:report
+
 sync: key $(READY)  ## sync the real LlamaCloud into output/warehouse.duckdb
 	@mkdir -p output
 	$(BIN)/meltano run tap-llamaclassify target-duckdb
@@ -62,7 +68,7 @@ constraints: $(READY)  ## pin the newest versions that pyproject.toml allows
 
 clean:  ## remove environments, caches and the demo; keep output/ and Meltano's state
 	rm -rf .venv .venvs .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	rm -rf build dist output/demo .meltano/extractors .meltano/loaders .meltano/run
+	rm -rf build dist output/demo output/dbt .meltano/extractors .meltano/loaders .meltano/utilities .meltano/run
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt

@@ -1,4 +1,4 @@
-"""`make demo`: a made-up LlamaCloud, v1 and v2, synced twice by Meltano; then what landed."""
+"""`make demo`: a made-up LlamaCloud, v1 and v2, by Meltano into tables, marts and a report."""
 
 import json
 import os
@@ -22,6 +22,7 @@ from sandbox.world import World
 ROOT = Path(__file__).parents[1]
 FOLDER = Path("output", "demo")
 WAREHOUSE = FOLDER / "warehouse.duckdb"
+REPORT = FOLDER / "report.html"
 LOG = FOLDER / "meltano.log"
 LAST_LINES = 12
 LONGEST_LINE = 240
@@ -36,6 +37,7 @@ CHOICE = {
     "TAP_LLAMACLASSIFY__SELECT": '["*.*"]',
     "TAP_LLAMACLASSIFY_FETCH_RESULTS": "true",
 }
+PIPELINE = ("tap-llamaclassify", "target-duckdb", "dbt:build", "dbt:report")
 JOBS_PATH = "/api/v1/classifier/jobs"
 RESULTS_PATH = f"{JOBS_PATH}/{{id}}/results"
 MOVED = {
@@ -52,7 +54,7 @@ MOVED = {
 
 # What a user has set for the real pipeline must not reach the demo, nor the demo the real API.
 USERS_OWN = (
-    *("LLAMA_", "MELTANO_", "TAP_LLAMACLASSIFY_", "TARGET_DUCKDB_"),
+    *("LLAMA_", "LLAMACLASSIFY_", "MELTANO_", "TAP_LLAMACLASSIFY_", "TARGET_DUCKDB_", "DBT_"),
     *("LOGLEVEL", "SINGER_SDK_"),
 )
 
@@ -92,11 +94,11 @@ def _synced_twice() -> list[Run]:
         _say(f"A made-up LlamaCloud project has {v1:,} v1 jobs and {v2:,} v2 jobs.")
         for name, text in CHOICE.items():
             _say(f"export {name}='{text}'")
-        _say("meltano run tap-llamaclassify target-duckdb ...")
+        _say(f"meltano run {' '.join(PIPELINE)} ...")
         first = _sync(sandbox)
         world.advance(DAY)
         _say("A day goes by: jobs finish, others come.")
-        _say("meltano run tap-llamaclassify target-duckdb ...")
+        _say(f"meltano run {' '.join(PIPELINE)} ...")
         return [first, _sync(sandbox)]
 
 
@@ -123,7 +125,7 @@ def _command() -> list[str]:
     meltano = str(Path(sys.executable).with_name("meltano"))
     # The project's .env, too, may hold settings for the real pipeline.
     options = ["--env-file", os.devnull, "--log-format", "json"]
-    return [meltano, *options, "run", "tap-llamaclassify", "target-duckdb"]
+    return [meltano, *options, "run", *PIPELINE]
 
 
 def _environment(sandbox: Sandbox) -> dict[str, str]:
@@ -136,6 +138,11 @@ def _environment(sandbox: Sandbox) -> dict[str, str]:
             "LLAMA_CLOUD_BASE_URL": sandbox.url,
             "MELTANO_DATABASE_URI": f"sqlite:///{(FOLDER / 'meltano.db').resolve()}",
             "TARGET_DUCKDB_FILEPATH": str(WAREHOUSE.resolve()),
+            "DBT_FILEPATH": str(WAREHOUSE.resolve()),
+            "DBT_TARGET_PATH": str((FOLDER / "dbt").resolve()),
+            "DBT_LOG_PATH": str((FOLDER / "dbt").resolve()),
+            "DBT_REPORT": str(REPORT.resolve()),
+            "LLAMACLASSIFY_AS_OF": f"{sandbox.world.now():%Y-%m-%d %H:%M:%S}",
         }
     )
 
@@ -174,7 +181,9 @@ def _report(runs: Sequence[Run]) -> str:
             _moved(runs, landed.rows_of_tables(warehouse)),
             landed.jobs_by_day(warehouse),
             landed.rule_types(warehouse),
-            f"The tables are in {WAREHOUSE}, schema llamacloud.",
+            landed.marts(warehouse),
+            f"Tables, schema llamacloud, and marts, schema llamaclassify, are in {WAREHOUSE}.",
+            f"The report: {REPORT}",
         ]
     return "".join(f"\n{part}\n" for part in parts)
 

@@ -7,6 +7,10 @@ from datetime import date
 import duckdb
 
 TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'llamacloud'"
+MARTS = """
+    SELECT table_name FROM information_schema.tables
+    WHERE table_schema = 'llamaclassify' AND table_type = 'BASE TABLE' ORDER BY ALL
+"""
 JOBS_BY_DAY = """
     WITH jobs AS (
         SELECT 'v1' AS api, created_at, status FROM llamacloud.classify_jobs
@@ -81,6 +85,14 @@ def rule_types(warehouse: duckdb.DuckDBPyConnection) -> str:
         for type_, v1, v2, found in counts
     ]
     return table(["Most used rule types", "v1 rules", "v2 rules", "documents", ""], rows)
+
+
+def marts(warehouse: duckdb.DuckDBPyConnection) -> str:
+    """A table of the marts and of how many rows each has."""
+    names = [name for (name,) in warehouse.execute(MARTS).fetchall()]
+    return table(
+        ["Marts", "rows"], [[name, len(warehouse.table(f"llamaclassify.{name}"))] for name in names]
+    )
 
 
 def table(header: Sequence[str], rows: Iterable[Line]) -> str:

@@ -23,6 +23,7 @@ from tap_llamaclassify import messages
 
 ROOT = Path(__file__).parent.parent
 TALLY = pytest.StashKey[Counter[str]]()
+OF_MELTANO = ("test_demo.py", "test_meltano.py", "test_parquet_demo.py")
 COMMAND = shutil.which("tap-llamaclassify", path=Path(sys.executable).parent) or ""
 
 
@@ -98,6 +99,26 @@ def pytest_runtest_makereport(
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[TALLY] = Counter()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, and all that use the checkout's Meltano."""
+    for item in items:
+        name = item.path.name
+        item.add_marker(pytest.mark.xdist_group("meltano" if name in OF_MELTANO else name))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand a process's figures to the one that shows them."""
+    tally: Counter[str] = session.config.stash[TALLY]
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tally"] = dict(tally)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the figures of a process that has ended."""
+    node.config.stash[TALLY].update(getattr(node, "workeroutput", {}).get("tally", {}))
 
 
 def pytest_terminal_summary(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
@@ -83,6 +84,15 @@ def installed(name: str, requirements: str, *, constraints: Path | None = None) 
         constraints: A file that pins what comes along.
     """
     folder = ROOT / ".venvs" / name
+    folder.parent.mkdir(exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        # Tests run in several processes.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _install(folder, requirements, constraints)
+    return folder
+
+
+def _install(folder: Path, requirements: str, constraints: Path | None) -> None:
     stamp = folder / "requirements.txt"
     pins = constraints.read_text(encoding="utf-8") if constraints else ""
     wanted = f"{requirements}\n{pins}" if pins else requirements
@@ -92,7 +102,6 @@ def installed(name: str, requirements: str, *, constraints: Path | None = None) 
         python = folder / "bin" / "python"
         _uv("pip", "install", "--python", python, *shlex.split(requirements), *pinned)
         stamp.write_text(wanted, encoding="utf-8")
-    return folder
 
 
 def _uv(*arguments: str | Path) -> None:
