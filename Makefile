@@ -10,7 +10,7 @@ READY := .venv/.ready
 MATPLOTLIB := 3.11.2
 CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
 
-.PHONY: help demo demo-parquet test test-heavy soak lint golden sync key constraints clean marts report bench bench-peers chart
+.PHONY: help demo demo-parquet test test-heavy soak lint golden sync key constraints clean report bench bench-peers chart
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -49,15 +49,12 @@ bench-peers: $(READY)  ## measure the tap beside the other ways to do its job
 chart: $(CHART)  ## draw docs/performance.svg from benchmarks/results/peers.json
 	.venvs/chart/bin/python -m benchmarks.chart
 
-marts: $(READY)  ## build the marts from the tables of output/warehouse.duckdb, and test them
-	$(BIN)/meltano run dbt:build
-
 report: $(READY)  ## build the marts, and write output/report.html from them
 	$(BIN)/meltano run dbt:build dbt:report
 
-sync: key $(READY)  ## sync the real LlamaCloud into output/warehouse.duckdb
+sync: key $(READY)  ## sync the real LlamaCloud into output/warehouse.duckdb; build marts and a report
 	@mkdir -p output
-	$(BIN)/meltano run tap-llamaclassify target-duckdb
+	$(BIN)/meltano run classify-jobs-to-report
 
 key:
 	@:$(if $(LLAMA_CLOUD_API_KEY),,$(error set LLAMA_CLOUD_API_KEY to a key of your LlamaCloud project))

@@ -1,0 +1,56 @@
+"""`python -m report`: one HTML file from the marts."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from report.figures import figures_of
+from report.marts import MartsError, opened
+from report.page import page_of
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the file and print its path. The exit code is 0, or 1 with one line that says why."""
+    parser = argparse.ArgumentParser(
+        prog="report",
+        description="Write one HTML file from the marts that dbt has built.",
+        epilog="DBT_TARGET, DBT_SCHEMA, DBT_FILEPATH and libpq's PG* variables say where they are.",
+    )
+    parser.add_argument("--output", type=Path, default=Path("output", "report.html"))
+    output: Path = parser.parse_args(arguments).output
+    try:
+        with opened(os.environ) as marts:
+            page = page_of(figures_of(marts))
+        _write(page, output)
+    except MartsError as error:
+        return _failed(str(error))
+    except OSError as error:
+        return _failed(f"{output} cannot be written: {error.strerror or error}")
+    except KeyboardInterrupt:
+        return 130
+    sys.stdout.write(f"{output}\n")
+    return 0
+
+
+def _write(page: str, output: Path) -> None:
+    """Replace the file as a whole: who has it open never sees a part."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    beside = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        beside.write_text(page, encoding="utf-8")
+        beside.replace(output)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _failed(why: str) -> int:
+    sys.stderr.write(f"report: {why}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

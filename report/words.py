@@ -1,0 +1,63 @@
+"""Numbers, instants and names as a person reads them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from datetime import datetime
+
+LONGEST_LABEL = 26
+UNKNOWN = "-"
+FEW = 2
+UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
+
+
+def count(number: float, name: str = "", plural: str = "") -> str:
+    """`1,234 jobs`, `1 job`."""
+    text = f"{number:,.0f}"
+    return f"{text} {name if text == '1' else plural or name + 's'}" if name else text
+
+
+def share(part: float | None) -> str:
+    """`82 %`, and `99.7 %` where whole percents would hide what is missing."""
+    if part is None:
+        return UNKNOWN
+    whole = round(part * 100)
+    hides = whole in {0, 100} and not part.is_integer()
+    return f"{part * 100:.1f} %" if hides else f"{whole} %"
+
+
+def lasting(seconds: float | None) -> str:
+    """`3 days`, `4 hours`, `12 seconds`, `0.4 seconds`: the largest unit of which there are two."""
+    if seconds is None:
+        return UNKNOWN
+    for name, length in UNITS:
+        if seconds >= FEW * length:
+            return count(seconds // length, name)
+    return f"{seconds:,.0f} seconds" if seconds >= FEW else f"{seconds:,.1f} seconds"
+
+
+def instant(time: datetime | None) -> str:
+    """`2026-11-24 12:00 UTC`."""
+    return f"{time:%Y-%m-%d %H:%M} UTC" if time else UNKNOWN
+
+
+def plain(text: str | None, longest: int = 300) -> str:
+    """A text from outside on one line: without control characters, and not too long."""
+    visible = "".join(
+        " " if unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp", "Cs"} else char
+        for char in text or ""
+    )
+    words = " ".join(visible.split())
+    return words if len(words) <= longest else f"{words[: longest - 1]}…"
+
+
+def labels(names: Iterable[str | None]) -> list[str]:
+    """Short labels for names from outside, of which no two are alike."""
+    used: dict[str, int] = {}
+    found = []
+    for name in names:
+        label = plain(name, LONGEST_LABEL) or "(empty)"
+        used[label] = used.get(label, 0) + 1
+        found.append(label if used[label] == 1 else f"{label} ({used[label]})")
+    return found
