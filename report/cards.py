@@ -13,6 +13,8 @@ from report.marts import Row
 from report.words import count, instant, labels, lasting, plain, share
 
 ENDED = ("succeeded", "partly_succeeded", "failed")
+PERCENTILES = ("median", "95th percentile")
+OFFERED_AND_FOUND = ("jobs that offer it", "documents found")
 REASONS = {
     "pending_too_long": "Unfinished for unusually long",
     "repeated_error": "The same error again and again",
@@ -22,11 +24,15 @@ REASONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """A chart, or where there is nothing to draw a sentence only; and the numbers behind it."""
+    """A chart, or where there is nothing to draw a sentence only; and the numbers behind it.
+
+    The legend names the series, each with its colour.
+    """
 
     title: str
     sentence: str
     svg: str = ""
+    legend: Sequence[tuple[str, str]] = ()
     header: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
 
@@ -45,6 +51,7 @@ def jobs_by_day(figures: Figures) -> Card:
         sentence=f"{count(jobs, 'job')} by day of creation and status; most on {busiest}, "
         f"{count(sum(days[busiest].values()))}.",
         svg=charts.stacked_days(figures.daily),
+        legend=[(status.replace("_", " "), charts.COLOURS[status]) for status in statuses],
         header=("day", *(status.replace("_", " ") for status in statuses)),
         rows=[(str(day), *(count(days[day].get(s, 0)) for s in statuses)) for day in days],
     )
@@ -83,15 +90,15 @@ def durations(figures: Figures) -> Card:
     if not rows:
         return Card(title=title, sentence=f"No job of the last {DAYS} days is finished.")
     newest = rows[-1]
-    named = [
-        {"day": row["day"], "median": row["median"], "95th percentile": row["p95"]} for row in rows
-    ]
+    median, p95 = PERCENTILES
+    named = [{"day": row["day"], median: row["median"], p95: row["p95"]} for row in rows]
     return Card(
         title=title,
         sentence=f"On {newest['day']} half of the jobs took at most {lasting(newest['median'])}, "
         f"95 of 100 at most {lasting(newest['p95'])}.",
-        svg=charts.lines(named, ["median", "95th percentile"]),
-        header=("day", "median", "95th percentile"),
+        svg=charts.lines(named, PERCENTILES),
+        legend=[*zip(PERCENTILES, charts.SERIES, strict=True)],
+        header=("day", *PERCENTILES),
         rows=[(str(row["day"]), lasting(row["median"]), lasting(row["p95"])) for row in rows],
     )
 
@@ -108,8 +115,9 @@ def rule_types(figures: Figures) -> Card:
         title=title,
         sentence=f"Offered most: {names[0]}, by {count(offering[0], 'job')}, and found for "
         f"{count(documents[0], 'document')}.",
-        svg=charts.bars(names, {"jobs that offer it": offering, "documents found": documents}),
-        header=("type", "jobs that offer it", "documents found", "mean confidence"),
+        svg=charts.bars(names, dict(zip(OFFERED_AND_FOUND, (offering, documents), strict=True))),
+        legend=[*zip(OFFERED_AND_FOUND, charts.SERIES, strict=True)],
+        header=("type", *OFFERED_AND_FOUND, "mean confidence"),
         rows=[
             (
                 plain(row["name"]),

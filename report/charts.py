@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,14 +15,22 @@ WIDTH = 300
 HEIGHT = 170
 BAR = 17
 STATUSES = ("succeeded", "partly_succeeded", "failed", "cancelled", "other", "running", "pending")
+COLOURS = {status: f"var(--{status.replace('_', '-')})" for status in STATUSES}
 
 INK, LINE, FIRST, SECOND = "var(--muted)", "var(--line)", "var(--first)", "var(--second)"
+SERIES = (FIRST, SECOND)
+"""The colours of a chart's series, in their order. Its legend is the page's, which can wrap."""
+
+SPREAD = 20
+CHARACTER = 7.0
+"""Pixels that a character of an axis' labels takes at most, in a browser's widest usual font."""
+TICKS = (0.1, 1, 10, 60, 600, 3_600, 36_000, 86_400, 864_000, 8_640_000)
+"""Where durations are marked on a logarithmic axis, in seconds."""
 
 
 def stacked_days(rows: Sequence[Row]) -> str:
     """Bars of jobs by day, in the colours of their statuses; rows of day, status and jobs."""
     present = [status for status in STATUSES if any(row["status"] == status for row in rows)]
-    colours = [f"var(--{status.replace('_', '-')})" for status in present]
     values = [
         row | {"day": f"{row['day']}", "order": STATUSES.index(row["status"])} for row in rows
     ]
@@ -32,8 +41,8 @@ def stacked_days(rows: Sequence[Row]) -> str:
             y=alt.Y("jobs:Q", title=None, axis=alt.Axis(tickCount=5, format="~s")),
             color=alt.Color(
                 "status:N",
-                scale=alt.Scale(domain=present, range=colours),
-                legend=alt.Legend(labelExpr="replace(datum.label, '_', ' ')", columns=4),
+                scale=alt.Scale(domain=present, range=[COLOURS[status] for status in present]),
+                legend=None,
             ),
             order=alt.Order("order:Q"),
         )
@@ -51,10 +60,15 @@ def lines(rows: Sequence[Row], names: Sequence[str], *, percent: bool = False) -
     highest = max((value["value"] for value in values), default=1)
     lowest = min((value["value"] for value in values), default=1)
     if percent:
-        scale, axis = alt.Scale(domain=[0, 1]), alt.Axis(tickCount=5, format="%")
+        scale = alt.Scale(domain=[min(0.9, math.floor(lowest * 10) / 10), 1])
+        axis = alt.Axis(tickCount=5, format=".0%")
+    elif highest > SPREAD * lowest:
+        scale = alt.Scale(type="log")
+        axis = alt.Axis(values=[tick for tick in TICKS if lowest <= tick <= highest])
     else:
-        kind: Any = "log" if highest > 20 * lowest else "linear"
-        scale, axis = alt.Scale(type=kind), alt.Axis(tickCount=4, labelExpr=LASTING)
+        scale, axis = alt.Scale(zero=True), alt.Axis(tickCount=4)
+    if not percent:
+        axis.labelExpr = LASTING
     chart = alt.Chart(alt.InlineData(values=values)).mark_line(
         point={"size": 14, "filled": True}, strokeWidth=1.5
     )
@@ -62,16 +76,16 @@ def lines(rows: Sequence[Row], names: Sequence[str], *, percent: bool = False) -
         chart.encode(
             x=_days(rows),
             y=alt.Y("value:Q", title=None, scale=scale, axis=axis),
-            color=_series(names) if len(names) > 1 else alt.value(FIRST),
+            color=_series(names),
         )
     )
 
 
 LASTING = (
-    "datum.value >= 86400 ? format(datum.value / 86400, '~r') + ' d'"
-    " : datum.value >= 3600 ? format(datum.value / 3600, '.2~r') + ' h'"
-    " : datum.value >= 60 ? format(datum.value / 60, '.2~r') + ' min'"
-    " : format(datum.value, '.2~r') + ' s'"
+    "datum.value >= 86400 ? format(datum.value / 86400, '.3~r') + ' d'"
+    " : datum.value >= 3600 ? format(datum.value / 3600, '.3~r') + ' h'"
+    " : datum.value >= 60 ? format(datum.value / 60, '.3~r') + ' min'"
+    " : format(datum.value, '.3~r') + ' s'"
 )
 
 
@@ -83,17 +97,17 @@ def bars(labels: Sequence[str], series: dict[str, Sequence[float]]) -> str:
         for name, numbers in series.items()
     ]
     names = [*series]
+    beside = CHARACTER * max(map(len, labels))
     height = BAR * len(labels) * (1.4 if len(names) > 1 else 1)
     encoding: dict[str, Any] = {
-        "y": alt.Y("label:N", title=None, sort=[*labels], axis=alt.Axis(labelLimit=170)),
+        "y": alt.Y("label:N", title=None, sort=[*labels], axis=alt.Axis(minExtent=beside)),
         "x": alt.X("value:Q", title=None, axis=alt.Axis(tickCount=4, format="~s")),
-        "color": alt.value(FIRST),
+        "color": _series(names),
     }
     if len(names) > 1:
-        encoding |= {"color": _series(names), "yOffset": alt.YOffset("name:N", sort=names)}
-    width = WIDTH - 7 * max(0, min(26, max(map(len, labels))) - 6)
+        encoding["yOffset"] = alt.YOffset("name:N", sort=names)
     chart = alt.Chart(alt.InlineData(values=values)).mark_bar()
-    return _drawn(chart.encode(**encoding), width=width, height=height)
+    return _drawn(chart.encode(**encoding), width=WIDTH + 30 - beside, height=height)
 
 
 def histogram(labels: Sequence[str], numbers: Sequence[float]) -> str:
@@ -119,8 +133,8 @@ def _days(rows: Sequence[Row]) -> alt.X:
 
 
 def _series(names: Sequence[str]) -> alt.Color:
-    colours = alt.Scale(domain=[*names], range=[FIRST, SECOND])
-    return alt.Color("name:N", scale=colours, legend=alt.Legend())
+    colours = alt.Scale(domain=[*names], range=[*SERIES])
+    return alt.Color("name:N", scale=colours, legend=None)
 
 
 def _drawn(chart: alt.Chart, *, width: float = WIDTH, height: float = HEIGHT) -> str:
@@ -130,9 +144,6 @@ def _drawn(chart: alt.Chart, *, width: float = WIDTH, height: float = HEIGHT) ->
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=INK, gridColor=LINE, domainColor=LINE, tickColor=LINE, labelFontSize=11
-        )
-        .configure_legend(
-            labelColor=INK, labelFontSize=11, orient="top", title=None, symbolType="square"
         )
     )
     svg: str = vl_convert.vegalite_to_svg(styled.to_dict())

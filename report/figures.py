@@ -9,7 +9,7 @@ from report.marts import Marts, Row
 
 DAYS = 90
 MOST_BARS = 12
-MOST_LINES = 15
+MOST_LINES = 10
 
 AS_OF = "(SELECT max(as_of) AS as_of FROM classify_freshness) AS now"
 RECENT = f"created_at > as_of - INTERVAL '{DAYS} days' AND created_at <= as_of"

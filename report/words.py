@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import datetime
 
-LONGEST_LABEL = 26
+LONGEST_LABEL = 22
 UNKNOWN = "-"
 FEW = 2
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
