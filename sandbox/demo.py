@@ -182,8 +182,8 @@ def _report(runs: Sequence[Run]) -> str:
             landed.jobs_by_day(warehouse),
             landed.rule_types(warehouse),
             landed.marts(warehouse),
-            f"Tables, schema llamacloud, and marts, schema llamaclassify, are in {WAREHOUSE}.",
-            f"The report: {REPORT}",
+            f"Tables (llamacloud) and marts (llamaclassify): {WAREHOUSE}",
+            f"Report: {REPORT}",
         ]
     return "".join(f"\n{part}\n" for part in parts)
 
