@@ -180,7 +180,6 @@ def _report(runs: Sequence[Run]) -> str:
         parts = [
             _moved(runs, landed.rows_of_tables(warehouse)),
             landed.jobs_by_day(warehouse),
-            landed.rule_types(warehouse),
             landed.marts(warehouse),
             f"Tables (llamacloud) and marts (llamaclassify): {WAREHOUSE}",
             f"Report: {REPORT}",

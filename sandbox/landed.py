@@ -9,7 +9,9 @@ import duckdb
 TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'llamacloud'"
 MARTS = """
     SELECT table_name FROM information_schema.tables
-    WHERE table_schema = 'llamaclassify' AND table_type = 'BASE TABLE' ORDER BY ALL
+    WHERE table_schema = 'llamaclassify' AND table_type = 'BASE TABLE'
+        AND table_name <> 'classify_job_versions'
+    ORDER BY ALL
 """
 JOBS_BY_DAY = """
     WITH jobs AS (
@@ -21,25 +23,6 @@ JOBS_BY_DAY = """
     WHERE day > (SELECT max(created_at)::date - 7 FROM jobs)
     GROUP BY ALL ORDER BY ALL
 """
-RULE_TYPES = """
-    WITH named AS (
-        SELECT type, 'v1 rule' AS as_what FROM llamacloud.classify_job_rules
-        UNION ALL
-        SELECT type, 'v2 rule' FROM llamacloud.classify_v2_job_rules
-        UNION ALL
-        SELECT type, 'found' FROM llamacloud.classify_job_results
-        UNION ALL
-        SELECT result_type, 'found' FROM llamacloud.classify_v2_jobs
-    )
-    SELECT
-        type,
-        count(*) FILTER (as_what = 'v1 rule') AS v1_rules,
-        count(*) FILTER (as_what = 'v2 rule') AS v2_rules,
-        count(*) FILTER (as_what = 'found')
-    FROM named GROUP BY type HAVING v1_rules + v2_rules > 0
-    ORDER BY v1_rules + v2_rules DESC, type LIMIT 8
-"""
-
 OUTCOMES = ("done", "failed", "cancelled", "unfinished")
 OUTCOME_OF = {
     **dict.fromkeys(("SUCCESS", "PARTIAL_SUCCESS", "COMPLETED"), "done"),
@@ -48,8 +31,6 @@ OUTCOME_OF = {
     **dict.fromkeys(("PENDING", "RUNNING"), "unfinished"),
 }
 """One vocabulary for the statuses of both APIs."""
-
-LONGEST_BAR = 24
 
 Line = Sequence[str | int | None]
 
@@ -74,17 +55,6 @@ def jobs_by_day(warehouse: duckdb.DuckDBPyConnection) -> str:
 
 def _beside(v1: int, v2: int) -> str:
     return f"{v1:,} | {v2:>3,}" if v1 or v2 else ""
-
-
-def rule_types(warehouse: duckdb.DuckDBPyConnection) -> str:
-    """A bar chart of the rule types that are used most, over both APIs."""
-    counts = warehouse.execute(RULE_TYPES).fetchall()
-    most = max((v1 + v2 for _, v1, v2, _ in counts), default=1)
-    rows = [
-        [type_, v1, v2, found, ("█" * ((v1 + v2) * LONGEST_BAR // most)).ljust(LONGEST_BAR)]
-        for type_, v1, v2, found in counts
-    ]
-    return table(["Most used rule types", "v1 rules", "v2 rules", "documents", ""], rows)
 
 
 def marts(warehouse: duckdb.DuckDBPyConnection) -> str:

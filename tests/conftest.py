@@ -101,11 +101,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[TALLY] = Counter()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep the tests of a file in one process, and all that use the checkout's Meltano."""
-    for item in items:
-        name = item.path.name
-        item.add_marker(pytest.mark.xdist_group("meltano" if name in OF_MELTANO else name))
+    name = item.path.name
+    item.add_marker(pytest.mark.xdist_group("meltano" if name in OF_MELTANO else name))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

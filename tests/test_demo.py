@@ -12,13 +12,15 @@ import pytest
 
 from builders import ALL_STREAMS
 from conftest import ROOT
-from sandbox.demo import JOBS, MOVED, UNKNOWN_FIELDS, V2_JOBS, WAREHOUSE
+from sandbox.demo import JOBS, MOVED, REPORT, UNKNOWN_FIELDS, V2_JOBS, WAREHOUSE
 from sandbox.history import History
 from sandbox.landed import OUTCOMES
 from sandbox.server import Sandbox
 from sandbox.world import World
 
 DAY = 86_400.0
+JOBS_TABLES = ("classify_jobs", "classify_v2_jobs")
+BUILDS = "SELECT DISTINCT seen_at FROM llamaclassify.fct_classify_job_status_changes"
 
 
 @pytest.fixture(scope="module")
@@ -110,23 +112,18 @@ def rejoined(cells_of_a_line: list[str]) -> list[str]:
     return re.findall(r"[\d,]+ \|\s+[\d,]+", "  ".join(cells_of_a_line).replace(",", ""))
 
 
-def test_demo_shows_the_rule_types_that_both_apis_use_most(shown: str) -> None:
+def test_demo_ends_with_the_marts_and_the_path_of_the_report(shown: str) -> None:
+    table = cells(shown, "Marts")
+    assert table.pop("Marts") == ["rows"]
+    marts = {name: int(rows.replace(",", "")) for name, (rows,) in table.items()}
     with duckdb.connect(str(ROOT / WAREHOUSE), read_only=True) as warehouse:
-        most = warehouse.sql("""
-            SELECT type, count(*) AS n FROM (SELECT type FROM llamacloud.classify_job_rules
-                UNION ALL SELECT type FROM llamacloud.classify_v2_job_rules)
-            GROUP BY ALL ORDER BY n DESC, type LIMIT 8
-        """).fetchall()
-        found = dict(
-            warehouse.sql("""
-            SELECT type, count(*) FROM (SELECT type FROM llamacloud.classify_job_results
-                UNION ALL SELECT result_type FROM llamacloud.classify_v2_jobs)
-            GROUP BY ALL
-        """).fetchall()
-        )
-    table = cells(shown, "Most used")
-    assert table.pop("Most used rule types") == ["v1 rules", "v2 rules", "documents"]
-    counted = {type_: [*map(int, line[:3])] for type_, line in table.items()}
-    assert [(type_, v1 + v2, documents) for type_, (v1, v2, documents) in counted.items()] == [
-        (type_, rules, found[type_]) for type_, rules in most
-    ]
+        rows = {mart: warehouse.sql(f"FROM llamaclassify.{mart}").shape[0] for mart in marts}
+        jobs = sum(warehouse.sql(f"FROM llamacloud.{name}").shape[0] for name in JOBS_TABLES)
+        seen = warehouse.sql(BUILDS).fetchall()
+    assert marts == rows
+    assert marts["fct_classify_jobs"] == jobs
+    assert len(seen) == 2
+    assert shown.splitlines()[-1] == f"Report: {REPORT}"
+    page = (ROOT / REPORT).read_text(encoding="utf-8")
+    assert "As of 2026-11-24 12:00 UTC" in " ".join(page.split())
+    assert "<svg" in page
