@@ -22,7 +22,7 @@ demo-parquet: $(READY)  ## sync a made-up LlamaCloud into Parquet files, and que
 	@$(BIN)/python -m sandbox.parquet_demo
 
 test: lint  ## lint, then every test that is not marked heavy
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not heavy"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not heavy"
 
 test-heavy: $(READY)  ## the tests marked heavy: kills, PostgreSQL, long simulations and fuzzing
 	$(BIN)/pytest -m heavy

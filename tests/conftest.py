@@ -23,7 +23,6 @@ from tap_llamaclassify import messages
 
 ROOT = Path(__file__).parent.parent
 TALLY = pytest.StashKey[Counter[str]]()
-OF_MELTANO = ("test_demo.py", "test_meltano.py", "test_parquet_demo.py")
 COMMAND = shutil.which("tap-llamaclassify", path=Path(sys.executable).parent) or ""
 
 
@@ -99,12 +98,6 @@ def pytest_runtest_makereport(
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[TALLY] = Counter()
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep the tests of a file in one process, and all that use the checkout's Meltano."""
-    name = item.path.name
-    item.add_marker(pytest.mark.xdist_group("meltano" if name in OF_MELTANO else name))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -18,6 +18,9 @@ from sandbox.landed import OUTCOMES
 from sandbox.server import Sandbox
 from sandbox.world import World
 
+# It has the checkout's Meltano to itself.
+pytestmark = pytest.mark.heavy
+
 DAY = 86_400.0
 JOBS_TABLES = ("classify_jobs", "classify_v2_jobs")
 BUILDS = "SELECT DISTINCT seen_at FROM llamaclassify.fct_classify_job_status_changes"
