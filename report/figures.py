@@ -76,17 +76,17 @@ CREDITS = """
 """
 PENDING = f"""
     SELECT * FROM jobs_needing_attention WHERE reason = 'pending_too_long'
-    ORDER BY age_seconds DESC, job_id LIMIT {MOST_LINES}
+    ORDER BY age_seconds DESC NULLS LAST, job_id LIMIT {MOST_LINES}
 """  # noqa: S608 - as above
 ERRORS = f"""
     SELECT project_id, project_name, error_message, count(*) AS jobs, max(since) AS since
     FROM jobs_needing_attention WHERE reason = 'repeated_error'
     GROUP BY project_id, project_name, error_message
-    ORDER BY jobs DESC, since DESC, error_message LIMIT {MOST_LINES}
+    ORDER BY jobs DESC, since DESC NULLS LAST, error_message LIMIT {MOST_LINES}
 """  # noqa: S608 - as above
 UNCERTAIN = f"""
     SELECT * FROM jobs_needing_attention WHERE reason = 'low_confidence'
-    ORDER BY confidence, since DESC, job_id LIMIT {MOST_LINES}
+    ORDER BY confidence, since DESC NULLS LAST, job_id LIMIT {MOST_LINES}
 """  # noqa: S608 - as above
 REASONS = "SELECT reason, count(*) AS jobs FROM jobs_needing_attention GROUP BY reason"
 

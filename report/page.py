@@ -96,7 +96,8 @@ def _notes(figures: Figures) -> list[str]:
         for has, lacks in (("v1", "v2"), ("v2", "v1"))
         if loaded[has] and not loaded[lacks]
     ]
-    newest = max(row["newest_updated_at"] for row in figures.freshness if row["newest_updated_at"])
+    changes = [row["newest_updated_at"] for row in figures.freshness if row["newest_updated_at"]]
+    newest = max(changes, default=figures.as_of)
     if figures.as_of - newest > STALE:
         age = lasting((figures.as_of - newest).total_seconds())
         notes.append(f"No job has changed for {age}: does the sync still run?")

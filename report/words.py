@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,6 +10,9 @@ from datetime import datetime
 LONGEST_LABEL = 22
 UNKNOWN = "-"
 FEW = 2
+UNSEEN = {"Cc", "Cf", "Zl", "Zp", "Cs"}
+NOT_XML = "\ufffe\uffff"
+"""Characters that XML forbids: one of them in a chart ends the process that draws it."""
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
@@ -45,7 +49,7 @@ def instant(time: datetime | None) -> str:
 def plain(text: str | None, longest: int = 300) -> str:
     """A text from outside on one line: without control characters, and not too long."""
     visible = "".join(
-        " " if unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp", "Cs"} else char
+        " " if unicodedata.category(char) in UNSEEN or char in NOT_XML else char
         for char in text or ""
     )
     words = " ".join(visible.split())
@@ -54,10 +58,9 @@ def plain(text: str | None, longest: int = 300) -> str:
 
 def labels(names: Iterable[str | None]) -> list[str]:
     """Short labels for names from outside, of which no two are alike."""
-    used: dict[str, int] = {}
-    found = []
+    found: list[str] = []
     for name in names:
         label = plain(name, LONGEST_LABEL) or "(empty)"
-        used[label] = used.get(label, 0) + 1
-        found.append(label if used[label] == 1 else f"{label} ({used[label]})")
+        alike = (f"{label} ({number})" for number in itertools.count(2))
+        found.append(label if label not in found else next(a for a in alike if a not in found))
     return found

@@ -2,10 +2,10 @@
   cast(extract(epoch from ({{ later }} - {{ earlier }})) as double precision)
 {%- endmacro -%}
 
-{#- By linear interpolation over the values that are not null, in whole millionths, so that
+{#- By linear interpolation over the values that are not null, in whole billionths, so that
     all databases answer the same. -#}
 {%- macro percentile(column, share) -%}
   cast(cast(
-    percentile_cont({{ share }}) within group (order by {{ column }}) as decimal(38, 6)
+    percentile_cont({{ share }}) within group (order by {{ column }}) as decimal(38, 9)
   ) as double precision)
 {%- endmacro -%}

@@ -1,0 +1,56 @@
+"""Debian's chromium without a screen: dumps, prints and photographs pages; it knows no report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+APT = ("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300")
+PATIENCE = 120
+
+
+def chromium() -> str:
+    """Answer the browser's path; root on Debian gets one installed where there is none."""
+    found = shutil.which("chromium")
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        for words in (("update",), ("install", "-y", "--no-install-recommends", "chromium")):
+            subprocess.run([*APT, *words], check=False, capture_output=True)
+        found = shutil.which("chromium")
+    if found is None:
+        pytest.fail("there is no chromium here, and it cannot be installed: run as root on Debian")
+    return found
+
+
+@dataclass(frozen=True)
+class Browser:
+    """Runs chromium once for each question, with a profile below its folder."""
+
+    folder: Path
+
+    def dump(self, page: Path, *options: str) -> tuple[str, str]:
+        """Answer the page's elements after its scripts have run, and what the console said."""
+        done = self._run(page, "--dump-dom", "--enable-logging=stderr", "--v=0", *options)
+        said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+        return done.stdout, "\n".join(said)
+
+    def printed(self, page: Path) -> bytes:
+        """Answer the page as PDF."""
+        file = self.folder / "page.pdf"
+        self._run(page, f"--print-to-pdf={file}", "--no-pdf-header-footer")
+        return file.read_bytes()
+
+    def _run(self, page: Path, *options: str) -> subprocess.CompletedProcess[str]:
+        profile = f"--user-data-dir={self.folder / 'profile'}"
+        fixed = ("--headless=new", "--no-sandbox", "--disable-gpu", profile)
+        return subprocess.run(
+            [chromium(), *fixed, "--virtual-time-budget=5000", *options, page.as_uri()],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PATIENCE,
+        )

@@ -1,0 +1,181 @@
+"""Marts made by hand in a DuckDB file, as the report finds them; it knows no dbt and no tap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+AS_OF = datetime(2026, 11, 24, 12)  # noqa: DTZ001 - the marts' timestamps are without zone
+COLUMNS = {
+    "fct_classify_jobs": "api_version text, job_id text, project_id text, project_name text,"
+    " user_id text, status text, api_status text, mode text, language text, rule_count bigint,"
+    " configuration_id text, error_message text, created_at timestamp, updated_at timestamp,"
+    " is_finished boolean, finished_at timestamp, age_seconds double, duration_seconds double",
+    "fct_classify_outcomes": "api_version text, outcome_id text, job_id text, project_id text,"
+    " project_name text, document text, document_type text, outcome text, confidence double,"
+    " credits double, parse_credits double, classified_at timestamp",
+    "agg_rule_types": "rule_type text, jobs_offering bigint, documents bigint,"
+    " mean_confidence double, first_used_at timestamp, last_used_at timestamp",
+    "jobs_needing_attention": "reason text, api_version text, job_id text, project_id text,"
+    " project_name text, status text, since timestamp, age_seconds double, limit_seconds double,"
+    " error_message text, jobs_with_same_error bigint, document_type text, confidence double",
+}
+DAILY = """
+    CREATE TABLE {schema}.agg_classify_daily AS
+    SELECT CAST(created_at AS date) AS day, project_id, project_name, status, count(*) AS jobs
+    FROM {schema}.fct_classify_jobs GROUP BY ALL
+"""
+FRESHNESS = """
+    CREATE TABLE {schema}.classify_freshness AS
+    SELECT v AS api_version, count(job_id) AS jobs, max(created_at) AS newest_created_at,
+        max(updated_at) AS newest_updated_at, CAST('{as_of}' AS timestamp) AS as_of
+    FROM (VALUES ('v1'), ('v2')) AS versions (v)
+    LEFT JOIN {schema}.fct_classify_jobs ON api_version = v GROUP BY v
+"""
+Row = dict[str, Any]
+
+
+@dataclass
+class Made:
+    """Rows by the mart's name; what a row leaves out is null."""
+
+    rows: dict[str, list[Row]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+
+    def job(self, *, days_ago: float = 1, status: str = "succeeded", **more: Any) -> Made:
+        """Add a job; one that ended took a minute."""
+        created = AS_OF - timedelta(days=days_ago)
+        ended = status not in {"pending", "running"}
+        row: Row = {
+            "api_version": "v1",
+            "job_id": f"job-{len(self.rows['fct_classify_jobs'])}",
+            "project_id": "project-1",
+            "project_name": "Invoices",
+            "status": status,
+            "mode": "FAST",
+            "created_at": created,
+            "updated_at": created + timedelta(minutes=1),
+            "age_seconds": days_ago * 86_400,
+            "duration_seconds": 60.0 if ended else None,
+        }
+        return self.add("fct_classify_jobs", **row | more)
+
+    def add(self, mart: str, **row: Any) -> Made:
+        """Add a row to a mart."""
+        self.rows[mart].append(row)
+        return self
+
+    def write(self, file: Path, schema: str = "llamaclassify") -> Path:
+        """Make the file anew, with the marts in a schema of it."""
+        with duckdb.connect(str(file)) as connection:
+            connection.begin()
+            connection.execute(f"CREATE SCHEMA {schema}")
+            for mart, columns in COLUMNS.items():
+                connection.execute(f"CREATE TABLE {schema}.{mart} ({columns})")
+                for row in self.rows[mart]:
+                    marks = ", ".join("?" * len(row))
+                    connection.execute(
+                        f"INSERT INTO {schema}.{mart} ({', '.join(row)}) VALUES ({marks})",  # noqa: S608 - the names are this file's
+                        [*row.values()],
+                    )
+            connection.execute(DAILY.format(schema=schema))
+            connection.execute(FRESHNESS.format(schema=schema, as_of=AS_OF))
+            connection.commit()
+        return file
+
+
+HOSTILE = (
+    "<script>document.title='ran'</script>",
+    '"><img src=x onerror="document.title=\'ran\'">',
+    "</svg><svg onload=\"document.title='ran'\">",
+    "javascript:document.title='ran'",
+    "\u202eeciovni\u2066 \u0627\u0644\u0639\u0631\u0628\u064a\u0629",
+    "x" * 2_000,
+    "two\nlines\tand\x07a bell",
+    "\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467",
+    "{{ 7 * 7 }}{% raw %}",
+    "]]><!-- -->&amp;&#60;",
+)
+
+
+def ordinary() -> Made:
+    """Marts with something in each of the page's parts, of both versions."""
+    made = Made()
+    for day in range(1, 15):
+        for version in ("v1", "v2"):
+            for status in ("succeeded", "succeeded", "succeeded", "failed"):
+                made.job(days_ago=day - 0.5, status=status, api_version=version, language="de")
+    made.job(days_ago=3, status="pending", job_id="waiting")
+    made.add("agg_rule_types", rule_type="invoice", jobs_offering=1_234, documents=99)
+    for number in range(20):
+        made.add(
+            "fct_classify_outcomes",
+            document_type="invoice",
+            outcome="matched",
+            confidence=number / 20,
+            credits=1.0,
+            job_id="job-0",
+            api_version="v1",
+        )
+    common: Row = {"api_version": "v1", "project_id": "project-1", "project_name": "Invoices"}
+    made.add(
+        "jobs_needing_attention",
+        reason="pending_too_long",
+        job_id="waiting",
+        status="pending",
+        since=AS_OF,
+        age_seconds=259_200.0,
+        limit_seconds=239.0,
+        **common,
+    )
+    for number in range(60):
+        made.add(
+            "jobs_needing_attention",
+            reason="low_confidence",
+            job_id=f"unsure-{number}",
+            status="succeeded",
+            since=AS_OF,
+            confidence=number / 200,
+            document_type="invoice",
+            **common,
+        )
+    return made.add(
+        "jobs_needing_attention",
+        reason="repeated_error",
+        job_id="job-3",
+        status="failed",
+        since=AS_OF,
+        error_message="out of paper",
+        jobs_with_same_error=1,
+        **common,
+    )
+
+
+def hostile() -> Made:
+    """Marts in which every name from outside is one that means harm."""
+    made = Made()
+    for name in HOSTILE:
+        made.job(project_name=name, mode=name, language=name)
+        made.job(status="failed", project_name=name, error_message=name)
+        made.add("agg_rule_types", rule_type=name, jobs_offering=2, documents=1)
+        made.add("fct_classify_outcomes", document_type=name, outcome="matched", confidence=0.2)
+        for reason in ("pending_too_long", "repeated_error", "low_confidence"):
+            made.add(
+                "jobs_needing_attention",
+                reason=reason,
+                api_version="v1",
+                job_id=name,
+                project_id="p",
+                project_name=name,
+                status="failed",
+                since=AS_OF,
+                age_seconds=9.0,
+                error_message=name,
+                document_type=name,
+                confidence=0.1,
+            )
+    made.job(days_ago=2, status="pending", job_id=HOSTILE[0], project_name=HOSTILE[1])
+    return made

@@ -1,0 +1,333 @@
+"""The report as its reader has it: one page from the marts, whatever they hold."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from typing_extensions import override
+
+from conftest import ROOT
+from report.figures import figures_of
+from report.marts import opened
+from report.page import page_of
+from report.words import labels
+from report_marts import AS_OF, Made, hostile, ordinary
+
+SAFE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+LARGEST = 1_000_000
+
+
+class Page(HTMLParser):
+    """Collects elements with their attributes, and all text outside style sheets."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+        self.close()
+
+    @property
+    def text(self) -> str:
+        """All text, its white space made single."""
+        return " ".join(" ".join(self.words).split())
+
+    @override
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    @override
+    def handle_data(self, data: str) -> None:
+        if self.elements and self.elements[-1][0] != "style":
+            self.words.append(data)
+
+
+def made_of(made: Made, folder: Path) -> str:
+    with opened({"DBT_FILEPATH": str(made.write(folder / "marts.duckdb"))}) as marts:
+        return page_of(figures_of(marts))
+
+
+def run(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("DBT_", "PG"))}
+    return subprocess.run(
+        [sys.executable, "-m", "report", "--output", str(folder / "page" / "report.html")],
+        cwd=ROOT,
+        env=clean | {"DBT_FILEPATH": str(folder / "marts.duckdb")} | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return made_of(ordinary(), tmp_path_factory.mktemp("ordinary"))
+
+
+@pytest.fixture(scope="module")
+def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return made_of(hostile(), tmp_path_factory.mktemp("hostile"))
+
+
+def test_figures_count_seven_days_before_as_of_and_the_seven_before_those(tmp_path: Path) -> None:
+    made = Made()
+    for days_ago, status in (
+        (0.1, "succeeded"),
+        (6.9, "partly_succeeded"),
+        (3, "cancelled"),
+        (2, "running"),
+        (7.1, "failed"),
+        (13.9, "succeeded"),
+        (14.1, "succeeded"),
+        (-1, "succeeded"),
+    ):
+        made.job(days_ago=days_ago, status=status)
+    with opened({"DBT_FILEPATH": str(made.write(tmp_path / "marts.duckdb"))}) as marts:
+        figures = figures_of(marts)
+    assert figures.weeks == {
+        0: {"weeks_ago": 0, "jobs": 4, "succeeded": 1, "ended": 2},
+        1: {"weeks_ago": 1, "jobs": 2, "succeeded": 1, "ended": 2},
+    }
+    assert figures.oldest_unfinished is not None
+    assert figures.oldest_unfinished["job_id"] == "job-3"
+    assert figures.as_of == AS_OF
+
+
+def test_page_opens_with_jobs_success_rate_and_the_oldest_job(page: str) -> None:
+    text = Page(page).text
+    assert "57" in text
+    assert "75 %" in text
+    assert "3 days" in text
+    assert "waiting" in text
+
+
+def test_page_says_how_many_jobs_of_the_attention_list_it_leaves_out(page: str) -> None:
+    text = Page(page).text
+    assert re.search(r"60 jobs", text)
+    listed = sorted(int(n) for n in set(re.findall(r"unsure-(\d+)", text)))
+    assert listed == [*range(len(listed))], "the least certain come first"
+    assert 0 < len(listed) <= 50
+    assert f"of which {len(listed)} are shown" in text
+
+
+def test_page_groups_thousands_and_names_the_zone(page: str) -> None:
+    assert "1,234" in Page(page).text
+    assert "2026-11-24 12:00 UTC" in Page(page).text
+
+
+def test_page_of_no_data_says_so_and_draws_nothing(tmp_path: Path) -> None:
+    html = made_of(Made(), tmp_path)
+    assert "No jobs are loaded yet" in Page(html).text
+    assert "<svg" not in html
+
+
+@pytest.mark.parametrize(("has", "lacks"), [("v1", "v2"), ("v2", "v1")])
+def test_page_of_one_version_says_which(has: str, lacks: str, tmp_path: Path) -> None:
+    html = made_of(Made().job(api_version=has), tmp_path)
+    assert f"Only {has} jobs are loaded; there are none of {lacks}." in Page(html).text
+    assert "<svg" in html
+
+
+def test_page_says_that_data_is_older_than_two_days_and_not_that_it_is_younger(
+    page: str, tmp_path: Path
+) -> None:
+    old = Page(made_of(Made().job(days_ago=5), tmp_path)).text
+    assert "No job has changed for" in old
+    assert "No job has changed for" not in Page(page).text
+
+
+@pytest.mark.parametrize("status", ["pending", "other", "cancelled"])
+def test_page_of_a_single_job_that_never_ended_is_no_failure(status: str, tmp_path: Path) -> None:
+    html = made_of(Made().job(status=status, duration_seconds=None), tmp_path)
+    assert "has ended" in Page(html).text
+
+
+def test_charts_are_well_formed_and_named_and_have_their_numbers_as_a_table(page: str) -> None:
+    drawings = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
+    assert len(drawings) == 8
+    for drawing in drawings:
+        root = ET.fromstring(drawing)  # noqa: S314 - the report's own
+        assert root.get("role") == "img"
+        assert len(root.get("aria-label") or "") > 20
+    tags = [tag for tag, _ in Page(page).elements]
+    assert tags.count("details") == tags.count("figcaption") == len(drawings)
+
+
+def test_colours_of_charts_are_the_pages_own(page: str) -> None:
+    declared = set(re.findall(r"(--[\w-]+):", page))
+    used = set(re.findall(r"var\((--[\w-]+)\)", page))
+    assert "--succeeded" in used
+    assert used <= declared
+
+
+def test_hostile_names_make_no_element_and_no_attribute_that_acts(hostile_page: str) -> None:
+    elements = Page(hostile_page).elements
+    assert not {tag for tag, _ in elements} & {"script", "img", "iframe", "object", "a", "form"}
+    acting = [
+        (tag, name)
+        for tag, attributes in elements
+        for name, value in attributes.items()
+        if name.startswith("on") or value.strip().lower().startswith("javascript:")
+    ]
+    assert acting == []
+
+
+def test_hostile_names_are_shown_as_they_are_and_cut_short(hostile_page: str) -> None:
+    text = Page(hostile_page).text
+    assert "<script>document.title='ran'</script>" in text
+    assert "{{ 7 * 7 }}" in text
+    assert "two lines and a bell" in text
+    assert "x" * 400 not in hostile_page
+    assert not set("\x07\u202e\u2066") & set(hostile_page)
+
+
+def test_hostile_names_leave_charts_well_formed(hostile_page: str) -> None:
+    for drawing in re.findall(r"<svg role.*?</svg>", hostile_page, re.DOTALL):
+        ET.fromstring(drawing)  # noqa: S314 - the report's own
+
+
+def test_page_forbids_scripts_and_network_and_asks_for_neither(page: str) -> None:
+    elements = Page(page).elements
+    [policy] = [a["content"] for _, a in elements if "http-equiv" in a]
+    assert policy == SAFE
+    for _, attributes in elements:
+        for name in ("src", "href", "xlink:href"):
+            assert attributes.get(name, "data:").startswith("data:")
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_page_has_a_language_landmarks_and_headings_in_order(page: str) -> None:
+    elements = Page(page).elements
+    assert ("html", {"lang": "en"}) in elements
+    tags = [tag for tag, _ in elements]
+    assert {"header", "main", "footer"} <= set(tags)
+    levels = [int(tag[1]) for tag in tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+
+
+def test_page_is_the_same_for_the_same_marts(page: str, tmp_path: Path) -> None:
+    assert made_of(ordinary(), tmp_path) == page
+
+
+def test_page_stays_small_however_many_jobs_names_and_days_there_are(tmp_path: Path) -> None:
+    made = Made()
+    for number in range(360):
+        name = f"{number} " + "y" * 1_000
+        made.job(days_ago=number / 4, language=name, mode=name, project_name=name)
+    for number in range(100):
+        name = f"{number} " + "z" * 1_000
+        made.add("agg_rule_types", rule_type=name, jobs_offering=1, documents=1)
+        made.add(
+            "jobs_needing_attention",
+            reason="repeated_error",
+            api_version="v1",
+            job_id=name,
+            project_id=name,
+            status="failed",
+            since=AS_OF,
+            error_message=name,
+        )
+    assert len(made_of(made, tmp_path).encode()) < LARGEST
+
+
+def test_command_writes_one_file_and_prints_its_path_in_one_line(tmp_path: Path) -> None:
+    ordinary().write(tmp_path / "marts.duckdb", schema="elsewhere")
+    done = run(tmp_path, DBT_SCHEMA="elsewhere")
+    output = tmp_path / "page" / "report.html"
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{output}\n", "")
+    assert [*output.parent.iterdir()] == [output]
+
+
+def _file_of_marts(folder: Path) -> None:
+    Made().write(folder / "marts.duckdb")
+
+
+def _nothing(folder: Path) -> None:
+    del folder
+
+
+def _no_marts(folder: Path) -> None:
+    Made().write(folder / "marts.duckdb", schema="another")
+
+
+def _text(folder: Path) -> None:
+    (folder / "marts.duckdb").write_text("no database " * 1_000, encoding="utf-8")
+
+
+def _output_in_a_file(folder: Path) -> None:
+    _file_of_marts(folder)
+    (folder / "page").write_text("in the way", encoding="utf-8")
+
+
+POSTGRES = {
+    "DBT_TARGET": "postgres",
+    "PGHOST": "127.0.0.1",
+    "PGPORT": "1",
+    "PGPASSWORD": "not-to-be-seen",
+}
+
+
+@pytest.mark.parametrize(
+    ("prepare", "environ", "says"),
+    [
+        pytest.param(_nothing, {}, "DBT_FILEPATH", id="no-file"),
+        pytest.param(_no_marts, {}, "dbt:build", id="no-marts"),
+        pytest.param(_text, {}, "marts.duckdb", id="no-database"),
+        pytest.param(_output_in_a_file, {}, "cannot be written", id="output-not-writable"),
+        pytest.param(_nothing, {"DBT_TARGET": "oracle"}, "duckdb or postgres", id="target"),
+        pytest.param(_nothing, POSTGRES, "PGHOST", id="postgres-refuses"),
+    ],
+)
+def test_command_says_in_one_line_what_the_user_can_put_right(
+    prepare: object, environ: dict[str, str], says: str, tmp_path: Path
+) -> None:
+    assert callable(prepare)
+    prepare(tmp_path)
+    done = run(tmp_path, **environ)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("report: ")
+    assert says in done.stderr
+    assert "not-to-be-seen" not in done.stderr
+
+
+def test_command_leaves_the_last_page_when_it_cannot_make_a_new_one(tmp_path: Path) -> None:
+    output = tmp_path / "page" / "report.html"
+    output.parent.mkdir()
+    output.write_text("the last", encoding="utf-8")
+    assert run(tmp_path).returncode == 1
+    assert output.read_text(encoding="utf-8") == "the last"
+
+
+def test_page_without_any_time_of_a_change_is_no_failure(tmp_path: Path) -> None:
+    html = made_of(Made().job(updated_at=None), tmp_path)
+    assert "<svg" in html
+
+
+def test_page_with_jobs_that_took_no_time_is_no_failure(tmp_path: Path) -> None:
+    made = Made().job(duration_seconds=0.0).job(duration_seconds=timedelta(days=9).total_seconds())
+    assert "<svg" in made_of(made, tmp_path)
+
+
+def test_page_tells_long_names_apart_that_begin_alike(tmp_path: Path) -> None:
+    made = Made().job()
+    for name in ("same " * 20 + "1", "same " * 20 + "2", "A", "A (2)", "a\ufffeb"):
+        made.add("agg_rule_types", rule_type=name, jobs_offering=2, documents=1)
+    html = made_of(made, tmp_path)
+    for drawing in re.findall(r"<svg role.*?</svg>", html, re.DOTALL):
+        ET.fromstring(drawing)  # noqa: S314 - the report's own
+
+
+def test_labels_are_told_apart_whatever_they_are() -> None:
+    names = ["A", "A", "A (2)", "A (2)", "same " * 20 + "1", "same " * 20 + "2"]
+    assert len(set(labels(names))) == len(names)

@@ -1,0 +1,145 @@
+"""The report in a browser: it fits, it is legible, it prints, and no name in it runs."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from browser import Browser
+from report.figures import figures_of
+from report.marts import opened
+from report.page import page_of
+from report_marts import Made, hostile, ordinary
+
+pytestmark = pytest.mark.heavy
+
+WIDTHS = (390, 1280)
+DARK = "--blink-settings=preferredColorScheme=0"
+LIGHT = "--blink-settings=preferredColorScheme=1"
+LEGIBLE = 4.5
+"""The least contrast that WCAG 2 AA asks for text of ordinary size."""
+
+HARNESS = """<!doctype html><iframe id="it" style="border:0;width:{width}px;height:900px"
+src="{page}"></iframe><pre id="found"></pre><script>
+const it = document.getElementById("it");
+it.onload = () => {{
+  const page = it.contentDocument, root = page.documentElement, view = it.contentWindow;
+  const right = (e) => e.getBoundingClientRect().right;
+  const beyond = [...page.querySelectorAll(".card")].filter((e) => right(e) > {width} + 0.5);
+  const style = (e) => view.getComputedStyle(e);
+  const text = [...page.querySelectorAll("h1, p, dt, dd, th, summary, figcaption, svg text")];
+  const behind = (e) => {{
+    for (let at = e; at; at = at.parentElement) {{
+      const colour = style(at).backgroundColor;
+      if (colour !== "rgba(0, 0, 0, 0)") return colour;
+    }}
+    return "rgb(255, 255, 255)";
+  }};
+  document.getElementById("found").textContent = JSON.stringify({{
+    inner: view.innerWidth, scroll: root.scrollWidth, beyond: beyond.length, title: page.title,
+    images: page.images.length, scripts: page.scripts.length,
+    cards: new Set([...page.querySelectorAll("figure")].map(right)).size,
+    colours: text.map((e) => [e instanceof view.SVGElement ? style(e).fill : style(e).color,
+      behind(e), e.textContent.slice(0, 40)]),
+  }});
+}};
+</script>"""
+
+
+def measured(browser: Browser, page: Path, width: int, *options: str) -> tuple[dict[str, Any], str]:
+    """Answer what a frame of that width measures, and what the console said."""
+    harness = page.with_name(f"harness-{width}.html")
+    harness.write_text(HARNESS.format(width=width, page=page.name), encoding="utf-8")
+    dump, console = browser.dump(
+        harness, "--allow-file-access-from-files", "--window-size=1400,1000", *options
+    )
+    found = re.search(r'<pre id="found">(.+?)</pre>', dump, re.DOTALL)
+    assert found, "the harness measured nothing"
+    return json.loads(html.unescape(found[1])), console
+
+
+def written(made: Made, folder: Path) -> Path:
+    with opened({"DBT_FILEPATH": str(made.write(folder / "marts.duckdb"))}) as marts:
+        page = folder / "report.html"
+        page.write_text(page_of(figures_of(marts)), encoding="utf-8")
+    return page
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
+    return Browser(tmp_path_factory.mktemp("browser"))
+
+
+@pytest.fixture(scope="module", params=[ordinary, hostile], ids=["ordinary", "hostile"])
+def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(request.param(), tmp_path_factory.mktemp("page"))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_page_fits_its_window_and_no_name_in_it_runs(
+    width: int, page: Path, browser: Browser
+) -> None:
+    found, console = measured(browser, page, width)
+    assert found["inner"] == width, "the frame is as wide as the test means"
+    assert found["scroll"] <= width
+    assert found["beyond"] == 0
+    assert (found["images"], found["scripts"]) == (0, 0)
+    assert found["title"].startswith("Classify jobs")
+    assert console == ""
+
+
+def test_charts_stand_in_one_column_on_a_phone_and_three_on_a_screen(
+    page: Path, browser: Browser
+) -> None:
+    assert [measured(browser, page, width)[0]["cards"] for width in WIDTHS] == [1, 3]
+
+
+@pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])
+def test_text_is_legible_in_light_and_dark(scheme: str, page: Path, browser: Browser) -> None:
+    colours = measured(browser, page, 1280, scheme)[0]["colours"]
+    assert len(colours) > 50
+    faint = [text for ink, ground, text in colours if contrast(ink, ground) < LEGIBLE]
+    assert faint == []
+
+
+def test_schemes_have_grounds_of_their_own(page: Path, browser: Browser) -> None:
+    light, dark = (
+        luminance(measured(browser, page, 1280, scheme)[0]["colours"][0][1])
+        for scheme in (LIGHT, DARK)
+    )
+    assert dark < 0.1
+    assert light > 0.8
+
+
+def test_page_prints(page: Path, browser: Browser) -> None:
+    pdf = browser.printed(page)
+    assert pdf.startswith(b"%PDF-")
+    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 12
+
+
+def test_policy_of_the_page_stops_what_a_name_would_run(page: Path, browser: Browser) -> None:
+    text = page.read_text(encoding="utf-8")
+    bad = page.with_name("bad.html")
+    script = "<script>document.title = 'ran'</script></body>"
+    bad.write_text(text.replace("</body>", script), encoding="utf-8")
+    dump, console = browser.dump(bad)
+    assert "<title>ran</title>" not in dump
+    assert "Content Security Policy" in console
+
+
+def contrast(one: str, other: str) -> float:
+    """Answer WCAG's contrast, 1 to 21, of two CSS colours."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """Answer WCAG's relative luminance of `rgb(1, 2, 3)`."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

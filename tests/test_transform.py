@@ -1,0 +1,249 @@
+"""The dbt project over what target-duckdb has loaded: marts are what Python computes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+import yaml
+
+from builders import job
+from conftest import ROOT
+from expected_marts import STATUSES, expected_marts
+from items import v2_job
+from loaders import Row, Tables
+from loaders_v2 import api_shows
+from sandbox.history import History
+from sandbox.server import Sandbox
+from sandbox.world import World
+from transform import KEYS, NO_TESTS, Mart, built, marts_of, outcomes, rounded, sync
+
+DAY = 86_400.0
+HOSTILE = "{{ 1 / 0 }} <script>'\"; \\N\n--"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What one build made, and what it was to be made of."""
+
+    marts: dict[str, Mart]
+    tables: Tables
+    as_of: datetime
+    outcomes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Story:
+    """Two syncs, a build after each, into one file."""
+
+    first: Sight
+    second: Sight
+    folder: Path
+
+
+def awkward(project_id: str) -> tuple[list[Row], list[Row]]:
+    """Make v1 and v2 jobs that statistics may stumble over."""
+    rules = [{"type": HOSTILE, "description": HOSTILE}, {"type": "kept", "description": "x"}]
+    v1 = [
+        job("unheard of", status="EXPIRED", error_message=HOSTILE),
+        job("without times", created_at=None, updated_at=None),
+        job("ended before it began", created_at="2026-11-23T11:00:00Z", rules=rules),
+        job("about to lose a rule", rules=rules, status="PENDING"),
+        *(job(f"fails {n}", status="ERROR", error_message=HOSTILE) for n in range(3)),
+    ]
+    v2 = [
+        v2_job(
+            "runs", status="RUNNING", result=None, usage=None, created_at="2026-11-01T00:00:00Z"
+        ),
+        v2_job("cost only", status="FAILED", result=None, usage={"credits": 0.1, "x": 1}),
+        v2_job("unsure", result={"type": HOSTILE, "confidence": 0.1, "reasoning": None}),
+        v2_job("reasons only", result={"type": None, "confidence": None, "reasoning": "so"}),
+    ]
+    recent = {"project_id": project_id, "updated_at": "2026-11-23T10:00:00Z"}
+    times_of = {"without times": {"updated_at": None}}
+    return (
+        [each | recent | times_of.get(each["id"], {}) for each in v1],
+        [each | recent for each in v2],
+    )
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    folder = tmp_path_factory.mktemp("transform")
+    with Sandbox(World(History(jobs=150, v2_jobs=150, days=20, unknown_fields=0.2))) as sandbox:
+        world = sandbox.world
+        v1, v2 = awkward(sandbox.project_id)
+        for each in v1:
+            world.put(each)
+        for each in v2:
+            world.put_v2(each)
+        first = seen(sandbox, folder, *NO_TESTS)
+        world.advance(2 * DAY)
+        world.touch("about to lose a rule", status="SUCCESS", rules=v1[3]["rules"][1:])
+        world.touch_v2("runs", status="COMPLETED")
+        world.delete("fails 0")
+        yield Story(first, seen(sandbox, folder), folder)
+
+
+def seen(sandbox: Sandbox, folder: Path, *arguments: str) -> Sight:
+    """Sync and build once."""
+    sync(sandbox, folder)
+    as_of = sandbox.world.now().replace(tzinfo=None)
+    ended = built(folder, *arguments, as_of=as_of)
+    assert ended.returncode == 0, ended.stdout
+    return Sight(
+        marts=marts_of(folder),
+        tables=api_shows(sandbox),
+        as_of=as_of,
+        outcomes=outcomes(folder),
+    )
+
+
+@pytest.mark.parametrize("mart", sorted(KEYS.keys() - {"fct_classify_job_status_changes"}))
+def test_mart_is_what_python_computes_from_the_api(story: Story, mart: str) -> None:
+    expected = rounded(expected_marts(story.first.tables, story.first.as_of))[mart]
+    found = rounded(story.first.marts)[mart]
+    assert found.keys() == expected.keys()
+    assert found == expected
+
+
+def test_second_build_holds_what_has_changed_and_keeps_what_the_api_has_deleted(
+    story: Story,
+) -> None:
+    expected = expected_marts(story.second.tables, story.second.as_of)["fct_classify_jobs"]
+    found = story.second.marts["fct_classify_jobs"]
+    assert found.keys() - expected.keys() == {("v1", "fails 0")}
+    assert rounded({"": {key: found[key] for key in expected}}) == rounded({"": expected})
+
+
+def test_rules_that_a_job_has_lost_are_not_counted(story: Story) -> None:
+    before, after = (
+        each.marts["agg_rule_types"][HOSTILE,]["jobs_offering"]
+        for each in (story.first, story.second)
+    )
+    assert (before, after) == (2, 1)
+
+
+def test_every_version_that_a_build_saw_is_kept(story: Story) -> None:
+    first, second = story.first, story.second
+    versions = {
+        (api, id_): [row for key, row in sorted(second.marts[CHANGES].items()) if key[1] == id_]
+        for api, id_, _ in second.marts[CHANGES]
+    }
+    assert {key[:2] for key in first.marts[CHANGES]} <= versions.keys()
+    begun, ended = versions["v2", "runs"]
+    assert (begun["status"], ended["status"]) == ("running", "succeeded")
+    assert (begun["previous_status"], ended["previous_status"]) == (None, "running")
+    assert (begun["api_status"], ended["previous_api_status"]) == ("RUNNING", "RUNNING")
+    assert (begun["version"], ended["version"]) == (1, 2)
+    assert (begun["seen_at"], ended["seen_at"]) == (first.as_of, second.as_of)
+    assert (begun["replaced_at"], ended["replaced_at"]) == (second.as_of, None)
+    assert (begun["is_current"], ended["is_current"]) == (False, True)
+    assert (
+        ended["seconds_in_previous"] == (ended["updated_at"] - begun["updated_at"]).total_seconds()
+    )
+    jobs = second.marts["fct_classify_jobs"]
+    for key, rows in versions.items():
+        changed = jobs[key]["updated_at"] != rows[0]["updated_at"]
+        assert len(rows) == 1 + changed
+        assert [row["is_current"] for row in rows] == [False] * changed + [True]
+        assert rows[-1]["status"] == jobs[key]["status"]
+
+
+CHANGES = "fct_classify_job_status_changes"
+
+
+def test_dbts_own_tests_pass_and_warn_of_what_is_new(story: Story) -> None:
+    statuses = {name: status for name, status in story.second.outcomes.items() if status != "pass"}
+    assert {*statuses.values()} == {"success", "warn"}
+    warned = {name for name, status in statuses.items() if status == "warn"}
+    assert {re.sub(r"_status__.*", "", name) for name in warned} == {
+        "accepted_values_fct_classify_jobs",
+        "accepted_values_stg_classify_jobs",
+        "accepted_values_fct_classify_job_status_changes",
+    }
+    assert (
+        sum("v1_statuses" in name or "v2_statuses" in name for name in story.second.outcomes) == 2
+    )
+
+
+def test_every_model_and_column_is_described(story: Story) -> None:
+    described = {}
+    for file in (ROOT / "transform" / "models").rglob("*.yml"):
+        for model in yaml.safe_load(file.read_text(encoding="utf-8")).get("models", ()):
+            assert model["description"]
+            assert all(column["description"] for column in model["columns"])
+            described[model["name"]] = {column["name"] for column in model["columns"]}
+    query = """
+        SELECT table_name, list(column_name) FROM information_schema.columns
+        WHERE table_schema = 'llamaclassify' AND table_name <> 'classify_job_versions' GROUP BY ALL
+    """
+    with duckdb.connect(str(story.folder / "warehouse.duckdb"), read_only=True) as warehouse:
+        there = {name: {*columns} for name, columns in warehouse.execute(query).fetchall()}
+    assert there == described
+
+
+BY_HAND = """
+    CREATE SCHEMA llamacloud;
+    CREATE TABLE llamacloud.classify_jobs AS
+        SELECT unnest(['kept', 'gone']) AS id, 'p' AS project_id, 'SUCCESS' AS status,
+            TIMESTAMPTZ '2026-11-20 12:00:00+02' AS created_at,
+            TIMESTAMPTZ '2026-11-20 13:00:00+03' AS updated_at,
+            unnest([NULL, TIMESTAMP '2026-11-21']) AS _sdc_deleted_at;
+"""
+
+
+@pytest.fixture(scope="module")
+def of_little(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Mart], str]:
+    """Build twice: from nothing, then from one table that lacks columns."""
+    folder = tmp_path_factory.mktemp("little")
+    as_of = datetime(2026, 11, 24)  # noqa: DTZ001 - as databases have it
+    ended = built(folder, *NO_TESTS, as_of=as_of)
+    assert ended.returncode == 0, ended.stdout
+    empty = marts_of(folder)
+    with duckdb.connect(str(folder / "warehouse.duckdb")) as warehouse:
+        warehouse.execute(BY_HAND)
+    ended = built(folder, "--exclude-resource-type", "unit_test", as_of=as_of)
+    assert ended.returncode == 0, ended.stdout
+    return empty | {f"then {name}": mart for name, mart in marts_of(folder).items()}, ended.stdout
+
+
+def test_tables_that_were_never_loaded_make_empty_marts(
+    of_little: tuple[dict[str, Mart], str],
+) -> None:
+    marts, _ = of_little
+    assert {name: len(marts[name]) for name in KEYS if marts[name]} == {"classify_freshness": 2}
+    assert {row["jobs"] for row in marts["classify_freshness"].values()} == {0}
+
+
+def test_columns_that_were_not_loaded_are_null_and_times_with_a_zone_become_utc(
+    of_little: tuple[dict[str, Mart], str],
+) -> None:
+    marts, _ = of_little
+    row = marts["then fct_classify_jobs"]["v1", "kept"]
+    assert (row["mode"], row["language"], row["rule_count"]) == (None, None, None)
+    assert row["created_at"] == datetime(2026, 11, 20, 10)  # noqa: DTZ001 - as above
+    assert row["duration_seconds"] == 0
+
+
+def test_rows_that_the_loader_has_marked_as_deleted_are_left_out(
+    of_little: tuple[dict[str, Mart], str],
+) -> None:
+    assert [*of_little[0]["then fct_classify_jobs"]] == [("v1", "kept")]
+
+
+def test_data_without_a_change_for_two_days_is_warned_of(
+    of_little: tuple[dict[str, Mart], str],
+) -> None:
+    assert re.search(r"WARN 1 fresh_fct_classify_jobs_updated_at", of_little[1])
+
+
+def test_statuses_of_the_made_up_api_are_all_known(story: Story) -> None:
+    found = {row["api_status"] for row in story.first.marts["fct_classify_jobs"].values()}
+    assert found <= {*STATUSES, "EXPIRED"}
+    assert len(found) > 5
