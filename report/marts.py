@@ -71,7 +71,7 @@ def opened(environ: Mapping[str, str]) -> Iterator[Marts]:
                 connection.execute(f"SET search_path = '{_quoted(schema)}'")
                 yield Marts(connection)
         case "postgres":
-            with _postgres(schema) as cursor:
+            with _postgres(environ, schema) as cursor:
                 yield Marts(cursor)
         case other:
             raise MartsError(f"DBT_TARGET is {other!r}; it must be duckdb or postgres")
@@ -96,9 +96,15 @@ def _duckdb(file: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def _postgres(schema: str) -> Iterator[Any]:
+def _postgres(environ: Mapping[str, str], schema: str) -> Iterator[Any]:
     try:
-        connection = psycopg2.connect("", options="-c timezone=UTC")
+        # The defaults are those of dbt's profile; the password is libpq's affair.
+        connection = psycopg2.connect(
+            host=environ.get("PGHOST") or "localhost",
+            user=environ.get("PGUSER") or "postgres",
+            dbname=environ.get("PGDATABASE") or "postgres",
+            options="-c timezone=UTC",
+        )
     except psycopg2.Error as error:
         raise MartsError(
             f"PostgreSQL cannot be reached (PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE): "

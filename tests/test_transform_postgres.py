@@ -1,0 +1,147 @@
+"""The marts on PostgreSQL are those on DuckDB; the report can be made of them there, too."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from conftest import ROOT
+from loaders import Row, loader, plugin
+from postgres import HOST, USER, Server, running_server
+from sandbox.history import History
+from sandbox.server import Sandbox
+from sandbox.world import World
+from test_transform import awkward
+from transform import KEYS, SCHEMA, Mart, built, keyed, marts_of, outcomes, rounded, sync
+
+pytestmark = pytest.mark.heavy
+
+DAY = 86_400.0
+DATABASE = "marts"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running_server() as running:
+        running.query(f"CREATE DATABASE {DATABASE}")
+        running.query(f"ALTER DATABASE {DATABASE} SET timezone = 'Pacific/Auckland'")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def environment(server: Server) -> dict[str, str]:
+    return {
+        "DBT_TARGET": "postgres",
+        "PGHOST": HOST,
+        "PGPORT": str(server.port),
+        "PGUSER": USER,
+        "PGPASSWORD": "none",
+        "PGDATABASE": DATABASE,
+    }
+
+
+def load(messages: str, server: Server, folder: Path) -> None:
+    """Give target-postgres what the tap has written."""
+    address: Row = {"host": HOST, "port": server.port, "user": USER, "password": "none"}
+    settings = plugin("target-postgres")["config"] | address | {"database": DATABASE}
+    config = folder / "postgres.json"
+    config.write_text(json.dumps(settings), encoding="utf-8")
+    ended = subprocess.run(
+        [loader("target-postgres"), "--config", config],
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        env=os.environ | {"PGTZ": "UTC"},
+        input=messages,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def in_postgres(server: Server) -> dict[str, Mart]:
+    """Read all marts."""
+    given: dict[str, Any] = {"host": HOST, "port": server.port, "user": USER, "dbname": DATABASE}
+    connection = psycopg2.connect(**given)
+    try:
+        with connection.cursor() as cursor:
+            return {name: _mart(cursor, name) for name in KEYS}
+    finally:
+        connection.close()
+
+
+def _mart(cursor: Any, name: str) -> Mart:
+    cursor.execute(f"SELECT * FROM {SCHEMA}.{name}")  # noqa: S608 - names of our own
+    names = [column.name for column in cursor.description]
+    return keyed(name, [dict(zip(names, row, strict=True)) for row in cursor.fetchall()])
+
+
+def test_marts_are_the_same_on_both_after_each_of_two_syncs(
+    server: Server, environment: dict[str, str], tmp_path: Path
+) -> None:
+    in_pg = tmp_path / "postgres"
+    in_pg.mkdir()
+    with Sandbox(World(History(jobs=150, v2_jobs=150, days=20, unknown_fields=0.2))) as sandbox:
+        world = sandbox.world
+        v1, v2 = awkward(sandbox.project_id)
+        for each in v1:
+            world.put(each)
+        for each in v2:
+            world.put_v2(each)
+        for _ in range(2):
+            load(sync(sandbox, tmp_path), server, tmp_path)
+            as_of = world.now().replace(tzinfo=None)
+            for folder, given in ((tmp_path, {}), (in_pg, environment)):
+                ended = built(folder, as_of=as_of, **given)
+                assert ended.returncode == 0, ended.stdout
+            assert outcomes(in_pg) == outcomes(tmp_path)
+            ours, theirs = rounded(in_postgres(server)), rounded(marts_of(tmp_path))
+            for name in KEYS:
+                assert ours[name].keys() == theirs[name].keys()
+                assert ours[name] == theirs[name]
+            world.advance(2 * DAY)
+            world.touch_v2("runs", status="COMPLETED")
+    assert len(ours["fct_classify_job_status_changes"]) > len(ours["fct_classify_jobs"])
+
+    pages = [reported(tmp_path / "duckdb.html", DBT_FILEPATH=str(tmp_path / "warehouse.duckdb"))]
+    pages.append(reported(tmp_path / "postgres.html", **environment))
+    assert pages[0] == pages[1]
+    assert "<svg" in pages[0]
+
+
+def reported(output: Path, **environment: str) -> str:
+    """Make the report; answer the page."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "report", "--output", output],
+        capture_output=True,
+        check=False,
+        cwd=ROOT,
+        encoding="utf-8",
+        env=os.environ | environment,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return output.read_text(encoding="utf-8")
+
+
+def test_full_refresh_keeps_the_versions_that_were_seen(tmp_path: Path) -> None:
+    with Sandbox(World.empty()) as sandbox:
+        world = sandbox.world
+        world.put_v2(awkward(sandbox.project_id)[1][0])
+        for _ in range(2):
+            sync(sandbox, tmp_path)
+            as_of = world.now().replace(tzinfo=None)
+            ended = built(tmp_path, "--full-refresh", as_of=as_of)
+            assert ended.returncode == 0, ended.stdout
+            world.advance(DAY)
+            world.touch_v2("runs", status="COMPLETED")
+    statuses = [row["status"] for row in marts_of(tmp_path)[CHANGES].values()]
+    assert sorted(statuses) == ["running", "succeeded"]
+
+
+CHANGES = "fct_classify_job_status_changes"
