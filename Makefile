@@ -24,7 +24,7 @@ demo-parquet: $(READY)  ## sync a made-up LlamaCloud into Parquet files, and que
 test: lint  ## lint, then every test that is not marked heavy
 	$(BIN)/pytest -n 2 --dist loadfile -m "not heavy"
 
-test-heavy: $(READY)  ## the tests marked heavy: kills, PostgreSQL, long simulations and fuzzing
+test-heavy: $(READY)  ## the tests marked heavy: kills, PostgreSQL, a browser, long simulations
 	$(BIN)/pytest -m heavy
 
 soak: $(READY)  ## put the tap through 10,000 histories and all that can fail; count what was tried
