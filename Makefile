@@ -25,7 +25,7 @@ test: lint  ## lint, then every test that is not marked heavy
 	$(BIN)/pytest -n 2 --dist loadfile -m "not heavy"
 
 test-heavy: $(READY)  ## the tests marked heavy: kills, PostgreSQL, a browser, long simulations
-	$(BIN)/pytest -m heavy
+	$(BIN)/pytest -n 2 --dist loadfile -m heavy
 
 soak: $(READY)  ## put the tap through 10,000 histories and all that can fail; count what was tried
 	@mkdir -p output

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +11,6 @@ from xml.etree import ElementTree as ET
 import pytest
 from typing_extensions import override
 
-from conftest import ROOT
 from report.figures import figures_of
 from report.marts import opened
 from report.page import page_of
@@ -53,18 +49,6 @@ class Page(HTMLParser):
 def made_of(made: Made, folder: Path) -> str:
     with opened({"DBT_FILEPATH": str(made.write(folder / "marts.duckdb"))}) as marts:
         return page_of(figures_of(marts))
-
-
-def run(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("DBT_", "PG"))}
-    return subprocess.run(
-        [sys.executable, "-m", "report", "--output", str(folder / "page" / "report.html")],
-        cwd=ROOT,
-        env=clean | {"DBT_FILEPATH": str(folder / "marts.duckdb")} | environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -238,75 +222,6 @@ def test_page_stays_small_however_many_jobs_names_and_days_there_are(tmp_path: P
             error_message=name,
         )
     assert len(made_of(made, tmp_path).encode()) < LARGEST
-
-
-def test_command_writes_one_file_and_prints_its_path_in_one_line(tmp_path: Path) -> None:
-    ordinary().write(tmp_path / "marts.duckdb", schema="elsewhere")
-    done = run(tmp_path, DBT_SCHEMA="elsewhere")
-    output = tmp_path / "page" / "report.html"
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{output}\n", "")
-    assert [*output.parent.iterdir()] == [output]
-
-
-def _file_of_marts(folder: Path) -> None:
-    Made().write(folder / "marts.duckdb")
-
-
-def _nothing(folder: Path) -> None:
-    del folder
-
-
-def _no_marts(folder: Path) -> None:
-    Made().write(folder / "marts.duckdb", schema="another")
-
-
-def _text(folder: Path) -> None:
-    (folder / "marts.duckdb").write_text("no database " * 1_000, encoding="utf-8")
-
-
-def _output_in_a_file(folder: Path) -> None:
-    _file_of_marts(folder)
-    (folder / "page").write_text("in the way", encoding="utf-8")
-
-
-POSTGRES = {
-    "DBT_TARGET": "postgres",
-    "PGHOST": "127.0.0.1",
-    "PGPORT": "1",
-    "PGPASSWORD": "not-to-be-seen",
-}
-
-
-@pytest.mark.parametrize(
-    ("prepare", "environ", "says"),
-    [
-        pytest.param(_nothing, {}, "DBT_FILEPATH", id="no-file"),
-        pytest.param(_no_marts, {}, "dbt:build", id="no-marts"),
-        pytest.param(_text, {}, "marts.duckdb", id="no-database"),
-        pytest.param(_output_in_a_file, {}, "cannot be written", id="output-not-writable"),
-        pytest.param(_nothing, {"DBT_TARGET": "oracle"}, "duckdb or postgres", id="target"),
-        pytest.param(_nothing, POSTGRES, "PGHOST", id="postgres-refuses"),
-    ],
-)
-def test_command_says_in_one_line_what_the_user_can_put_right(
-    prepare: object, environ: dict[str, str], says: str, tmp_path: Path
-) -> None:
-    assert callable(prepare)
-    prepare(tmp_path)
-    done = run(tmp_path, **environ)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("report: ")
-    assert says in done.stderr
-    assert "not-to-be-seen" not in done.stderr
-
-
-def test_command_leaves_the_last_page_when_it_cannot_make_a_new_one(tmp_path: Path) -> None:
-    output = tmp_path / "page" / "report.html"
-    output.parent.mkdir()
-    output.write_text("the last", encoding="utf-8")
-    assert run(tmp_path).returncode == 1
-    assert output.read_text(encoding="utf-8") == "the last"
 
 
 def test_page_without_any_time_of_a_change_is_no_failure(tmp_path: Path) -> None:

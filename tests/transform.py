@@ -29,6 +29,7 @@ KEYS = {
     "jobs_needing_attention": ("api_version", "job_id", "reason"),
     "classify_freshness": ("api_version",),
 }
+USERS_OWN = ("DBT_", "LLAMACLASSIFY_", "PG")
 NO_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
 
 Mart = dict[tuple[Any, ...], Row]
@@ -39,6 +40,7 @@ def built(
 ) -> subprocess.CompletedProcess[str]:
     """Run `dbt build`; without anything else in `environment`, over the folder's DuckDB file."""
     dbt = Path(sys.executable).with_name("dbt")
+    environ = {name: v for name, v in os.environ.items() if not name.startswith(USERS_OWN)}
     ours = {
         "DBT_FILEPATH": str(folder / "warehouse.duckdb"),
         "DBT_TARGET_PATH": str(folder / "dbt"),
@@ -53,7 +55,7 @@ def built(
         check=False,
         cwd=ROOT,
         encoding="utf-8",
-        env=os.environ | ours | environment,
+        env=environ | ours | environment,
     )
 
 
