@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -129,6 +130,16 @@ def pytest_terminal_summary(
         terminalreporter.write_line(f"{what:40} {times:>12,}")
     if path := os.environ.get("RELIABILITY"):
         Path(path).write_text(json.dumps(tally, indent=2) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def _meltano_to_itself() -> Iterator[None]:
+    """Let only one process of tests use the checkout's Meltano, which keeps catalogs in files."""
+    folder = ROOT / ".venvs"
+    folder.mkdir(exist_ok=True)
+    with (folder / "meltano.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

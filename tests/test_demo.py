@@ -18,8 +18,7 @@ from sandbox.landed import OUTCOMES
 from sandbox.server import Sandbox
 from sandbox.world import World
 
-# It has the checkout's Meltano to itself.
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("_meltano_to_itself")]
 
 DAY = 86_400.0
 JOBS_TABLES = ("classify_jobs", "classify_v2_jobs")
@@ -27,7 +26,7 @@ BUILDS = "SELECT DISTINCT seen_at FROM llamaclassify.fct_classify_job_status_cha
 
 
 @pytest.fixture(scope="module")
-def shown() -> str:
+def shown(_meltano_to_itself: None) -> str:
     """Run the demo as a user might, whose own settings are for the real pipeline."""
     ended = subprocess.run(
         [sys.executable, "-m", "sandbox.demo"],

@@ -22,6 +22,8 @@ from sandbox.history import History
 from sandbox.server import Sandbox
 from sandbox.world import World
 
+pytestmark = pytest.mark.usefixtures("_meltano_to_itself")
+
 DAY = 86_400.0
 PROJECT_FILE = ROOT / "meltano.yml"
 USERS_OWN = ("LLAMA_", "MELTANO_", "TAP_LLAMACLASSIFY_", "TARGET_DUCKDB_", "LOGLEVEL")
@@ -150,7 +152,7 @@ def duckdb_text(timestamp: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def story(tmp_path_factory: pytest.TempPathFactory, _meltano_to_itself: None) -> Iterator[Story]:
     project_file = PROJECT_FILE.read_bytes()
     with Sandbox(World(History(jobs=400))) as sandbox:
         project = Project(sandbox, tmp_path_factory.mktemp("meltano"))
