@@ -66,7 +66,8 @@ def opened(environ: Mapping[str, str]) -> Iterator[Marts]:
     schema = environ.get("DBT_SCHEMA") or SCHEMA
     match environ.get("DBT_TARGET") or "duckdb":
         case "duckdb":
-            with _duckdb(Path(environ.get("DBT_FILEPATH") or FILE)) as connection:
+            file = environ.get("DBT_FILEPATH") or environ.get("TARGET_DUCKDB_FILEPATH") or FILE
+            with _duckdb(Path(file)) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
                 connection.execute(f"SET search_path = '{_quoted(schema)}'")
                 yield Marts(connection)

@@ -138,7 +138,6 @@ def _environment(sandbox: Sandbox) -> dict[str, str]:
             "LLAMA_CLOUD_BASE_URL": sandbox.url,
             "MELTANO_DATABASE_URI": f"sqlite:///{(FOLDER / 'meltano.db').resolve()}",
             "TARGET_DUCKDB_FILEPATH": str(WAREHOUSE.resolve()),
-            "DBT_FILEPATH": str(WAREHOUSE.resolve()),
             "DBT_TARGET_PATH": str((FOLDER / "dbt").resolve()),
             "DBT_LOG_PATH": str((FOLDER / "dbt").resolve()),
             "DBT_REPORT": str(REPORT.resolve()),
