@@ -128,3 +128,11 @@ def test_readme_names_every_target_of_the_makefile_that_it_uses() -> None:
         re.findall(r"(?:`|^)make ([a-z-]+)", README.read_text(encoding="utf-8"), re.MULTILINE)
     ):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_readme_shows_each_mart_with_a_question() -> None:
+    marts = (ROOT / "transform" / "models" / "marts").glob("*.sql")
+    shown = re.findall(
+        r"^\| `(\w+)` \| [^|]+ \| [^|]+\? \|$", README.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert sorted(shown) == sorted(mart.stem for mart in marts)

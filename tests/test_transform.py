@@ -85,7 +85,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             world.put_v2(each)
         first = seen(sandbox, folder, *NO_TESTS)
         world.advance(2 * DAY)
-        world.touch("about to lose a rule", status="SUCCESS", rules=v1[3]["rules"][1:])
+        world.touch("about to lose a rule", status="SUCCESS", rules=v1[3]["rules"][:1])
         world.touch_v2("runs", status="COMPLETED")
         world.delete("fails 0")
         yield Story(first, seen(sandbox, folder), folder)
@@ -124,7 +124,7 @@ def test_second_build_holds_what_has_changed_and_keeps_what_the_api_has_deleted(
 
 def test_rules_that_a_job_has_lost_are_not_counted(story: Story) -> None:
     before, after = (
-        each.marts["agg_rule_types"][HOSTILE,]["jobs_offering"]
+        each.marts["agg_rule_types"]["kept",]["jobs_offering"]
         for each in (story.first, story.second)
     )
     assert (before, after) == (2, 1)
