@@ -13,19 +13,15 @@ import duckdb
 import pytest
 import yaml
 
-from builders import job
+from awkward_jobs import RULES, awkward_api
 from conftest import ROOT
 from expected_marts import STATUSES, expected_marts
-from items import v2_job
-from loaders import Row, Tables
+from loaders import Tables
 from loaders_v2 import api_shows
-from sandbox.history import History
 from sandbox.server import Sandbox
-from sandbox.world import World
 from transform import KEYS, NO_TESTS, Mart, built, marts_of, outcomes, rounded, sync
 
 DAY = 86_400.0
-HOSTILE = "{{ 1 / 0 }} <script>'\"; \\N\n--"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,45 +43,14 @@ class Story:
     folder: Path
 
 
-def awkward(project_id: str) -> tuple[list[Row], list[Row]]:
-    """Make v1 and v2 jobs that statistics may stumble over."""
-    rules = [{"type": HOSTILE, "description": HOSTILE}, {"type": "kept", "description": "x"}]
-    v1 = [
-        job("unheard of", status="EXPIRED", error_message=HOSTILE),
-        job("without times", created_at=None, updated_at=None),
-        job("ended before it began", created_at="2026-11-23T11:00:00Z", rules=rules),
-        job("about to lose a rule", rules=rules, status="PENDING"),
-        *(job(f"fails {n}", status="ERROR", error_message=HOSTILE) for n in range(3)),
-    ]
-    v2 = [
-        v2_job(
-            "runs", status="RUNNING", result=None, usage=None, created_at="2026-11-01T00:00:00Z"
-        ),
-        v2_job("cost only", status="FAILED", result=None, usage={"credits": 0.1, "x": 1}),
-        v2_job("unsure", result={"type": HOSTILE, "confidence": 0.1, "reasoning": None}),
-        v2_job("reasons only", result={"type": None, "confidence": None, "reasoning": "so"}),
-    ]
-    recent = {"project_id": project_id, "updated_at": "2026-11-23T10:00:00Z"}
-    times_of = {"without times": {"updated_at": None}}
-    return (
-        [each | recent | times_of.get(each["id"], {}) for each in v1],
-        [each | recent for each in v2],
-    )
-
-
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("transform")
-    with Sandbox(World(History(jobs=150, v2_jobs=150, days=20, unknown_fields=0.2))) as sandbox:
+    with awkward_api() as sandbox:
         world = sandbox.world
-        v1, v2 = awkward(sandbox.project_id)
-        for each in v1:
-            world.put(each)
-        for each in v2:
-            world.put_v2(each)
         first = seen(sandbox, folder, *NO_TESTS)
         world.advance(2 * DAY)
-        world.touch("about to lose a rule", status="SUCCESS", rules=v1[3]["rules"][:1])
+        world.touch("about to lose a rule", status="SUCCESS", rules=RULES[:1])
         world.touch_v2("runs", status="COMPLETED")
         world.delete("fails 0")
         yield Story(first, seen(sandbox, folder), folder)

@@ -13,13 +13,13 @@ from typing import Any
 import psycopg2
 import pytest
 
+from awkward_jobs import awkward_api
 from conftest import ROOT
+from items import v2_job
 from loaders import Row, loader, plugin
 from postgres import HOST, USER, Server, running_server
-from sandbox.history import History
 from sandbox.server import Sandbox
 from sandbox.world import World
-from test_transform import awkward
 from transform import KEYS, SCHEMA, Mart, built, keyed, marts_of, outcomes, rounded, sync
 
 pytestmark = pytest.mark.heavy
@@ -87,13 +87,8 @@ def test_marts_are_the_same_on_both_after_each_of_two_syncs(
 ) -> None:
     in_pg = tmp_path / "postgres"
     in_pg.mkdir()
-    with Sandbox(World(History(jobs=150, v2_jobs=150, days=20, unknown_fields=0.2))) as sandbox:
+    with awkward_api() as sandbox:
         world = sandbox.world
-        v1, v2 = awkward(sandbox.project_id)
-        for each in v1:
-            world.put(each)
-        for each in v2:
-            world.put_v2(each)
         for _ in range(2):
             load(sync(sandbox, tmp_path), server, tmp_path)
             as_of = world.now().replace(tzinfo=None)
@@ -132,7 +127,7 @@ def reported(output: Path, **environment: str) -> str:
 def test_full_refresh_keeps_the_versions_that_were_seen(tmp_path: Path) -> None:
     with Sandbox(World.empty()) as sandbox:
         world = sandbox.world
-        world.put_v2(awkward(sandbox.project_id)[1][0])
+        world.put_v2(v2_job("runs", project_id=sandbox.project_id, status="RUNNING", result=None))
         for _ in range(2):
             sync(sandbox, tmp_path)
             as_of = world.now().replace(tzinfo=None)

@@ -65,8 +65,8 @@ def outcomes(folder: Path) -> dict[str, str]:
     return {result["unique_id"].split(".", 2)[2]: result["status"] for result in results}
 
 
-def sync(sandbox: Sandbox, folder: Path, *, everything: bool = True) -> str:
-    """Sync a sandbox into the folder's DuckDB file, from where the last sync stopped.
+def sync(sandbox: Sandbox, folder: Path) -> str:
+    """Sync all streams into the folder's DuckDB file, from where the last sync stopped.
 
     Returns:
         What the tap wrote, for another loader.
@@ -74,11 +74,9 @@ def sync(sandbox: Sandbox, folder: Path, *, everything: bool = True) -> str:
     state = folder / "state.json"
     given = ["--state", state] if state.exists() else []
     settings: Row = {"api_url": sandbox.url, "api_key": sandbox.key, "retry_seconds": 0}
-    if everything:
-        settings |= EVERYTHING
-        given += ["--catalog", _file(folder / "catalog.json", select_all(sandbox))]
-    config = _file(folder / "config.json", settings)
-    tapped = _ran([COMMAND, "--config", config, *given])
+    config = _file(folder / "config.json", settings | EVERYTHING)
+    catalog = _file(folder / "catalog.json", select_all(sandbox))
+    tapped = _ran([COMMAND, "--config", config, "--catalog", catalog, *given])
     target = plugin("target-duckdb")["config"] | {"filepath": str(folder / "warehouse.duckdb")}
     target_config = _file(folder / "target.json", target)
     states = _ran([loader("target-duckdb"), "--config", target_config], tapped)

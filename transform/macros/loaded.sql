@@ -26,7 +26,7 @@
 
 {%- macro _as_type(column, name, type) -%}
   {%- if column is none -%}
-    cast(null as {{ type }})
+    cast(null as {{ 'text' if type == 'json' else type }})
   {%- elif type == 'timestamp' and ('with time zone' in column.dtype | lower or 'timestamptz' in column.dtype | lower) -%}
     {{ name }} at time zone 'UTC'
   {%- elif type == 'json' -%}
