@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg2
 import pytest
 
@@ -17,10 +19,11 @@ from awkward_jobs import awkward_api
 from conftest import ROOT
 from items import v2_job
 from loaders import Row, loader, plugin
+from loaders_v2 import KEYS as ALL_KEYS
 from postgres import HOST, USER, Server, running_server
 from sandbox.server import Sandbox
 from sandbox.world import World
-from transform import KEYS, SCHEMA, Mart, built, keyed, marts_of, outcomes, rounded, sync
+from transform import KEYS, NO_TESTS, SCHEMA, Mart, built, keyed, marts_of, outcomes, rounded, sync
 
 pytestmark = pytest.mark.heavy
 
@@ -100,6 +103,7 @@ def test_marts_are_the_same_on_both_after_each_of_two_syncs(
             for name in KEYS:
                 assert ours[name].keys() == theirs[name].keys()
                 assert ours[name] == theirs[name]
+            assert without_others(server) == without_others_in(tmp_path)
             world.advance(2 * DAY)
             world.touch_v2("runs", status="COMPLETED")
     assert len(ours["fct_classify_job_status_changes"]) > len(ours["fct_classify_jobs"])
@@ -108,6 +112,50 @@ def test_marts_are_the_same_on_both_after_each_of_two_syncs(
     pages.append(reported(tmp_path / "postgres.html", **environment))
     assert pages[0] == pages[1]
     assert "<svg" in pages[0]
+
+
+WITHOUT_OTHERS = " UNION ALL ".join(
+    f"SELECT '{table}' AS t, count(*) FROM {SCHEMA}.stg_{table} WHERE additional_fields IS NULL"  # noqa: S608 - names of our own
+    for table in ALL_KEYS
+)
+
+
+def without_others(server: Server) -> dict[str, int]:
+    """Count the rows of each table that hold nothing beyond its columns, which is a JSON null."""
+    lines = server.query(WITHOUT_OTHERS, DATABASE).splitlines()
+    return {table: int(count) for table, count in (line.split("|") for line in lines)}
+
+
+def without_others_in(folder: Path) -> dict[str, int]:
+    """Count them in the folder's DuckDB file."""
+    with duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True) as warehouse:
+        return dict(warehouse.execute(WITHOUT_OTHERS).fetchall())
+
+
+IN_CAPITALS = """
+    CREATE SCHEMA capitals;
+    CREATE TABLE capitals.classify_jobs AS
+        SELECT id AS "ID", 'p' AS "PROJECT_ID", 'SUCCESS' AS "STATUS", deleted AS "_SDC_DELETED_AT",
+            CAST('null' AS json) AS "ADDITIONAL_FIELDS",
+            TIMESTAMPTZ '2026-11-20 12:00:00+02' AS "UPDATED_AT"
+        FROM (VALUES ('kept', NULL), ('gone', now())) AS jobs (id, deleted);
+"""
+
+
+def test_columns_named_in_capitals_are_read(
+    server: Server, environment: dict[str, str], tmp_path: Path
+) -> None:
+    server.query(IN_CAPITALS, DATABASE)
+    as_of = datetime(2026, 11, 21)  # noqa: DTZ001 - as databases have it
+    given = environment | {"DBT_SCHEMA": "of_capitals"}
+    ended = built(tmp_path, *NO_TESTS, "--vars", "loaded_into: capitals", as_of=as_of, **given)
+    assert ended.returncode == 0, ended.stdout
+    found = server.query(
+        "SELECT job_id, api_status, updated_at, additional_fields IS NULL"
+        " FROM of_capitals.stg_classify_jobs",
+        DATABASE,
+    )
+    assert found == "kept|SUCCESS|2026-11-20 10:00:00|t\n"
 
 
 def reported(output: Path, **environment: str) -> str:

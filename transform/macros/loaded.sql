@@ -12,26 +12,26 @@
   {%- endif -%}
   select
     {%- for name, type in columns.items() %}
-    {{ _as_type(found.get(name), name, type) }} as {{ name }}{{ "," if not loop.last }}
+    {{ _as_type(found.get(name), type) }} as {{ name }}{{ "," if not loop.last }}
     {%- endfor %}
   {%- if relation is not none %}
   from {{ relation }}
   {%- if '_sdc_deleted_at' in found %}
-  where _sdc_deleted_at is null
+  where {{ found['_sdc_deleted_at'].quoted }} is null
   {%- endif %}
   {%- else %}
   where 1 = 0
   {%- endif -%}
 {%- endmacro -%}
 
-{%- macro _as_type(column, name, type) -%}
+{%- macro _as_type(column, type) -%}
   {%- if column is none -%}
     cast(null as {{ 'text' if type == 'json' else type }})
   {%- elif type == 'timestamp' and ('with time zone' in column.dtype | lower or 'timestamptz' in column.dtype | lower) -%}
-    {{ name }} at time zone 'UTC'
+    {{ column.quoted }} at time zone 'UTC'
   {%- elif type == 'json' -%}
-    nullif(cast({{ name }} as text), 'null')
+    nullif(cast({{ column.quoted }} as text), 'null')
   {%- else -%}
-    cast({{ name }} as {{ type }})
+    cast({{ column.quoted }} as {{ type }})
   {%- endif -%}
 {%- endmacro -%}
