@@ -474,6 +474,29 @@ def test_signal_while_the_command_starts_ends_it_with_the_right_code(
         assert process.stderr.read() == b""
 
 
+CANNOT_BE_WOKEN = """
+import signal, threading
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+print(flush=True)
+threading.Event().wait()
+"""
+
+
+def test_signal_that_does_not_wake_the_main_thread_ends_the_command_all_the_same(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "singer_sdk.py").write_text(CANNOT_BE_WOKEN)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen([COMMAND], stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"\n"
+        process.terminate()
+        try:
+            assert process.wait(30) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_while_the_api_is_waited_for_ends_the_run_at_once_without_state(
     sandbox: Sandbox, config: dict[str, Any], tmp_path: Path, number: signal.Signals
