@@ -16,10 +16,10 @@ help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(READY)  ## sync a made-up LlamaCloud into DuckDB, twice; build marts and a report
-	@$(BIN)/python -m sandbox.demo
+	@$(BIN)/python -m demo
 
 demo-parquet: $(READY)  ## sync a made-up LlamaCloud into Parquet files, and query them
-	@$(BIN)/python -m sandbox.parquet_demo
+	@$(BIN)/python -m demo.parquet
 
 test: lint  ## lint, then every test that is not marked heavy
 	$(BIN)/pytest -n 2 --dist loadfile -m "not heavy"

@@ -15,10 +15,10 @@ from benchmarks.figures import Figure
 from benchmarks.measure import Cost, cost_of
 from benchmarks.runs import command_line, file_with, median
 from benchmarks.server import UNKNOWN_FIELDS
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.settings import Settings
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import Settings
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.door import read_jobs
 from tap_llamaclassify.listing import V1_JOBS_PATH
 

@@ -16,10 +16,10 @@ from datetime import datetime
 from functools import partial
 from subprocess import PIPE, Popen
 
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.settings import Settings
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import Settings
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 
 UNKNOWN_FIELDS = 0.01
 SHARE_OF_ALL_JOBS = 0.8

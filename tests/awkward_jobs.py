@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 from builders import job
 from items import v2_job
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 from loaders import Row
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.world import World
 
 HOSTILE = "{{ 1 / 0 }} <script>'\"; \\N\n--"
 RULES = [{"type": HOSTILE, "description": HOSTILE}, {"type": "kept", "description": "x"}]

@@ -13,7 +13,7 @@ from typing import Any
 from singer_sdk import Tap
 from typing_extensions import override
 
-from sandbox.server import Sandbox
+from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.connection import Connection
 from tap_llamaclassify.tap import TapLlamaClassify
 from tap_llamaclassify.waits import Clock

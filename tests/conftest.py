@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from builders import Output, parse
-from sandbox.server import Sandbox
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.world import World
 from tap_llamaclassify import messages
 
 ROOT = Path(__file__).parent.parent
@@ -71,7 +71,7 @@ def _net() -> Iterator[None]:
     def watched_communicate(process: Any, *arguments: Any, **options: Any) -> Any:
         texts = communicate(process, *arguments, **options)
         words = [process.args] if isinstance(process.args, str) else [*map(str, process.args)]
-        if not {"sandbox", "sandbox.demo"} & {*words}:
+        if not {"llamacloud_sandbox", "demo"} & {*words}:
             for text in texts:
                 refuse_key(text, f"the output of {words}")
         return texts

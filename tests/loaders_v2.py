@@ -12,9 +12,9 @@ import duckdb
 import loaders
 from builders import ALL_STREAMS, catalog_with
 from items import configuration, v2_job
+from llamacloud_sandbox.server import Sandbox
 from loaders import KEYS as V1_KEYS
 from loaders import Row, Tables, expected, utc
-from sandbox.server import Sandbox
 
 KEYS = V1_KEYS | {
     "classify_job_results": ("id",),

@@ -16,8 +16,8 @@ from unittest import mock
 from typing_extensions import override
 
 from builders import STREAMS, V2_STREAMS, job
-from sandbox.clock import stamp
-from sandbox.server import Sandbox
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.clock import stamp
 from tap_llamaclassify.waits import Clock
 
 Key = tuple[Any, ...]

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from builders import V2_STREAMS
 from items import configuration, v2_job
-from sandbox.clock import stamp
+from llamacloud_sandbox.world.clock import stamp
 from simulated import FORMS, Event, Life, Row, Tables, fixed, written
 
 CREATION_FORMS = FORMS - 2

@@ -25,7 +25,7 @@ import pytest
 import test_shapes
 from builders import STREAMS, Message, Output, catalog_with, job, new_tap, sync
 from conftest import COMMAND, Tally
-from sandbox.server import Sandbox
+from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify import arrow, batches, messages
 from tap_llamaclassify.batch_config import FORMATS as COMPRESSIONS
 from tap_llamaclassify.batches import Batches

@@ -15,9 +15,9 @@ from benchmarks import connections
 from benchmarks.measure import Cost, cost_of
 from builders import STREAMS, Output, parse, sync
 from conftest import COMMAND, ROOT, Command
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 
 PAGE_SIZE = 500
 

@@ -9,9 +9,9 @@ import pytest
 
 from builders import STREAMS, V2_STREAMS, catalog_with
 from conftest import Command
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 
 V1, V2, PROJECTS = "/api/v1/classifier/jobs", "/api/v2/classify", "/api/v1/projects"
 

@@ -23,8 +23,8 @@ import pytest
 import trustme
 
 from builders import SimulatedClock, connection, job
-from sandbox.server import Sandbox
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.client import LONGEST_BODY, LONGEST_ERROR_BODY, Activity, Client, Exchange
 from tap_llamaclassify.door import read_jobs
 from tap_llamaclassify.errors import ApiError, ReplyError

@@ -16,7 +16,7 @@ import pytest
 
 from builders import ALL_STREAMS, STREAMS, job, parse
 from conftest import COMMAND, Command
-from sandbox.server import Sandbox
+from llamacloud_sandbox.server import Sandbox
 
 SECRET = "llx-marked-secret"
 

@@ -24,8 +24,8 @@ import pytest
 from builders import ALL_STREAMS, STREAMS, V2_STREAMS, Output, catalog_with, job, parse, sync
 from conftest import Command
 from items import v2_job
-from sandbox.server import Sandbox
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.world import World
 from simulated import Life, clock_of
 from tap_llamaclassify.waits import Pace
 from test_results import PATIENCE, at, started, whole_lines

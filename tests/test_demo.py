@@ -12,11 +12,11 @@ import pytest
 
 from builders import ALL_STREAMS
 from conftest import ROOT
-from sandbox.demo import JOBS, MOVED, REPORT, UNKNOWN_FIELDS, V2_JOBS, WAREHOUSE
-from sandbox.history import History
-from sandbox.landed import OUTCOMES
-from sandbox.server import Sandbox
-from sandbox.world import World
+from demo.__main__ import JOBS, MOVED, REPORT, UNKNOWN_FIELDS, V2_JOBS, WAREHOUSE
+from demo.landed import OUTCOMES
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 
 pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("_meltano_to_itself")]
 
@@ -29,7 +29,7 @@ BUILDS = "SELECT DISTINCT seen_at FROM llamaclassify.fct_classify_job_status_cha
 def shown(_meltano_to_itself: None) -> str:
     """Run the demo as a user might, whose own settings are for the real pipeline."""
     ended = subprocess.run(
-        [sys.executable, "-m", "sandbox.demo"],
+        [sys.executable, "-m", "demo"],
         capture_output=True,
         check=False,
         cwd=ROOT,

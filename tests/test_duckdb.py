@@ -13,11 +13,11 @@ import pytest
 
 import loaders_v2
 from conftest import Command
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 from loaders import AWKWARD, KEYS, Row, Tables, expected, in_duckdb, loader, plugin
 from loaders_v2 import AWKWARD_V2, EVERYTHING, api_shows, select_all
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.world import World
 
 DAY = 86_400.0
 

@@ -19,10 +19,10 @@ from typing_extensions import override
 
 from builders import STREAMS, SimulatedClock, job, new_tap, parse
 from conftest import Command, Tally
-from sandbox.faults import ABSURD_SECONDS, FAULTS, LARGE, OUTLASTABLE, RETRIED
-from sandbox.plan import FaultPlan
-from sandbox.server import Sandbox
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.wire.faults import ABSURD_SECONDS, FAULTS, LARGE, OUTLASTABLE, RETRIED
+from llamacloud_sandbox.wire.plan import FaultPlan
+from llamacloud_sandbox.world.world import World
 from tap_llamaclassify import sync
 from tap_llamaclassify.connection import connect
 from tap_llamaclassify.errors import TapError

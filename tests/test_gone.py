@@ -9,7 +9,7 @@ import pytest
 from builders import ALL_STREAMS, STREAMS, V2_STREAMS, catalog_with, job
 from conftest import Command, Ended
 from items import v2_job
-from sandbox.server import Sandbox
+from llamacloud_sandbox.server import Sandbox
 
 V1, V2, PROJECTS = "/api/v1/classifier", "/api/v2/classify", "/api/v1/projects"
 OLD = "2026-11-01T08:00:00.000000Z"

@@ -18,7 +18,7 @@ from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
 from builders import job, new_tap
 from conftest import Command, Tally
-from sandbox.server import Sandbox
+from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.door import read_jobs
 from tap_llamaclassify.errors import ReplyError, TapError
 from tap_llamaclassify.messages import MessageWriter

@@ -19,12 +19,12 @@ import pytest
 
 from builders import job
 from conftest import COMMAND, Tally
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.clock import stamp
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 from loaders import KEYS, Row, expected, in_duckdb, loader, plugin
 from pipe import Moment, Pipe, close
-from sandbox.clock import stamp
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.world import World
 
 SEED = int(os.environ.get("KILLS_SEED", "20261123"))
 JOBS = 20_000

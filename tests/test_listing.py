@@ -14,9 +14,9 @@ import pytest
 from typing_extensions import override
 
 from builders import SimulatedClock, connection, job
-from sandbox.server import Sandbox
-from sandbox.settings import AtEnd, Settings
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import AtEnd, Settings
+from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.client import Activity, Client, Exchange
 from tap_llamaclassify.errors import ApiError, ReplyError
 from tap_llamaclassify.listing import V1_JOBS_PATH, Listing, Page

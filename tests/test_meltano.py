@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 from conftest import ROOT, Command
-from sandbox.front import Request
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.wire.front import Request
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 
 pytestmark = pytest.mark.usefixtures("_meltano_to_itself")
 

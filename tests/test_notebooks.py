@@ -14,7 +14,7 @@ import pytest
 import test_shapes
 from builders import STREAMS, job, new_tap, sync
 from conftest import ROOT
-from sandbox.server import Sandbox
+from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.errors import ApiError, SettingsError
 from tap_llamaclassify.notebooks import record_batches
 from test_batches import ARROW, as_loaded, is_json, put_jobs

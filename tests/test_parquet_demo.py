@@ -10,12 +10,12 @@ import duckdb
 
 from builders import STREAMS
 from conftest import ROOT
-from sandbox.demo import ROOT as DEMO_ROOT
-from sandbox.demo import UNKNOWN_FIELDS
-from sandbox.history import History
-from sandbox.parquet_demo import FOLDER, JOBS
-from sandbox.server import Sandbox
-from sandbox.world import World
+from demo.__main__ import ROOT as DEMO_ROOT
+from demo.__main__ import UNKNOWN_FIELDS
+from demo.parquet import FOLDER, JOBS
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 
 FILE = re.compile(r"^  (\S+)-\d{8}T\d{6}\.\d{6}Z-\d{6}\.parquet +([\d,]+) +([\d,]+)$", re.MULTILINE)
 
@@ -25,7 +25,7 @@ def test_demo_begins_afresh_and_shows_each_file_and_what_is_in_them() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "classify_jobs-old.parquet").write_bytes(b"of the last time, and no Parquet")
     ended = subprocess.run(
-        [sys.executable, "-m", "sandbox.parquet_demo"],
+        [sys.executable, "-m", "demo.parquet"],
         capture_output=True,
         check=False,
         cwd=ROOT,

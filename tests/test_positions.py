@@ -12,9 +12,9 @@ import pytest
 
 from builders import new_tap
 from conftest import Tally
-from sandbox.server import Sandbox
-from sandbox.settings import Settings
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import Settings
+from llamacloud_sandbox.world.world import World
 from simulated import Event, Life, Loader, Row, clock_of
 from tap_llamaclassify.bookmarks import Bookmark
 from tap_llamaclassify.state import Kept

@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from conftest import Command
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 from loaders import (
     AWKWARD,
     JOB_TIMES,
@@ -30,9 +33,6 @@ from loaders import (
 from loaders_v2 import AWKWARD_V2, EVERYTHING, TIMES, api_shows, keyed_by, select_all
 from loaders_v2 import KEYS as ALL_KEYS
 from postgres import HOST, USER, Server, running_server
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.world import World
 
 pytestmark = pytest.mark.heavy
 

@@ -10,7 +10,7 @@ import pytest
 from builders import STREAMS, Output, catalog_with, job, sync
 from conftest import Command
 from items import project
-from sandbox.server import Sandbox
+from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.errors import CatalogError
 
 PROJECTS = "classify_projects"

@@ -19,10 +19,10 @@ from jsonschema import Draft202012Validator, FormatChecker
 from builders import V2_STREAMS, Message, Output, catalog_with, job, new_tap, sync
 from conftest import Command
 from items import configuration, project, result, v2_job
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 from loaders import installed
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.world import World
 from tap_llamaclassify.schemas import schema_folder
 from tap_llamaclassify.tables import TABLES
 

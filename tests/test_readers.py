@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from conftest import Command
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 from loaders import (
     AWKWARD,
     ODD,
@@ -22,9 +25,6 @@ from loaders import (
     utc,
 )
 from loaders_v2 import AWKWARD_V2, EVERYTHING, KEYS, TIMES, api_shows, keyed_by, select_all
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.world import World
 
 pytestmark = pytest.mark.heavy
 

@@ -11,10 +11,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from typing_extensions import override
 
-from report.figures import figures_of
-from report.marts import opened
-from report.page import page_of
-from report.words import labels
+from llamaclassify_report.figures import figures_of
+from llamaclassify_report.formatting import labels
+from llamaclassify_report.marts import opened
+from llamaclassify_report.page import page_of
 from report_marts import AS_OF, Made, hostile, ordinary
 
 SAFE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"

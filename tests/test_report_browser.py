@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from browser import Browser
-from report.figures import figures_of
-from report.marts import opened
-from report.page import page_of
+from llamaclassify_report.figures import figures_of
+from llamaclassify_report.marts import opened
+from llamaclassify_report.page import page_of
 from report_marts import Made, hostile, ordinary
 
 pytestmark = pytest.mark.heavy

@@ -1,4 +1,4 @@
-"""`python -m report` writes one file, and says in one line what keeps it from that."""
+"""The report's command writes one file, and says in one line what keeps it from that."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from report_marts import Made, ordinary
 def run(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("DBT_", "PG"))}
     return subprocess.run(
-        [sys.executable, "-m", "report", "--output", str(folder / "page" / "report.html")],
+        [
+            sys.executable,
+            "-m",
+            "llamaclassify_report",
+            "--output",
+            str(folder / "page" / "report.html"),
+        ],
         cwd=ROOT,
         env=clean | {"DBT_FILEPATH": str(folder / "marts.duckdb")} | environ,
         capture_output=True,
@@ -81,7 +87,7 @@ def test_command_says_in_one_line_what_the_user_can_put_right(
     done = run(tmp_path, **environ)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("report: ")
+    assert done.stderr.startswith("llamaclassify-llamaclassify-report: ")
     assert says in done.stderr
     assert "not-to-be-seen" not in done.stderr
 

@@ -31,7 +31,7 @@ from builders import (
 )
 from conftest import COMMAND, Command
 from items import result
-from sandbox.server import Sandbox
+from llamacloud_sandbox.server import Sandbox
 from simulated import Life, clock_of
 from tap_llamaclassify.client import Client, Reply
 from tap_llamaclassify.waits import Pace

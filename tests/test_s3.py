@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from conftest import ROOT, Ended
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 from loaders import AWKWARD, JOB_TIMES, KEYS, ODD, Row, Tables, expected, installed, keyed
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.world import World
 
 pytestmark = pytest.mark.heavy
 

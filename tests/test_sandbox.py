@@ -15,15 +15,22 @@ from typing import Any, get_args
 import pytest
 import requests
 
-from sandbox.__main__ import main
-from sandbox.api import PATH
-from sandbox.clock import Clock, stamp
-from sandbox.faults import ABSURD_SECONDS, FAULTS, LARGE, OUTLASTABLE, RETRIED, WITH_RETRY_AFTER
-from sandbox.history import History, Job
-from sandbox.plan import FaultPlan
-from sandbox.server import Sandbox
-from sandbox.settings import AtEnd, Order, Settings, Tokens
-from sandbox.world import World
+from llamacloud_sandbox.__main__ import main
+from llamacloud_sandbox.api.app import PATH
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import AtEnd, Order, Settings, Tokens
+from llamacloud_sandbox.wire.faults import (
+    ABSURD_SECONDS,
+    FAULTS,
+    LARGE,
+    OUTLASTABLE,
+    RETRIED,
+    WITH_RETRY_AFTER,
+)
+from llamacloud_sandbox.wire.plan import FaultPlan
+from llamacloud_sandbox.world.clock import Clock, stamp
+from llamacloud_sandbox.world.history import History, Job
+from llamacloud_sandbox.world.world import World
 
 ROOT = Path(__file__).parents[1]
 START = datetime(2026, 3, 4, 10, 30, tzinfo=UTC)
@@ -956,7 +963,17 @@ def test_port_is_free_again_after_the_end() -> None:
 
 
 def test_command_line_serves_until_ctrl_c() -> None:
-    command = [sys.executable, "-m", "sandbox", "--jobs", "50", "--port", "0", "--speed", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "llamacloud_sandbox",
+        "--jobs",
+        "50",
+        "--port",
+        "0",
+        "--speed",
+        "0",
+    ]
     command += ["--start", "2026-03-04T10:30:00Z", "--prerender", "20", "--unknown-fields", "0"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process:
@@ -989,7 +1006,17 @@ def test_command_line_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_command_line_takes_faults_and_limits() -> None:
-    command = [sys.executable, "-m", "sandbox", "--jobs", "50", "--port", "0", "--speed", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "llamacloud_sandbox",
+        "--jobs",
+        "50",
+        "--port",
+        "0",
+        "--speed",
+        "0",
+    ]
     command += ["--faults", "0.5", "--fault-kinds", "503,504", "--fault-seed", "4"]
     command += ["--requests-per-minute", "12", "--retry-after", "--token-seconds", "30"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

@@ -15,14 +15,14 @@ from urllib.parse import quote
 import pytest
 import requests
 
-from sandbox.api import PATH, PROJECTS_PATH, V2_PATH
-from sandbox.clock import Clock, instant, stamp
-from sandbox.filters import Filter
-from sandbox.history import History, Job
-from sandbox.listing import KEPT
-from sandbox.server import Sandbox
-from sandbox.settings import AtEnd, Order, Settings, Tokens
-from sandbox.world import World
+from llamacloud_sandbox.api.app import PATH, PROJECTS_PATH, V2_PATH
+from llamacloud_sandbox.api.filters import Filter
+from llamacloud_sandbox.api.listing import KEPT
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import AtEnd, Order, Settings, Tokens
+from llamacloud_sandbox.world.clock import Clock, instant, stamp
+from llamacloud_sandbox.world.history import History, Job
+from llamacloud_sandbox.world.world import World
 
 ROOT = Path(__file__).parents[1]
 START = datetime(2026, 3, 4, 10, 30, tzinfo=UTC)
@@ -951,7 +951,7 @@ def test_before_page_may_see_which_listing_is_asked_for() -> None:
 
 
 def test_command_line_serves_v2_jobs_and_many_projects() -> None:
-    command = [sys.executable, "-m", "sandbox", "--jobs", "40", "--v2-jobs", "60"]
+    command = [sys.executable, "-m", "llamacloud_sandbox", "--jobs", "40", "--v2-jobs", "60"]
     command += ["--projects", "4", "--port", "0", "--speed", "0", "--unknown-fields", "0"]
     command += ["--start", "2026-03-04T10:30:00Z"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

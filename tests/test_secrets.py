@@ -25,7 +25,7 @@ import pytest
 
 from builders import captured, catalog_with, job
 from conftest import ROOT, Command, Ended, Tally
-from sandbox.server import Sandbox
+from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.settings import Settings
 from tap_llamaclassify.tap import TapLlamaClassify
 

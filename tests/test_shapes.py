@@ -12,9 +12,9 @@ from singer_sdk.helpers.types import Context
 from typing_extensions import override
 
 from builders import STREAMS, Output, captured, catalog_with, job, sync
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.door import read_jobs
 from tap_llamaclassify.rows import Row
 from tap_llamaclassify.schemas import schema_of

@@ -31,10 +31,10 @@ from typing_extensions import override
 
 from builders import STREAMS, catalog_with, new_tap, seconds_after
 from conftest import Tally
-from sandbox.faults import FAULTS
-from sandbox.server import Sandbox
-from sandbox.settings import Settings, Tokens
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import Settings, Tokens
+from llamacloud_sandbox.wire.faults import FAULTS
+from llamacloud_sandbox.world.world import World
 from simulated import FORMS, KEYS, Event, Key, Life, Loader, Row, clock_of, fixed
 from tap_llamaclassify.door import read_jobs
 from tap_llamaclassify.errors import TapError

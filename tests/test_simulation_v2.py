@@ -18,8 +18,8 @@ from typing_extensions import override
 
 from builders import V2_STREAMS, seconds_after
 from conftest import Tally
-from sandbox.clock import instant
-from sandbox.settings import Tokens
+from llamacloud_sandbox.settings import Tokens
+from llamacloud_sandbox.world.clock import instant
 from simulated import Life, Row, fixed
 from simulated_v2 import V2Life
 from tap_llamaclassify.door import read_v2_jobs

@@ -19,10 +19,10 @@ from singer_sdk.testing import get_tap_test_class
 
 from builders import ALL_STREAMS, catalog_with, job
 from conftest import Command
-from sandbox.clock import Clock
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.clock import Clock
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.tap import TapLlamaClassify
 
 GOLDEN = Path(__file__).parent / "golden"

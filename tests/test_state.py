@@ -9,9 +9,9 @@ import pytest
 
 from builders import job, seconds_after, sync
 from conftest import Command
-from sandbox.server import Sandbox
-from sandbox.settings import Settings
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import Settings
+from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.errors import StateError
 
 OLD = "2026-10-01T00:00:00.000000Z"

@@ -21,7 +21,7 @@ from singer_sdk.helpers._batch import StorageTarget
 
 from builders import STREAMS, captured, job, new_tap, sync
 from conftest import COMMAND, Command
-from sandbox.server import Sandbox
+from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.errors import OutputError, SettingsError
 from test_batches import FORMATS, batch_config, batches_of, hidden, put_jobs, visible
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from singer_sdk.exceptions import MappingError
 
 from builders import STREAMS, captured, catalog_with, job, new_tap, sync
-from sandbox.server import Sandbox
+from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify import rows
 from tap_llamaclassify.errors import CatalogError, SettingsError
 from tap_llamaclassify.models import Job, ParsingConfiguration, Rule

@@ -20,7 +20,7 @@ from builders import (
     sync,
 )
 from conftest import Command
-from sandbox.server import Sandbox
+from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.client import Client
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.listing import Listing

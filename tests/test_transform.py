@@ -16,9 +16,9 @@ import yaml
 from awkward_jobs import RULES, awkward_api
 from conftest import ROOT
 from expected_marts import STATUSES, expected_marts
+from llamacloud_sandbox.server import Sandbox
 from loaders import Tables
 from loaders_v2 import api_shows
-from sandbox.server import Sandbox
 from transform import KEYS, NO_TESTS, Mart, built, marts_of, outcomes, rounded, sync
 
 DAY = 86_400.0

@@ -18,11 +18,11 @@ import pytest
 from awkward_jobs import awkward_api
 from conftest import ROOT
 from items import v2_job
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.world import World
 from loaders import Row, loader, plugin
 from loaders_v2 import KEYS as ALL_KEYS
 from postgres import HOST, USER, Server, running_server
-from sandbox.server import Sandbox
-from sandbox.world import World
 from transform import KEYS, NO_TESTS, SCHEMA, Mart, built, keyed, marts_of, outcomes, rounded, sync
 
 pytestmark = pytest.mark.heavy
@@ -161,7 +161,7 @@ def test_columns_named_in_capitals_are_read(
 def reported(output: Path, **environment: str) -> str:
     """Make the report; answer the page."""
     ended = subprocess.run(
-        [sys.executable, "-m", "report", "--output", output],
+        [sys.executable, "-m", "llamaclassify_report", "--output", output],
         capture_output=True,
         check=False,
         cwd=ROOT,

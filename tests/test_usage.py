@@ -14,10 +14,10 @@ import pytest
 
 from builders import V2_STREAMS, Output, SimulatedClock, catalog_with, seconds_after, sync
 from items import v2_job
-from sandbox.api import V2_PATH
-from sandbox.server import Sandbox
-from sandbox.settings import Settings
-from sandbox.world import World
+from llamacloud_sandbox.api.app import V2_PATH
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import Settings
+from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.usage import Usage
 

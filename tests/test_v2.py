@@ -17,11 +17,11 @@ import pytest
 from builders import V2_STREAMS, Output, captured, catalog_with, new_tap, seconds_after, sync
 from conftest import COMMAND
 from items import configuration, v2_job
-from sandbox.clock import stamp
-from sandbox.faults import FAULTS
-from sandbox.server import Sandbox
-from sandbox.settings import Order
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import Order
+from llamacloud_sandbox.wire.faults import FAULTS
+from llamacloud_sandbox.world.clock import stamp
+from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.timestamps import to_fixed
 from tap_llamaclassify.windows import LONGEST
@@ -417,7 +417,7 @@ def test_api_that_ignores_filters_is_read_whole_with_a_warning(
     order: Order, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     small_windows(monkeypatch)
-    monkeypatch.setattr("sandbox.filters.Filter.passes", lambda *_: True)
+    monkeypatch.setattr("llamacloud_sandbox.api.filters.Filter.passes", lambda *_: True)
     sandbox.settings.order = order
     put_history(sandbox, 80)
     for number in range(5):
@@ -439,7 +439,7 @@ def test_api_that_ignores_filters_is_read_whole_with_a_warning(
 def test_api_that_ignores_job_ids_is_read_whole_once_for_all_of_them(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox.filters.Filter._is_asked_for", lambda *_: True)
+    monkeypatch.setattr("llamacloud_sandbox.api.filters.Filter._is_asked_for", lambda *_: True)
     for number in range(330):
         put(sandbox, f"{number:03}", 20, status="RUNNING")
     state = run(sandbox).state
@@ -457,7 +457,7 @@ def test_jobs_that_the_api_dates_elsewhere_than_it_filters_are_not_lost(
 ) -> None:
     small_windows(monkeypatch)
     put_history(sandbox, 60)
-    passes = "sandbox.filters.Filter._is_in_window"
+    passes = "llamacloud_sandbox.api.filters.Filter._is_in_window"
     shift = timedelta(days=2)
 
     def displaced(self: Any, created_at: str) -> bool:
@@ -478,7 +478,7 @@ def test_total_that_lies_costs_little_and_loses_nothing(
     small_windows(monkeypatch)
     sandbox.settings.order = order
     put_history(sandbox, 80)
-    dumps = "sandbox.listing.msgspec.json.encode"
+    dumps = "llamacloud_sandbox.api.listing.msgspec.json.encode"
     encode = __import__("msgspec").json.encode
 
     def lying(body: Any) -> bytes:

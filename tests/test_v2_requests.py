@@ -13,10 +13,10 @@ import pytest
 
 from builders import STREAMS, V2_STREAMS, Message, Output, catalog_with, sync
 from conftest import COMMAND, Command
-from sandbox.clock import stamp
-from sandbox.server import Sandbox
-from sandbox.settings import Settings
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import Settings
+from llamacloud_sandbox.world.clock import stamp
+from llamacloud_sandbox.world.world import World
 
 V2 = "/api/v2/classify"
 DAYS = 90

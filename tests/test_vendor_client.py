@@ -8,10 +8,10 @@ import pytest
 from llama_cloud import AuthenticationError, LlamaCloud, UnprocessableEntityError
 from llama_cloud.types.classifier import ClassifyJob
 
-from sandbox.history import History, Job
-from sandbox.server import Sandbox
-from sandbox.settings import Settings
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import Settings
+from llamacloud_sandbox.world.history import History, Job
+from llamacloud_sandbox.world.world import World
 
 TIMESTAMPS = ("created_at", "updated_at", "effective_at")
 

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from conftest import ROOT
-from sandbox.history import History, Job
-from sandbox.server import Sandbox
-from sandbox.settings import Tokens
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import Tokens
+from llamacloud_sandbox.world.history import History, Job
+from llamacloud_sandbox.world.world import World
 
 REQUIREMENT = "llama-cloud==2.19.0"
 TIMESTAMPS = ("created_at", "updated_at")

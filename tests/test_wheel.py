@@ -27,9 +27,14 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "site"
 
 
-def test_wheel_holds_the_package_and_its_schemas_only(unpacked: Path) -> None:
+def test_wheel_holds_the_packages_and_the_schemas_only(unpacked: Path) -> None:
     found = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*.*")}
-    code = {f"tap_llamaclassify/{path.name}" for path in (ROOT / "tap_llamaclassify").glob("*.py")}
+    code = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("tap_llamaclassify", "llamaclassify_report", "llamacloud_sandbox")
+        for path in (ROOT / package).rglob("*.*")
+        if path.suffix in {".py", ".j2"}
+    }
     schemas = {f"tap_llamaclassify/schemas/{path.name}" for path in (ROOT / "schemas").iterdir()}
     assert {name for name in found if ".dist-info" not in name} == code | schemas | TYPED
     assert len(list(unpacked.rglob("LICENSE"))) == 1

@@ -15,9 +15,9 @@ from typing import Any
 import duckdb
 
 from conftest import COMMAND, ROOT
+from llamacloud_sandbox.server import Sandbox
 from loaders import Row, loader, plugin
 from loaders_v2 import EVERYTHING, select_all
-from sandbox.server import Sandbox
 
 SCHEMA = "llamaclassify"
 KEYS = {

@@ -12,12 +12,12 @@ from typing import Any
 
 import duckdb
 
-from sandbox import landed
-from sandbox.clock import Clock
-from sandbox.front import Request
-from sandbox.history import History
-from sandbox.server import Sandbox
-from sandbox.world import World
+from demo import landed
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.wire.front import Request
+from llamacloud_sandbox.world.clock import Clock
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 
 ROOT = Path(__file__).parents[1]
 FOLDER = Path("output", "demo")

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from sandbox.replies import Broken, Canned, Ending, Flood, Reply, answer
+from llamacloud_sandbox.wire.replies import Broken, Canned, Ending, Flood, Reply, answer
 
 LARGE = 100 * 1024 * 1024
 """Bytes of a reply that is too large, once it is decompressed."""

@@ -1,4 +1,4 @@
-"""`python -m report`: one HTML file from the marts."""
+"""`python -m llamaclassify_report`: one HTML file from the marts."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from report.figures import figures_of
-from report.marts import MartsError, opened
-from report.page import page_of
+from llamaclassify_report.figures import figures_of
+from llamaclassify_report.marts import MartsError, opened
+from llamaclassify_report.page import page_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the file and print its path. The exit code is 0, or 1 with one line that says why."""
     parser = argparse.ArgumentParser(
-        prog="report",
+        prog="llamaclassify-report",
         description="Write one HTML file from the marts that dbt has built.",
         epilog="DBT_TARGET, DBT_SCHEMA, DBT_FILEPATH and libpq's PG* variables say where they are.",
     )
@@ -48,7 +48,7 @@ def _write(page: str, output: Path) -> None:
 
 
 def _failed(why: str) -> int:
-    sys.stderr.write(f"report: {why}\n")
+    sys.stderr.write(f"llamaclassify-report: {why}\n")
     return 1
 
 

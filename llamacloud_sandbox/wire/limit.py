@@ -4,9 +4,9 @@ import math
 from collections import deque
 from datetime import datetime, timedelta
 
-from sandbox.replies import Canned, answer
-from sandbox.settings import Settings
-from sandbox.world import World
+from llamacloud_sandbox.settings import Settings
+from llamacloud_sandbox.wire.replies import Canned, answer
+from llamacloud_sandbox.world.world import World
 
 MINUTE = timedelta(minutes=1)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from sandbox.filters import EVERYTHING, Filter
-from sandbox.jobs import Jobs, created_at, updated_at
-from sandbox.lifetime import Lifetime
-from sandbox.settings import Order, Settings
-from sandbox.tokens import Place, Query, Token, write
+from llamacloud_sandbox.api.filters import EVERYTHING, Filter
+from llamacloud_sandbox.api.lifetime import Lifetime
+from llamacloud_sandbox.api.tokens import Place, Query, Token, write
+from llamacloud_sandbox.settings import Order, Settings
+from llamacloud_sandbox.world.jobs import Jobs, created_at, updated_at
 
 SortKey = tuple[str, str]
 Show = Callable[[Any], Any]

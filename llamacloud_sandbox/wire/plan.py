@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from sandbox.faults import FAULTS, OUTLASTABLE, fault_named
+from llamacloud_sandbox.wire.faults import FAULTS, OUTLASTABLE, fault_named
 
 
 @dataclass(frozen=True, slots=True)

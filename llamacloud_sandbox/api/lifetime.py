@@ -1,8 +1,8 @@
 """How long a listing's page tokens are good; knows neither jobs nor HTTP."""
 
-from sandbox.settings import Settings
-from sandbox.tokens import Begun, Token
-from sandbox.world import World
+from llamacloud_sandbox.api.tokens import Begun, Token
+from llamacloud_sandbox.settings import Settings
+from llamacloud_sandbox.world.world import World
 
 
 class Lifetime:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from report import charts
-from report.figures import DAYS, Figures
-from report.marts import Row
-from report.words import count, instant, labels, lasting, plain, share
+from llamaclassify_report import charts
+from llamaclassify_report.figures import DAYS, Figures
+from llamaclassify_report.formatting import count, instant, labels, lasting, plain, share
+from llamaclassify_report.marts import Row
 
 ENDED = ("succeeded", "partly_succeeded", "failed")
 PERCENTILES = ("median", "95th percentile")

@@ -1,4 +1,4 @@
-"""The sandbox on the command line: `python -m sandbox --jobs 5000 --port 8080`."""
+"""The sandbox on the command line: `python -m llamacloud_sandbox --jobs 5000 --port 8080`."""
 
 import argparse
 import signal
@@ -7,13 +7,13 @@ import threading
 from datetime import UTC, datetime
 from typing import get_args
 
-from sandbox.clock import Clock
-from sandbox.faults import FAULTS, OUTLASTABLE
-from sandbox.history import History
-from sandbox.plan import FaultPlan
-from sandbox.server import Sandbox
-from sandbox.settings import Order, Settings, Tokens
-from sandbox.world import World
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import Order, Settings, Tokens
+from llamacloud_sandbox.wire.faults import FAULTS, OUTLASTABLE
+from llamacloud_sandbox.wire.plan import FaultPlan
+from llamacloud_sandbox.world.clock import Clock
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -83,7 +83,7 @@ def _greeting(sandbox: Sandbox) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m sandbox",
+        prog="llamacloud-sandbox",
         description="A LlamaCloud classify API on this machine, with a made-up history of jobs.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

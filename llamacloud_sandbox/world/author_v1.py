@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.catalogue import FAILURES, LANGUAGES, STATUSES, TAGS
-from sandbox.clock import stamp
-from sandbox.dice import Dice
-from sandbox.history import LOST_SHARE, Course, History, Job, organization_of
+from llamacloud_sandbox.world.catalogue import FAILURES, LANGUAGES, STATUSES, TAGS
+from llamacloud_sandbox.world.clock import stamp
+from llamacloud_sandbox.world.dice import Dice
+from llamacloud_sandbox.world.history import LOST_SHARE, Course, History, Job, organization_of
 
 TYPICAL_SECONDS = 45.0
 SLOW_SHARE = 0.01

@@ -3,10 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
-from sandbox.catalogue import NO_MATCH, REASONS
-from sandbox.clock import instant, stamp
-from sandbox.dice import Dice
-from sandbox.history import Job
+from llamacloud_sandbox.world.catalogue import NO_MATCH, REASONS
+from llamacloud_sandbox.world.clock import instant, stamp
+from llamacloud_sandbox.world.dice import Dice
+from llamacloud_sandbox.world.history import Job
 
 Result = dict[str, Any]
 

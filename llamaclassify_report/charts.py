@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from report.marts import Row
+from llamaclassify_report.marts import Row
 
 WIDTH = 300
 HEIGHT = 170

@@ -15,12 +15,12 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox.faults import FAULTS, Asked
-from sandbox.limit import Limit
-from sandbox.plan import Upcoming
-from sandbox.replies import Broken, Canned, Flood, answer
-from sandbox.settings import Settings
-from sandbox.world import World
+from llamacloud_sandbox.settings import Settings
+from llamacloud_sandbox.wire.faults import FAULTS, Asked
+from llamacloud_sandbox.wire.limit import Limit
+from llamacloud_sandbox.wire.plan import Upcoming
+from llamacloud_sandbox.wire.replies import Broken, Canned, Flood, answer
+from llamacloud_sandbox.world.world import World
 
 Pairs = Iterable[tuple[str, str]]
 

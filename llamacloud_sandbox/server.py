@@ -5,15 +5,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from sandbox.access import bearer
-from sandbox.api import PATH, V2_PATH, Api, create_app
-from sandbox.front import Front, Request, ready_key
-from sandbox.plan import FaultPlan
-from sandbox.replies import JSON_TYPE, Canned, canned_body
-from sandbox.settings import Settings
-from sandbox.thread import ServerThread
-from sandbox.tokens import Query
-from sandbox.world import World
+from llamacloud_sandbox.api.access import bearer
+from llamacloud_sandbox.api.app import PATH, V2_PATH, Api, create_app
+from llamacloud_sandbox.api.tokens import Query
+from llamacloud_sandbox.settings import Settings
+from llamacloud_sandbox.wire.front import Front, Request, ready_key
+from llamacloud_sandbox.wire.plan import FaultPlan
+from llamacloud_sandbox.wire.replies import JSON_TYPE, Canned, canned_body
+from llamacloud_sandbox.wire.thread import ServerThread
+from llamacloud_sandbox.world.world import World
 
 HOST = "127.0.0.1"
 PATHS = {"v1": PATH, "v2": V2_PATH}
@@ -110,7 +110,7 @@ class Sandbox:
         self._front.faults.plan = plan
 
     def fail_next(self, kind: str, *, times: int = 1) -> None:
-        """Let the next requests that are not canned meet a fault of sandbox.faults.FAULTS.
+        """Let the next requests that are not canned meet a fault of wire.faults.FAULTS.
 
         A fault about page tokens waits for a request that has one, and holds up those behind it.
         ValueError: there is no such fault.

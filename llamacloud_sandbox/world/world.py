@@ -3,13 +3,13 @@
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from sandbox.author_v1 import Author
-from sandbox.author_v2 import AuthorV2
-from sandbox.catalogue import PROJECT_NAMES
-from sandbox.clock import Clock, stamp
-from sandbox.history import History, Job
-from sandbox.jobs import Jobs
-from sandbox.outcomes import results_of
+from llamacloud_sandbox.world.author_v1 import Author
+from llamacloud_sandbox.world.author_v2 import AuthorV2
+from llamacloud_sandbox.world.catalogue import PROJECT_NAMES
+from llamacloud_sandbox.world.clock import Clock, stamp
+from llamacloud_sandbox.world.history import History, Job
+from llamacloud_sandbox.world.jobs import Jobs
+from llamacloud_sandbox.world.outcomes import results_of
 
 
 class World:

@@ -9,10 +9,10 @@ from datetime import timedelta
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from report import cards
-from report.cards import Card
-from report.figures import DAYS, Figures
-from report.words import count, instant, lasting, plain, share
+from llamaclassify_report import cards
+from llamaclassify_report.cards import Card
+from llamaclassify_report.figures import DAYS, Figures
+from llamaclassify_report.formatting import count, instant, lasting, plain, share
 
 STALE = timedelta(hours=48)
 
@@ -29,7 +29,7 @@ class Headline:
 def page_of(figures: Figures) -> str:
     """Make the page; it says so where there is nothing to show."""
     environment = Environment(
-        loader=PackageLoader("report", "."),
+        loader=PackageLoader("llamaclassify_report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from sandbox.clock import instant
+from llamacloud_sandbox.world.clock import instant
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import duckdb
 
-from sandbox.demo import FOLDER as DEMO
-from sandbox.demo import ROOT, UNKNOWN_FIELDS, USERS_OWN
-from sandbox.history import History
-from sandbox.landed import table
-from sandbox.server import Sandbox
-from sandbox.world import World
+from demo.__main__ import FOLDER as DEMO
+from demo.__main__ import ROOT, UNKNOWN_FIELDS, USERS_OWN
+from demo.landed import table
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 
 FOLDER = DEMO / "parquet"
 CONFIG = {

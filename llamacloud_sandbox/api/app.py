@@ -9,16 +9,16 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator
 
-from sandbox import tokens
-from sandbox.access import Access
-from sandbox.catalogue import V2_STATUSES
-from sandbox.clock import instant
-from sandbox.filters import EVERYTHING, Filter
-from sandbox.history import Job
-from sandbox.lifetime import Lifetime
-from sandbox.listing import Listings
-from sandbox.settings import Settings
-from sandbox.world import World
+from llamacloud_sandbox.api import tokens
+from llamacloud_sandbox.api.access import Access
+from llamacloud_sandbox.api.filters import EVERYTHING, Filter
+from llamacloud_sandbox.api.lifetime import Lifetime
+from llamacloud_sandbox.api.listing import Listings
+from llamacloud_sandbox.settings import Settings
+from llamacloud_sandbox.world.catalogue import V2_STATUSES
+from llamacloud_sandbox.world.clock import instant
+from llamacloud_sandbox.world.history import Job
+from llamacloud_sandbox.world.world import World
 
 PATH = "/api/v1/classifier/jobs"
 V2_PATH = "/api/v2/classify"

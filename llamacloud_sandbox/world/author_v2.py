@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.catalogue import LANGUAGES, SAMPLE_URL, TAGS, V2_FAILURES, V2_STATUSES
-from sandbox.clock import stamp
-from sandbox.dice import Dice
-from sandbox.history import LOST_SHARE, Course, History, Job, Organization, Project
-from sandbox.outcomes import outcome
+from llamacloud_sandbox.world.catalogue import LANGUAGES, SAMPLE_URL, TAGS, V2_FAILURES, V2_STATUSES
+from llamacloud_sandbox.world.clock import stamp
+from llamacloud_sandbox.world.dice import Dice
+from llamacloud_sandbox.world.history import LOST_SHARE, Course, History, Job, Organization, Project
+from llamacloud_sandbox.world.outcomes import outcome
 
 TYPICAL_SECONDS = 20.0
 SLOW_SHARE = 0.01

@@ -2,7 +2,7 @@
 
 from fastapi import HTTPException, Request
 
-from sandbox.world import World
+from llamacloud_sandbox.world.world import World
 
 
 class Access:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from report.marts import Marts, Row
+from llamaclassify_report.marts import Marts, Row
 
 DAYS = 90
 MOST_BARS = 12

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from sandbox.catalogue import DOCUMENT_TYPES
-from sandbox.dice import Dice
-from sandbox.rhythm import arrivals
+from llamacloud_sandbox.world.catalogue import DOCUMENT_TYPES
+from llamacloud_sandbox.world.dice import Dice
+from llamacloud_sandbox.world.rhythm import arrivals
 
 Job = dict[str, Any]
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from threading import RLock
 from typing import Any
 
-from sandbox.clock import Clock, stamp
-from sandbox.history import Course, Job
+from llamacloud_sandbox.world.clock import Clock, stamp
+from llamacloud_sandbox.world.history import Course, Job
 
 
 class Jobs:

@@ -1,0 +1,1 @@
+"""The calls that LlamaCloud answers, around a world; they know no sockets."""

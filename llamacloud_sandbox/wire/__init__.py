@@ -1,0 +1,1 @@
+"""What stands between the calls and the client, and what can go wrong there."""
