@@ -87,7 +87,7 @@ def test_command_says_in_one_line_what_the_user_can_put_right(
     done = run(tmp_path, **environ)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("llamaclassify-llamaclassify-report: ")
+    assert done.stderr.startswith("llamaclassify-report: ")
     assert says in done.stderr
     assert "not-to-be-seen" not in done.stderr
 
