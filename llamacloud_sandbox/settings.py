@@ -8,6 +8,7 @@ Order = Literal["newest", "oldest", "updated", "shuffled"]
 Tokens = Literal["cursor", "position"]
 AtEnd = Literal["null", "empty", "absent"]
 PendingResults = Literal["empty", "404"]
+Bounds = Literal["exact", "exclusive", "by the hour", "by the day", "to the day", "ignored"]
 InputName = Literal["file_input", "document_input_value"]
 
 
@@ -32,6 +33,8 @@ class Settings:
     refuse_seconds: real seconds for which the fault `refused` keeps the listener closed.
     usage_in_list: whether a listing of v2 jobs has their `usage`, too.
     pending_results: what the results of a v1 job are that is PENDING: none, or not found.
+    bounds: what a v2 listing makes of the bounds of `created_at`: each instant as it is, and part
+        of the window or not; its hour or day, whole; the beginning of its day; or nothing.
     input_name: what v2 replies call `file_input`.
     gone: the status by which each path with this beginning is answered, from whoever it comes.
     """
@@ -50,5 +53,6 @@ class Settings:
     refuse_seconds: float = 1.0
     usage_in_list: bool = False
     pending_results: PendingResults = "empty"
+    bounds: Bounds = "exact"
     input_name: InputName = "file_input"
     gone: Mapping[str, int] = field(default_factory=dict)

@@ -59,6 +59,11 @@ def to_datetime(fixed: str) -> datetime:
     return datetime.fromisoformat(fixed)
 
 
+def whole_second(fixed: str) -> str:
+    """Take the fraction off a timestamp that is in the fixed form."""
+    return f"{fixed[: len('2026-11-23T14:33:08')]}.000000Z"
+
+
 def moved(fixed: str, seconds: float) -> str | None:
     """Move a timestamp that is in the fixed form; None when that leads out of the calendar."""
     try:

@@ -7,7 +7,7 @@ that were unfinished when last seen are asked for by their ids.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 
 from tap_llamaclassify.bookmarks import Bookmark
@@ -19,15 +19,14 @@ from tap_llamaclassify.settings import A_DAY, Settings
 from tap_llamaclassify.state import Kept
 from tap_llamaclassify.steps import Step, step_of
 from tap_llamaclassify.tables import V2_JOBS
-from tap_llamaclassify.timestamps import LAST, moved
-from tap_llamaclassify.unfinished import BEGUN, DAYS, MOST, Unfinished
+from tap_llamaclassify.timestamps import LAST, moved, whole_second
+from tap_llamaclassify.unfinished import BEGUN, DAYS, MOST, Unfinished, is_finished
 from tap_llamaclassify.usage import Usage
-from tap_llamaclassify.windows import Sight, Window
+from tap_llamaclassify.windows import Sight, Window, Windows
 
 MOST_A_PAGE = 100
-PAGES_A_CUT = 8
-"""Pages that must have been read for each cut: should cuts never help, they cost little."""
-FREE_CUTS = 10
+SKEW = 1
+"""Seconds after the server's clock until which jobs are listed: its servers' clocks differ."""
 
 _logger = logging.getLogger(__name__)
 
@@ -60,9 +59,10 @@ class V2Reader:
             else None
         )
         self._page_size = min(client.connection.page_size, MOST_A_PAGE)
+        self._windows = Windows(self._page_size)
         self._begin: str | None = None
-        self._pages = 0
-        self._cuts = 0
+        self._end: str | None = None
+        self._not_seen_again: set[str] = set()
         self._is_filtered = True
         self._has_looked = limit is not None
 
@@ -79,7 +79,8 @@ class V2Reader:
             yield Step(kept=self._with_unfinished(self._marks.after()))
 
     def _in_one_listing(self) -> Iterator[Step]:
-        jobs = 0
+        """Read all jobs there are, without a filter: one may have no `created_at`."""
+        jobs = later = 0
         for page in self._listing({}).pages(ahead=self._limit is None, tentative=True):
             if not self._has_looked and not page.is_last:
                 yield from self._look(page, None)
@@ -89,43 +90,71 @@ class V2Reader:
             jobs += len(page.items)
             if self._limit is not None and jobs >= self._limit:
                 return
+            later += sum((job.get("created_at") or "") > self._last for job in page.items)
+            if later > max(MOST_A_PAGE, jobs / 2):
+                _logger.warning(
+                    "%sJobs are made as fast as they are listed: those created after %s, and those "
+                    "without created_at, are left to the next run",
+                    self._label,
+                    self._last,
+                )
+                yield from self._at_once(Window(None, self._last))
+                return
+
+    def _at_once(self, window: Window) -> Iterator[Step]:
+        for page in self._listing(window.filters).pages():
+            yield self._step(page)
 
     def _in_windows(self) -> Iterator[Step]:
         # Until the first reply tells the server's clock, each bookmark is taken to be right.
         self._begin = self._begin_of(self._marks.bookmarks(LAST).values())
-        pending = [Sight(Window(self._begin), self._page_size)]
-        while pending:
-            sight = pending.pop()
-            parts = yield from self._through(sight)
-            if parts:
-                pending += reversed(parts)
-            elif not self._is_filtered:
+        self._windows.start(Window(self._begin))
+        while self._windows:
+            sight = self._windows.next()
+            is_read = yield from self._through(sight)
+            if not self._is_filtered:
                 yield from self._in_one_listing()
                 return
-            elif pending and sight.window.end:
+            if is_read and self._windows and sight.window.end:
                 yield Step(kept=self._with_unfinished(self._kept_until(sight.window.end)))
+        if self._not_seen_again:
+            # The API does not count the end of a window as we do.
+            yield from self._at_once(Window(self._begin))
 
-    def _through(self, sight: Sight) -> Generator[Step, None, Sequence[Sight] | None]:
-        """Read a window to its end, or answer what to read in its place."""
+    def _through(self, sight: Sight) -> Generator[Step, None, bool]:
+        """Read a window to its end; return whether that was reached, or other windows are due."""
+        jobs = 0
         for page in self._listing(sight.window.filters).pages(tentative=True):
             self._marks.begin(page.asked_at)
             if (begin := self._begin_of(self._marks.begun.values())) != self._begin:
                 self._begin = begin
-                return [Sight(Window(begin), self._page_size)]
+                self._windows.start(Window(begin))
+                return False
             if not self._has_looked and not page.is_last:
                 yield from self._look(page, begin)
-                return [sight]
+                self._expect(page, begin)
+                self._windows.start(Window(begin, self._last))
+                return False
             yield self._step(page)
             self._check(sight, page)
             if not self._is_filtered:
-                return None
+                return False
+            jobs += len(page.items)
             if page.is_last:
                 continue
             sight.add(page)
-            if self._cuts < FREE_CUTS + self._pages / PAGES_A_CUT and (parts := sight.cut()):
-                self._cuts += 1
-                return parts
-        return None
+            if self._windows.cut(sight):
+                return False
+        self._windows.note_read(jobs)
+        return True
+
+    def _expect(self, first: Page, begin: str | None) -> None:
+        """Remember which jobs of a first page, that has no upper end, are to come again."""
+        self._not_seen_again = {
+            job["id"]
+            for job in first.items
+            if is_finished(job) and (begin or "") < (job.get("created_at") or "") < self._clock
+        }
 
     def _look(self, first: Page, begin: str | None) -> Iterator[Step]:
         """See which jobs are unfinished, before a listing of more than one page is read.
@@ -135,6 +164,8 @@ class V2Reader:
         """
         self._has_looked = True
         self._marks.begin(first.asked_at)
+        created = [created for job in first.items if (created := job.get("created_at"))]
+        self._end = moved(whole_second(max(self._clock, *created)), 1 + SKEW)
         oldest = moved(self._clock, -DAYS * A_DAY)
         since = Window(max(filter(None, (begin, oldest)), default=None)).filters
         for status in BEGUN:
@@ -149,16 +180,20 @@ class V2Reader:
 
     def _of_ids(self) -> Iterator[Step]:
         for ids in self._unfinished.not_met():
-            is_filtered = True
             for page in self._listing({"job_ids": ids}).pages():
                 yield self._step(page)
-                is_filtered = is_filtered and {*ids}.issuperset(job["id"] for job in page.items)
-            if not is_filtered:
-                # So that was all of them.
-                return
+                if not {*ids}.issuperset(job["id"] for job in page.items):
+                    # The API lists others: what was asked for is among all of them.
+                    yield from self._at_once(Window(None, self._end))
+                    return
 
     def _check(self, sight: Sight, page: Page) -> None:
-        if self._is_filtered and not sight.holds(page.items):
+        """See whether the API keeps to the bounds of a window."""
+        outside = sight.window.seconds_outside(page.items)
+        if outside:
+            # It may go by the hour or by the day, so that windows only make it list jobs twice.
+            self._windows.stop_cutting()
+        if outside > A_DAY and self._is_filtered:
             self._is_filtered = False
             _logger.warning(
                 "%sThe API lists jobs that were created at other times than was asked for: all of "
@@ -168,8 +203,8 @@ class V2Reader:
 
     def _step(self, page: Page) -> Step:
         items = self._marks.take(page)
-        self._pages += 1
         self._unfinished.note(page.items, self._clock)
+        self._not_seen_again.difference_update(job["id"] for job in page.items)
         if self._usage and self._usage.fill(items[V2_JOBS.name]):
             page = replace(page, has_misfits=True)
         return step_of(page, items)
@@ -177,6 +212,11 @@ class V2Reader:
     @property
     def _clock(self) -> str:
         return self._marks.clock or LAST
+
+    @property
+    def _last(self) -> str:
+        """When the last job was created that this run lists; later ones are the next run's."""
+        return self._end or LAST
 
     def _listing(self, filters: Params) -> Listing:
         return Listing(

@@ -23,6 +23,7 @@ from tap_llamaclassify.windows import (
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SIZE = 10
 MINUTES = 60.0
+A_DAY = 86_400
 BEGIN, MIDDLE, END = (from_datetime(NOW - timedelta(days=days)) for days in (90, 45, 1))
 
 
@@ -47,11 +48,12 @@ OLDEST = [from_datetime(to_datetime(BEGIN) + timedelta(minutes=n)) for n in rang
 SHUFFLED = Random(1).sample(NEWEST, len(NEWEST))  # noqa: S311 - it is to repeat
 
 
-def test_window_asks_for_its_bounds_and_an_open_one_for_all() -> None:
+def test_window_asks_for_a_second_more_than_its_own_and_an_open_one_for_all() -> None:
     assert Window().filters == {}
-    assert Window(BEGIN).filters == {"created_at_on_or_after": BEGIN}
+    before = from_datetime(NOW - timedelta(days=90, seconds=1))
+    assert Window(BEGIN).filters == {"created_at_on_or_after": before}
     assert Window(BEGIN, END).filters == {
-        "created_at_on_or_after": BEGIN,
+        "created_at_on_or_after": before,
         "created_at_on_or_before": END,
     }
 
@@ -163,9 +165,19 @@ def test_jobs_without_created_at_or_in_the_future_do_not_disturb() -> None:
     assert (older.window.end or "") <= from_datetime(NOW)
 
 
-def test_window_holds_its_own_jobs_and_those_that_a_server_counts_by_the_day() -> None:
-    sight = Sight(Window(MIDDLE, END), SIZE)
-    assert sight.holds(page([MIDDLE, END, None]).items)
-    assert sight.holds(page([from_datetime(NOW - timedelta(days=45, hours=23))]).items)
-    assert not sight.holds(page([MIDDLE, BEGIN]).items)
-    assert not sight.holds(page([from_datetime(NOW + timedelta(days=1))]).items)
+@pytest.mark.parametrize(
+    ("created", "seconds"),
+    [
+        pytest.param([MIDDLE, END, None], 0, id="its ends"),
+        pytest.param([], 0, id="none"),
+        pytest.param([ago(45 * 24 * 60 + 1 / 60)], 0, id="where its neighbour ends"),
+        pytest.param([END, ago(24 * 60 - 2)], 120, id="newer"),
+        pytest.param([ago(46 * 24 * 60), MIDDLE], A_DAY - 1, id="older"),
+        pytest.param([BEGIN, from_datetime(NOW)], 45 * A_DAY - 1, id="both"),
+    ],
+)
+def test_window_tells_by_how_much_a_job_is_outside(
+    created: Sequence[str | None], seconds: float
+) -> None:
+    assert Window(MIDDLE, END).seconds_outside(page(created).items) == seconds
+    assert Window().seconds_outside(page(created).items) == 0

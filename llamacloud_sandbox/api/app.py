@@ -179,6 +179,7 @@ def _add_v2(app: FastAPI, api: Api) -> None:
             configuration_id=configuration_id,
             on_or_after=created_at_on_or_after,
             on_or_before=created_at_on_or_before,
+            bounds=api.settings.bounds,
         )
         return api.page(project_id, query, size=page_size, token=page_token, only=only)
 
