@@ -9,12 +9,18 @@ from typing import Any, get_args
 
 import pytest
 
-from builders import V2_STREAMS, Output, catalog_with, sync
+from builders import V2_STREAMS, connection
 from items import v2_job
 from llamacloud_sandbox.server import Sandbox
-from llamacloud_sandbox.settings import Bounds, Order
+from llamacloud_sandbox.settings import Bounds, Order, Tokens
 from llamacloud_sandbox.world.clock import stamp
+from tap_llamaclassify.client import Client
+from tap_llamaclassify.readers import steps_of
+from tap_llamaclassify.settings import Settings
+from tap_llamaclassify.state import Kept
+from tap_llamaclassify.steps import Step
 
+JOBS = V2_STREAMS[0]
 A_DAY = 86_400.0
 AN_HOUR = 3600.0
 Ages = list[float]
@@ -38,6 +44,7 @@ WORLDS: dict[str, tuple[int, Ages]] = {
     "three pages in a minute": (3, evenly(9, 60)),
     "nine pages": (3, evenly(27, 30 * A_DAY)),
     "400 jobs in ten hours": (3, evenly(400, 10 * AN_HOUR)),
+    "130 jobs in an hour": (3, evenly(130, AN_HOUR)),
     "two days": (10, evenly(2000, 2 * A_DAY)),
     "90 days": (10, evenly(1200, 90 * A_DAY)),
     "a second": (3, evenly(300, 1)),
@@ -55,15 +62,16 @@ def put(sandbox: Sandbox, ages: Mapping[str, float]) -> None:
         sandbox.world.put_v2(job | {"project_id": sandbox.project_id})
 
 
-def run(sandbox: Sandbox, state: Any = None, **config: Any) -> Output:
-    names = {entry["tap_stream_id"] for entry in catalog_with(sandbox)["streams"]}
-    wishes = {name: {"selected": name == V2_STREAMS[0]} for name in names}
+def read(sandbox: Sandbox, kept: Kept | None = None, **config: Any) -> tuple[set[str], Kept]:
+    """Read the jobs that are due; return their ids, and what a state would keep."""
     sandbox.clear_requests()
-    return sync(sandbox, state=state, catalog=catalog_with(sandbox, **wishes), **config)
-
-
-def ids(output: Output) -> set[str]:
-    return {row["id"] for row in output.records(V2_STREAMS[0])}
+    ids: set[str] = set()
+    kept = kept or Kept()
+    for step in steps_of(Client(connection(sandbox, **config)), Settings(), {JOBS: kept}):
+        assert isinstance(step, Step), step
+        ids.update(job["id"] for job in step.items.get(JOBS, ()))
+        kept = step.kept.get(JOBS, kept)
+    return ids, kept
 
 
 SETTINGS = [(order, total) for order in get_args(Order) for total in (True, False)]
@@ -74,27 +82,52 @@ def most(jobs: int, page_size: int) -> int:
     return max(3 * math.ceil(jobs / page_size), 7)
 
 
+QUICK = ("two pages", "three pages in a minute", "nine pages", "130 jobs in an hour")
+
+
 @pytest.mark.parametrize("bounds", get_args(Bounds))
-@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize(
+    "world", [pytest.param(w, marks=[pytest.mark.heavy] * (w not in QUICK)) for w in WORLDS]
+)
 def test_sync_of_a_world_at_rest_is_complete_within_three_listings(
     world: str, bounds: Bounds, sandbox: Sandbox
 ) -> None:
     page_size, ages = WORLDS[world]
     put(sandbox, {f"{number}": age for number, age in enumerate(ages)})
-    states = {}
+    sandbox.settings.bounds = bounds
+    before = {}
     for setting in SETTINGS:
-        sandbox.settings.bounds = bounds
         sandbox.settings.order, sandbox.settings.total_size = setting
-        output = run(sandbox, page_size=page_size)
+        ids, kept = read(sandbox, page_size=page_size)
         assert len(sandbox.requests) <= most(len(ages), page_size), setting
-        missing = {f"{number}" for number in range(len(ages))} - ids(output)
+        missing = {f"{number}" for number in range(len(ages))} - ids
         assert not missing or bounds == "to the day", setting
-        states[setting] = output.state, missing
+        before[setting] = kept, missing
     sandbox.world.advance(A_DAY)
     put(sandbox, {"new": AN_HOUR})
-    for setting, (state, missing) in states.items():
+    for setting, (kept, missing) in before.items():
         sandbox.settings.order, sandbox.settings.total_size = setting
-        output = run(sandbox, state, page_size=page_size)
+        ids, _ = read(sandbox, kept, page_size=page_size)
         assert len(sandbox.requests) <= most(len(ages) + 1, page_size), setting
-        assert ids(output) >= missing, setting
-        assert "new" in ids(output) or bounds == "to the day", setting
+        assert ids >= missing, setting
+        assert "new" in ids or bounds == "to the day", setting
+
+
+@pytest.mark.parametrize("page_size", [1, 3])
+@pytest.mark.parametrize("tokens", get_args(Tokens))
+@pytest.mark.parametrize("order", get_args(Order))
+def test_sync_of_a_world_that_makes_a_job_at_each_request_ends(
+    order: Order, tokens: Tokens, page_size: int, sandbox: Sandbox
+) -> None:
+    sandbox.settings.order, sandbox.settings.tokens = order, tokens
+    put(sandbox, {f"{number}": age for number, age in enumerate(evenly(120, A_DAY))})
+
+    def make_a_job(_: int) -> None:
+        assert len(sandbox.requests) < 4 * 120
+        sandbox.world.advance(2)
+        put(sandbox, {f"new {len(sandbox.requests)}": 0})
+
+    sandbox.before_page = make_a_job
+    ids, _ = read(sandbox, page_size=page_size)
+    sandbox.before_page = None
+    assert ids >= {f"{number}" for number in range(120)} or tokens == "position"
