@@ -67,7 +67,8 @@ def read(sandbox: Sandbox, kept: Kept | None = None, **config: Any) -> tuple[set
     sandbox.clear_requests()
     ids: set[str] = set()
     kept = kept or Kept()
-    for step in steps_of(Client(connection(sandbox, **config)), Settings(), {JOBS: kept}):
+    client = Client(connection(sandbox, retry_seconds=0, **config))
+    for step in steps_of(client, Settings(), {JOBS: kept}):
         assert isinstance(step, Step), step
         ids.update(job["id"] for job in step.items.get(JOBS, ()))
         kept = step.kept.get(JOBS, kept)
