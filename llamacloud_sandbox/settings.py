@@ -36,6 +36,7 @@ class Settings:
     bounds: what a v2 listing makes of the bounds of `created_at`: each instant as it is, and part
         of the window or not; its hour or day, whole; the beginning of its day; or nothing.
     input_name: what v2 replies call `file_input`.
+    date: whether replies have a `Date`.
     gone: the status by which each path with this beginning is answered, from whoever it comes.
     """
 
@@ -55,4 +56,5 @@ class Settings:
     pending_results: PendingResults = "empty"
     bounds: Bounds = "exact"
     input_name: InputName = "file_input"
+    date: bool = True
     gone: Mapping[str, int] = field(default_factory=dict)

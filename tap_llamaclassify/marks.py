@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from tap_llamaclassify.bookmarks import Bookmark
 from tap_llamaclassify.listing import Page
@@ -12,7 +11,8 @@ from tap_llamaclassify.models import Json
 from tap_llamaclassify.rows import due
 from tap_llamaclassify.settings import Settings
 from tap_llamaclassify.state import Kept
-from tap_llamaclassify.timestamps import from_datetime
+from tap_llamaclassify.timestamps import from_datetime, moved
+from tap_llamaclassify.waits import Clock
 
 Wanted = Mapping[str, Kept | None]
 """The tables to read by name, and what the state keeps of each; None for one to read in full."""
@@ -26,10 +26,14 @@ class Marks:
     Args:
         wanted: The tables.
         settings: What the user set.
+        watch: Tells how long the listing takes.
         label: What stands before log lines: whose listing it is.
     """
 
-    def __init__(self, wanted: Wanted, settings: Settings, label: str = "") -> None:
+    def __init__(self, wanted: Wanted, settings: Settings, watch: Clock, label: str = "") -> None:
+        self._watch = watch
+        self._began_at = watch.monotonic()
+        self._is_server_clock = True
         self._wanted = wanted
         self._settings = settings
         self._label = label
@@ -38,11 +42,12 @@ class Marks:
         self.newest: str | None = None
         self._has_shifted = False
 
-    def begin(self, asked_at: datetime) -> None:
+    def begin(self, page: Page) -> None:
         """Set out, when the server's clock is known; once is enough."""
         if self.clock is not None:
             return
-        self.clock = from_datetime(asked_at)
+        self.clock = from_datetime(page.asked_at)
+        self._is_server_clock = page.is_server_clock
         self.begun = self.bookmarks(self.clock)
         if untrusted := [name for name, bookmark in self.begun.items() if not bookmark.is_trusted]:
             _logger.warning(
@@ -71,7 +76,7 @@ class Marks:
 
     def take(self, page: Page) -> dict[str, Sequence[Json]]:
         """Answer a page's jobs, less what a table's bookmark leaves out, and take note of them."""
-        self.begin(page.asked_at)
+        self.begin(page)
         updates = [update for item in page.items if (update := item.get("updated_at")) is not None]
         self.note(*updates)
         self._has_shifted |= page.overlaps
@@ -89,6 +94,19 @@ class Marks:
         """Take note of how far everything is known now."""
         self.newest = max([*instants, self.newest] if self.newest else instants, default=None)
 
+    @property
+    def known_until(self) -> str | None:
+        """The instant until which all updates are sure to be listed; None for none.
+
+        It is the server's clock when the listing began. Where replies show no time, this machine's
+        clock may be wrong, but not by how much: it can tell how long the listing took.
+        """
+        if self._is_server_clock or self.clock is None:
+            return self.clock
+        took = self._watch.monotonic() - self._began_at
+        behind = self.newest and moved(self.newest, -took)
+        return behind and min(behind, self.clock)
+
     def meanwhile(self) -> dict[str, Kept]:
         """Answer what to keep of each table when more is to come."""
         return {
@@ -96,10 +114,14 @@ class Marks:
             for name, bookmark in self.begun.items()
         }
 
+    def sure(self, newest: str | None) -> str | None:
+        """Return how far of it a bookmark may go."""
+        return newest and min(newest, self.known_until or newest)
+
     def after(self) -> dict[str, Kept]:
         """Answer what to keep of each table once all is written."""
         kept = {
-            name: bookmark.after(self.newest, shifted=self._has_shifted)
+            name: bookmark.after(self.sure(self.newest), shifted=self._has_shifted)
             for name, bookmark in self.begun.items()
         }
         before = [kept.shifts for kept in self._wanted.values() if kept is not None]

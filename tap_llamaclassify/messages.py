@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from singer_sdk.singerlib import Message
+from singer_sdk.singerlib import Message, StateMessage
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from typing_extensions import override
 
 from tap_llamaclassify.encoding import encoder
 from tap_llamaclassify.errors import LoaderGoneError, OutputError
+from tap_llamaclassify.shared_state import shared
 from tap_llamaclassify.timestamps import from_datetime
 
 
@@ -25,6 +26,8 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
 
     @override
     def write_message(self, message: Message) -> None:
+        if isinstance(message, StateMessage):
+            message = StateMessage(shared(message.value))
         _write(self.format_message(message))
 
     def write_records(

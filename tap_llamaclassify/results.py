@@ -48,10 +48,17 @@ class Results:
                 kept = {name: job.get(name) for name in ("id", "project_id", "updated_at")}
                 self._jobs[job["id"]] = kept
 
-    def steps(self, bookmark: Bookmark | None, limit: int | None = None) -> Iterator[Step]:
+    def steps(
+        self, bookmark: Bookmark | None, sure: str | None, limit: int | None = None
+    ) -> Iterator[Step]:
         """Fetch the results, those of the job first that was updated first.
 
         The bookmark moves with the jobs; those without `updated_at` come last.
+
+        Args:
+            bookmark: None for one that is read in full.
+            sure: How far the bookmark may go at most.
+            limit: Fetch those of so many jobs at most, and keep nothing.
 
         Raises:
             ApiError: The API refuses, or cannot be reached.
@@ -68,7 +75,9 @@ class Results:
             done = bookmark and updates and limit is None
             yield Step(
                 {RESULTS.name: [item for page in pages for item in page.items]},
-                {RESULTS.name: bookmark.meanwhile(updates[-1])} if bookmark and done else {},
+                {RESULTS.name: bookmark.meanwhile(min(updates[-1], sure or updates[-1]))}
+                if bookmark and done
+                else {},
                 replaced=sum(page.replaced for page in pages),
                 has_misfits=any(page.has_misfits for page in pages),
             )

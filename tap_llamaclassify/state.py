@@ -11,7 +11,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tap_llamaclassify.encoding import encoder
 from tap_llamaclassify.errors import StateError
+from tap_llamaclassify.shared_state import UNFINISHED, UNFINISHED_OF
 from tap_llamaclassify.texts import is_name
 from tap_llamaclassify.timestamps import to_fixed
 
@@ -19,9 +21,8 @@ _KEY = "replication_key"
 _VALUE = "replication_key_value"
 _PREVIOUS_VALUE = "previous_replication_key_value"
 _READ_UNTIL = "created_at_read_until"
-_UNFINISHED = "unfinished"
 _BEGUN = "reading_began_at"
-_OWN = {_KEY, _VALUE, _PREVIOUS_VALUE, _READ_UNTIL, _BEGUN, _UNFINISHED}
+_OWN = {_KEY, _VALUE, _PREVIOUS_VALUE, _READ_UNTIL, _BEGUN, UNFINISHED, UNFINISHED_OF}
 _LEFTOVERS = {"progress_markers", "replication_key_signpost", "starting_replication_value"}
 """What singer-sdk leaves in an entry when a run of a tap built on it is broken off."""
 _TOP_LEVEL = {"bookmarks", "currently_syncing"}
@@ -41,7 +42,8 @@ class Kept:
         read_until: Every job created until then has been read since the bookmark was last set;
             None for none.
         begun: The server's clock when the reading began that came so far; None for none.
-        unfinished: Ids of jobs that were unfinished when last seen, and when each was created.
+        unfinished: Ids of jobs that were unfinished when last seen, and when each was created;
+            None when that is not known any more.
     """
 
     bookmark: str | None = None
@@ -49,7 +51,7 @@ class Kept:
     previous: str | None = None
     read_until: str | None = None
     begun: str | None = None
-    unfinished: Mapping[str, str] = field(default_factory=dict)
+    unfinished: Mapping[str, str] | None = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def check_state(state: object, streams: Mapping[str, str | None]) -> list[str]:
     if not isinstance(bookmarks, dict):
         raise StateError("state: bookmarks is no object; correct it, or start without a state")
     for stream, entry in bookmarks.items():
+        if _has_lone_surrogate(stream, entry):
+            raise _unreadable(str(stream), "", "holds what is no text")
         if not isinstance(entry, dict):
             raise _unreadable(stream, "", "is no object")
         if stream in streams:
@@ -207,14 +211,18 @@ def _read(path: str, entry: Mapping[str, Any], replication_key: str | None, *, b
     )
 
 
-def _unfinished(path: str, entry: Mapping[str, Any]) -> dict[str, str]:
-    given = entry.get(_UNFINISHED, {})
+def _unfinished(path: str, entry: Mapping[str, Any]) -> dict[str, str] | None:
+    given = entry.get(UNFINISHED, {})
+    if UNFINISHED_OF in entry:
+        if not isinstance(entry[UNFINISHED_OF], str):
+            raise _unreadable(path, f".{UNFINISHED_OF}", "is no stream's name")
+        return None
     if not isinstance(given, dict):
-        raise _unreadable(path, f".{_UNFINISHED}", "is no object")
+        raise _unreadable(path, f".{UNFINISHED}", "is no object")
     created = {job: to_fixed(at) if isinstance(at, str) else None for job, at in given.items()}
     unfinished = {job: at for job, at in created.items() if at is not None}
     if len(unfinished) < len(given):
-        raise _unreadable(path, f".{_UNFINISHED}", "holds what is no timestamp")
+        raise _unreadable(path, f".{UNFINISHED}", "holds what is no timestamp")
     return unfinished
 
 
@@ -255,7 +263,7 @@ def _by_name(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _keeps(fields: Mapping[str, Any]) -> bool:
-    held = any(fields.get(name) for name in (_VALUE, _READ_UNTIL, _UNFINISHED))
+    held = any(fields.get(name) for name in (_VALUE, _READ_UNTIL, UNFINISHED))
     return held or _PREVIOUS_VALUE in fields
 
 
@@ -270,8 +278,17 @@ def _fields(kept: Kept, replication_key: str | None) -> dict[str, Any]:
     if kept.begun is not None:
         fields[_BEGUN] = kept.begun
     if kept.unfinished:
-        fields[_UNFINISHED] = dict(sorted(kept.unfinished.items()))
+        fields[UNFINISHED] = dict(sorted(kept.unfinished.items()))
     return fields if replication_key else {}
+
+
+def _has_lone_surrogate(*values: Any) -> bool:
+    """Return whether a text in it cannot be written: JSON can spell what UTF-8 cannot."""
+    try:
+        encoder.encode(values)
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _unreadable(path: str, field: str, problem: str) -> StateError:

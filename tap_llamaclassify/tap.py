@@ -26,6 +26,7 @@ from tap_llamaclassify import cli
 from tap_llamaclassify.batch_config import COMPRESSIONS
 from tap_llamaclassify.errors import CatalogError, CheckError
 from tap_llamaclassify.messages import MessageWriter
+from tap_llamaclassify.shared_state import spelled_out
 from tap_llamaclassify.state import check_state, unused
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class TapLlamaClassify(Tap):
     @override
     def load_state(self, state: dict[str, Any]) -> None:
         keys = {stream.name: stream.table.replication_key for stream in self._own_streams}
+        state = spelled_out(state) if isinstance(state, dict) else state
         for stream in check_state(state, keys):
             self.logger.warning("The state's bookmarks.%s is of no stream of this tap", stream)
         if self._settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from urllib.parse import quote
 
 from tap_llamaclassify.models import Json
 from tap_llamaclassify.timestamps import moved
@@ -18,7 +19,8 @@ MOST = 1000
 """How many jobs are asked for."""
 MOST_A_REQUEST = 100
 LONGEST_QUERY = 6000
-"""Characters that the ids of one request may have: some servers take 8,000 in all."""
+"""Characters that the ids of one request may have: some servers take 8,000 in all. A job whose id
+alone is longer cannot be asked for."""
 
 _logger = logging.getLogger(__name__)
 
@@ -56,21 +58,24 @@ class Unfinished:
         self._not_met |= {job["id"] for job in jobs} & self._jobs.keys()
 
     def not_met(self) -> Iterator[Sequence[str]]:
-        """Answer the ids of jobs that have not been seen yet, so many as one request may have."""
+        """Return the ids of jobs that have not been seen yet, so many as one request may have."""
         ids: list[str] = []
-        for id_ in sorted(self._not_met):
-            if len(ids) == MOST_A_REQUEST or sum(map(len, [*ids, id_])) > LONGEST_QUERY:
+        length = 0
+        for id_ in filter(_can_be_asked_for, sorted(self._not_met)):
+            if len(ids) == MOST_A_REQUEST or length + _length(id_) > LONGEST_QUERY:
                 yield ids
-                ids = []
+                ids, length = [], 0
             ids.append(id_)
+            length += _length(id_)
         if ids:
             yield ids
 
     def left(self, clock: str) -> dict[str, str]:
-        """Answer the jobs to ask for the next time."""
+        """Return the jobs to ask for the next time."""
         oldest = moved(clock, -DAYS * 86_400) or ""
-        young = {id_: created for id_, created in self._jobs.items() if created >= oldest}
-        newest = sorted(young.items(), key=lambda job: job[1], reverse=True)[:MOST]
+        jobs = self._jobs.items()
+        young = [job for job in jobs if job[1] >= oldest and _can_be_asked_for(job[0])]
+        newest = sorted(young, key=lambda job: job[1], reverse=True)[:MOST]
         return dict(sorted(newest))
 
     def warn(self, clock: str) -> None:
@@ -78,9 +83,18 @@ class Unfinished:
         if missing := len(self._jobs) - len(self.left(clock)):
             _logger.warning(
                 "%s%d jobs are unfinished and not asked for again, for they are older than %d days "
-                "or more than %d: how they end is seen by a full refresh only",
+                "or more than %d, or have too long ids: how they end is seen by a full refresh "
+                "only",
                 self._label,
                 missing,
                 DAYS,
                 MOST,
             )
+
+
+def _length(id_: str) -> int:
+    return len(quote(id_, safe=""))
+
+
+def _can_be_asked_for(id_: str) -> bool:
+    return _length(id_) <= LONGEST_QUERY

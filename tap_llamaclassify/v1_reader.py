@@ -33,10 +33,9 @@ class V1Reader:
         label = client.connection.label
         self._listing = Listing(client, V1_JOBS_PATH, read=read_jobs)
         of_results = {name: kept for name, kept in wanted.items() if name == RESULTS.name}
-        self._of_results = Marks(of_results, settings, label)
-        self._of_jobs = Marks(
-            {n: k for n, k in wanted.items() if n != RESULTS.name}, settings, label
-        )
+        of_jobs = {name: kept for name, kept in wanted.items() if name != RESULTS.name}
+        self._of_results = Marks(of_results, settings, client.clock, label)
+        self._of_jobs = Marks(of_jobs, settings, client.clock, label)
         self._results = Results(client, settings.value("parallel_requests"), label)
         self._limit = limit
 
@@ -53,10 +52,11 @@ class V1Reader:
         if self._limit is None and (kept := self._of_jobs.after()):
             yield Step(kept=kept)
         bookmark = self._of_results.begun.get(RESULTS.name)
-        yield from self._results.steps(bookmark, self._limit)
+        sure = self._of_results.sure(self._of_results.newest)
+        yield from self._results.steps(bookmark, sure, self._limit)
         if self._limit is None and bookmark:
             # Jobs may have been passed over. To fetch all results again costs a request a job.
-            yield Step(kept={RESULTS.name: bookmark.after(self._of_results.newest, shifted=False)})
+            yield Step(kept={RESULTS.name: bookmark.after(sure, shifted=False)})
 
     def _step(self, page: Page) -> Step:
         for due in self._of_results.take(page).values():

@@ -48,11 +48,11 @@ class V2Reader:
         self._settings = settings
         self._limit = limit
         self._label = client.connection.label
-        self._marks = Marks(wanted, settings, self._label)
+        self._marks = Marks(wanted, settings, client.clock, self._label)
         known = [kept for kept in wanted.values() if kept is not None]
         # What is read in full is read without filter: a job may have no created_at.
         self._is_windowed = limit is None and len(known) == len(wanted)
-        self._unfinished = Unfinished([kept.unfinished for kept in known], self._label)
+        self._unfinished = Unfinished([kept.unfinished or {} for kept in known], self._label)
         self._usage = (
             Usage(client, settings.value("parallel_requests"))
             if settings.value("fetch_usage") and V2_JOBS.name in wanted
@@ -125,7 +125,7 @@ class V2Reader:
         """Read a window to its end; return whether that was reached, or other windows are due."""
         jobs = 0
         for page in self._listing(sight.window.filters).pages(tentative=True):
-            self._marks.begin(page.asked_at)
+            self._marks.begin(page)
             if (begin := self._begin_of(self._marks.begun.values())) != self._begin:
                 self._begin = begin
                 self._windows.start(Window(begin))
@@ -163,7 +163,7 @@ class V2Reader:
         was read; it would not come again, for it was created before the bookmark.
         """
         self._has_looked = True
-        self._marks.begin(first.asked_at)
+        self._marks.begin(first)
         created = [created for job in first.items if (created := job.get("created_at"))]
         self._end = moved(whole_second(max(self._clock, *created)), 1 + SKEW)
         oldest = moved(self._clock, -DAYS * A_DAY)
@@ -229,14 +229,17 @@ class V2Reader:
         return None if None in begins else min(filter(None, begins))
 
     def _begin_of_one(self, bookmark: Bookmark) -> str | None:
+        # A job that was updated after the start date may have been created before it.
+        start_date = self._settings.start_date
+        floor = start_date and moved(start_date, -DAYS * A_DAY)
+        if bookmark.kept.unfinished is None:
+            # Some may have finished meanwhile, so that they are to be met in a listing of all.
+            return floor
         lookback: int = self._settings.value("lookback_seconds")
         if bookmark.read_until:
             return moved(bookmark.read_until, -lookback)
         reach = max(lookback, self._settings.value("reconcile_days") * A_DAY)
         begin = bookmark.begin and moved(bookmark.begin, -reach)
-        # A job that was updated after the start date may have been created before it.
-        start_date = self._settings.start_date
-        floor = start_date and moved(start_date, -DAYS * A_DAY)
         return max(begin, floor or begin) if begin else floor
 
     def _kept_until(self, end: str) -> dict[str, Kept]:
@@ -249,7 +252,7 @@ class V2Reader:
                 kept[name] = replace(
                     so_far,
                     read_until=min(end, self._clock),
-                    begun=so_far.begun or self._clock,
+                    begun=so_far.begun or self._marks.known_until,
                 )
         return kept
 

@@ -78,7 +78,7 @@ class Sight:
         whole: What the window was cut off from, if it was: it has fewer jobs than that.
         known: How many jobs were seen that are in it, before it was read.
         total: How many jobs the API says there are, if it says so and can be believed.
-        clock: The server's clock; jobs created later are of no account.
+        clock: The server's clock, or the newest job seen; those created later are of no account.
     """
 
     window: Window
@@ -94,7 +94,9 @@ class Sight:
         """Look at another page."""
         self.pages += 1
         self.created += [created for job in page.items if (created := job.get("created_at"))]
-        self.clock = from_datetime(page.asked_at)
+        # This machine's clock may be ahead: a window must not reach beyond now.
+        newest = max(self.created, default=LAST)
+        self.clock = from_datetime(page.asked_at) if page.is_server_clock else newest
         total, most = page.total_size, self.whole.total if self.whole else None
         is_true = total is not None and len(self.created) <= total < (most or total + 1)
         self.total = total if is_true else None

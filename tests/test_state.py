@@ -127,6 +127,9 @@ def test_state_of_a_stream_that_is_gone_is_kept_and_named(
         ),
         ({"partitions": 5}, "classify_jobs.partitions is no list"),
         ({"progress_markers": []}, "classify_jobs.progress_markers is no object"),
+        ({"replication_key_value": "\ud800"}, "classify_jobs holds what is no text"),
+        ({"unfinished": {"\ud800": NEW}}, "classify_jobs holds what is no text"),
+        ({"unfinished_of": 5}, "classify_jobs.unfinished_of is no stream's name"),
         (AT_NEW | {"windows": []}, "classify_jobs.windows is not known to this version"),
         (
             AT_NEW | {"previous_replication_key_value": 5},
@@ -135,7 +138,13 @@ def test_state_of_a_stream_that_is_gone_is_kept_and_named(
     ],
     ids=[
         *("a list", "a text", "null", "no timestamp", "empty text", "number", "object"),
-        *("other key", "partitions no list", "markers no object", "a later version's field"),
+        *("other key", "partitions no list", "markers no object"),
+        *(
+            "lone surrogate",
+            "lone surrogate in an id",
+            "number for a name",
+            "a later version's field",
+        ),
         "previous no timestamp",
     ],
 )

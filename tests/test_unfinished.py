@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -63,11 +64,21 @@ def test_hundred_are_asked_for_at_once() -> None:
 
 
 def test_long_ids_are_asked_for_in_short_requests() -> None:
-    jobs = {f"{n}-{'x' * 1000}": YESTERDAY for n in range(10)} | {"y" * 9000: YESTERDAY}
+    jobs = {f"{n}-{'ä' * 250}": YESTERDAY for n in range(10)}
     asked = [*Unfinished([jobs]).not_met()]
     assert sorted(id_ for ids in asked for id_ in ids) == sorted(jobs)
-    assert all(sum(map(len, ids)) <= LONGEST_QUERY or len(ids) == 1 for ids in asked)
-    assert all(asked)
+    assert [len(quote("".join(ids))) <= LONGEST_QUERY for ids in asked] == [True] * 4
+
+
+def test_id_too_long_for_an_address_is_counted_and_not_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    longest, too_long = "x" * LONGEST_QUERY, "ä" * (LONGEST_QUERY // 6 + 1)
+    unfinished = Unfinished([{longest: YESTERDAY, too_long: YESTERDAY}])
+    assert [*unfinished.not_met()] == [[longest]]
+    assert unfinished.left(CLOCK).keys() == {longest}
+    unfinished.warn(CLOCK)
+    assert caplog.messages[0].startswith("1 jobs are unfinished and not asked for again")
 
 
 def test_newest_thousand_are_left(caplog: pytest.LogCaptureFixture) -> None:

@@ -286,7 +286,10 @@ def test_fault_of_the_wire_in_the_middle_of_a_window_loses_nothing(
     small_windows(monkeypatch)
     monkeypatch.setattr("tap_llamaclassify.waits.Clock.sleep", lambda *_: None)
     put_history(sandbox, 60)
-    sandbox.before_page = lambda number: sandbox.fail_next(fault) if number == 2 else None
+    faults = [fault, fault]
+    sandbox.before_page = lambda number: (
+        sandbox.fail_next(faults.pop()) if number == 2 and faults else None
+    )
     output = run(sandbox, page_size=4, retry_seconds=600)
     assert ids(output) == shown(sandbox)
 
@@ -642,7 +645,7 @@ def test_stream_that_is_selected_later_gets_its_whole_history(
     assert bookmarks == {kept(state)["replication_key_value"]}
     reach = seconds_after(kept(state)["replication_key_value"], -7 * A_DAY)
     early = [each for each in states if "" < read_until(each, RULES) < reach]
-    assert len(early) > 3
+    assert len(early) > 1
     assert all(kept(each) == kept(state) for each in early)
     assert kept(output.state, RULES) == kept(output.state)
 

@@ -119,7 +119,7 @@ def test_window_most_of_which_was_read_is_not_cut() -> None:
 
 @pytest.mark.parametrize("total", [0, 10], ids=["none", "fewer than were seen"])
 def test_total_that_is_less_than_was_seen_is_not_believed(total: int) -> None:
-    sight = look_at(Sight(Window(BEGIN), SIZE), NEWEST[: 2 * SIZE], total=total)
+    sight = look_at(Sight(Window(BEGIN), SIZE), NEWEST[: FIRST_LOOK * SIZE], total=total)
     assert sight.total is None
     assert sight.cut()
 

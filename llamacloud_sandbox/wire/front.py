@@ -181,7 +181,11 @@ class Front:
             if message["type"] == "http.response.start":
                 request.status = message["status"]
                 headers = list(message["headers"])
-                if date and not any(name.lower() == b"date" for name, _ in headers):
+                if (
+                    date
+                    and self._settings.date
+                    and not any(name.lower() == b"date" for name, _ in headers)
+                ):
                     now = format_datetime(self._world.now(), usegmt=True)
                     headers.append((b"date", now.encode()))
                 if self.door.is_shut:
