@@ -84,10 +84,13 @@ class Reply:
     Attributes:
         asked_at: The server's clock when the request left, or shortly before: what was
             committed later may be missing from the body.
+        is_server_clock: Whether that is so; else the reply shows no time, and it is this
+            machine's clock, which may be wrong.
     """
 
     body: bytes
     asked_at: datetime
+    is_server_clock: bool = True
 
 
 class Client:
@@ -126,7 +129,7 @@ class Client:
             self._refuse(
                 response, body, params, errors.outcome_of(response.status_code, later=later)
             )
-        return Reply(body, _asked_at(response, left_at))
+        return _reply_of(response, body, left_at)
 
     def _wait_for_turn(self, patience: Patience) -> None:
         came_at = self.clock.monotonic()
@@ -197,12 +200,12 @@ def _body_of(response: requests.Response) -> bytes:
     return b"".join(parts)
 
 
-def _asked_at(response: requests.Response, left_at: datetime) -> datetime:
-    """Answer when the request left, by the server's clock where the reply shows it.
+def _reply_of(response: requests.Response, body: bytes, left_at: datetime) -> Reply:
+    """Return a reply with the time at which it was asked for, the server's where it shows one.
 
     `Date` is made after the server looked at its jobs, so the time the reply took is taken off.
     """
     date = http_date(response.headers.get("Date", ""))
     if date is None:
-        return left_at
-    return date - response.elapsed
+        return Reply(body, left_at, is_server_clock=False)
+    return Reply(body, date - response.elapsed)

@@ -31,6 +31,7 @@ class Page:
     Attributes:
         asked_at: The server's clock when the listing began: a job that changed later may have
             been listed as it was before.
+        is_server_clock: Whether that is so; else it is this machine's clock.
         overlaps: Whether a job of the page before is listed again: jobs move from page to page
             while they are listed, so others may have been passed over.
         total_size: How many items the API says there are, if it does; an estimate.
@@ -46,6 +47,7 @@ class Page:
     has_misfits: bool = False
     overlaps: bool = False
     is_last: bool = True
+    is_server_clock: bool = True
 
 
 class Listing:
@@ -78,6 +80,7 @@ class Listing:
             **(filters or {}),
         }
         self._asked_at: datetime | None = None
+        self._is_server_clock = True
 
     @property
     def activity(self) -> Activity:
@@ -119,7 +122,8 @@ class Listing:
                 return
             answer = following()
             # When the listing starts again, it still began when it first did.
-            self._asked_at = self._asked_at or answer.asked_at
+            if self._asked_at is None:
+                self._asked_at, self._is_server_clock = answer.asked_at, answer.is_server_clock
             content = answer.content
             token = content.next_page_token
             _guard(token, seen, number)
@@ -136,6 +140,7 @@ class Listing:
                 content.has_misfits,
                 overlaps=bool(content.items) and not ids.isdisjoint(ids_before),
                 is_last=token is None,
+                is_server_clock=self._is_server_clock,
             )
             # Let go of this page before the next one comes in.
             del answer, content

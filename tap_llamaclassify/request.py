@@ -26,10 +26,12 @@ class Answer(Generic[_T]):
 
     Attributes:
         asked_at: As in Reply.
+        is_server_clock: As in Reply.
     """
 
     content: _T
     asked_at: datetime
+    is_server_clock: bool = True
 
 
 class Request(Generic[_T]):
@@ -95,10 +97,9 @@ class Request(Generic[_T]):
         while True:
             self.send()
             assert self._reply is not None  # noqa: S101 - send does not end before
-            body, asked_at = self._reply.body, self._reply.asked_at
-            self._reply = None
+            reply, self._reply = self._reply, None
             try:
-                return Answer(self._read(body), asked_at)
+                return Answer(self._read(reply.body), reply.asked_at, reply.is_server_clock)
             except CutShortError:
                 self._wait_after(Failure("the reply was cut short", errors.CUT_SHORT))
             except errors.ReplyError as error:

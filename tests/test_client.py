@@ -783,6 +783,7 @@ def test_asked_at_is_the_servers_date_less_the_time_the_reply_took(
     answer = ask(Client(connection(sandbox), clock=clock, on_exchange=exchanges.append))
 
     assert answer.asked_at == moment - timedelta(seconds=exchanges[0].seconds)
+    assert answer.is_server_clock
 
 
 @pytest.mark.parametrize(
@@ -804,6 +805,7 @@ def test_asked_at_is_this_machines_clock_where_the_server_shows_none(
 
     # One second after noon, for the first try does not count.
     assert answer.asked_at == datetime(2026, 11, 1, 12, 0, 1, tzinfo=UTC)
+    assert not answer.is_server_clock
 
 
 # What errors say.

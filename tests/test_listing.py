@@ -178,7 +178,23 @@ def test_page_has_what_the_reply_says(sandbox: Sandbox) -> None:
     pages = list(listing_of(sandbox).pages())
 
     noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
-    assert pages == [Page([{"id": "a", "mode": "\ufffd"}], asked_at=noon, total_size=7, replaced=1)]
+    (page,) = pages
+    assert page == Page(
+        [{"id": "a", "mode": "\ufffd"}],
+        asked_at=noon,
+        total_size=7,
+        replaced=1,
+        is_server_clock=False,
+    )
+
+
+@pytest.mark.parametrize("dated", [True, False], ids=["the server's", "this machine's"])
+def test_every_page_says_whose_clock_the_listing_began_by(sandbox: Sandbox, *, dated: bool) -> None:
+    for number, date in enumerate([dated, not dated, dated]):
+        body = {"items": [job(str(number))], "next_page_token": str(number) if number < 2 else None}
+        sandbox.answer_next(200, body, date=date)
+
+    assert [p.is_server_clock for p in listing_of(sandbox).pages()] == [dated] * 3
 
 
 def test_every_page_was_asked_at_when_the_first_was(sandbox: Sandbox) -> None:
