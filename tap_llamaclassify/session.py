@@ -1,8 +1,9 @@
-"""The HTTP session: the key for one host, no redirects, and no word of it in any log."""
+"""The HTTP session: the key for one host, no redirects, no cookies, no word of it in any log."""
 
 from __future__ import annotations
 
 import logging
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +47,8 @@ class Session(requests.Session):
         for scheme in ("https://", "http://"):
             self.mount(scheme, HTTPAdapter(pool_maxsize=MOST_CONNECTIONS))
         self.headers["Accept"] = "application/json"
+        # A proxy may set one with every reply, until the requests are too long for it.
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._is_loopback = is_loopback(urlsplit(connection.api_url).hostname or "")
         _hush()
 

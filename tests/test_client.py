@@ -232,6 +232,20 @@ def test_key_goes_to_the_host_however_it_is_spelled(sandbox: Sandbox, spelling: 
     assert sandbox.requests[0].headers.get("authorization") == f"Bearer {sandbox.key}"
 
 
+@pytest.mark.parametrize("kept", ["", "; Path=/; Max-Age=9", "; Domain=127.0.0.1"], ids=repr)
+def test_cookies_are_not_sent_back_however_often_they_come(
+    sandbox: Sandbox, clock: SimulatedClock, kept: str
+) -> None:
+    client = Client(connection(sandbox), clock=clock)
+    for number, status in enumerate([503, 200, 200]):
+        sandbox.answer_next(status, PAGE, headers={"Set-Cookie": f"c{number}={'x' * 3900}{kept}"})
+    for _ in range(3):
+        ask(client)
+
+    assert len(sandbox.requests) == 4
+    assert [request.headers.get("cookie") for request in sandbox.requests] == [None] * 4
+
+
 # Redirects.
 
 
