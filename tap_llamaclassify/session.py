@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from typing_extensions import override
 
 from tap_llamaclassify.connection import Connection, is_loopback
+from tap_llamaclassify.replies import TimelyAdapter
 
 MOST_CONNECTIONS = 64
 """Connections that are kept for further requests: as many as may be under way at once."""
@@ -45,7 +45,7 @@ class Session(requests.Session):
         self.auth = BearerAuth(connection.api_key, connection.api_url)
         self.headers["User-Agent"] = connection.user_agent
         for scheme in ("https://", "http://"):
-            self.mount(scheme, HTTPAdapter(pool_maxsize=MOST_CONNECTIONS))
+            self.mount(scheme, TimelyAdapter(pool_maxsize=MOST_CONNECTIONS))
         self.headers["Accept"] = "application/json"
         # A proxy may set one with every reply, until the requests are too long for it.
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

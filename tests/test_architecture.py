@@ -25,6 +25,7 @@ WAY = [
         "connection",
         "waits",
         "failures",
+        "replies",
         "session",
     ),
     *("client", "request"),
@@ -53,7 +54,7 @@ WAY = [
 """Each module may import those that stand before it, and no other."""
 
 ONLY = {
-    "requests": {"client", "failures", "session"},
+    "requests": {"client", "failures", "replies", "session"},
     "urllib3": {"client", "failures"},
     "pydantic": {"settings", "models", "door", "decoding"},
     "singer_sdk": set(WAY[WAY.index("messages") :]),

@@ -25,6 +25,7 @@ import trustme
 from builders import SimulatedClock, connection, job
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
+from tap_llamaclassify import replies
 from tap_llamaclassify.client import LONGEST_BODY, LONGEST_ERROR_BODY, Activity, Client, Exchange
 from tap_llamaclassify.door import read_jobs
 from tap_llamaclassify.errors import ApiError, ReplyError
@@ -52,7 +53,7 @@ class Wire:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[bytes] = []
-        self._script: list[tuple[bytes, str]] = []
+        self._script: list[tuple[bytes, bytes, str]] = []
         self._tls = tls
         self._stopping = False
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -62,10 +63,17 @@ class Wire:
         self._thread.start()
 
     def answer_next(
-        self, reply: bytes, *, end: Literal["close", "reset", "hang"] = "close"
+        self,
+        reply: bytes,
+        *,
+        drip: bytes = b"",
+        end: Literal["close", "reset", "hang", "keep"] = "close",
     ) -> None:
-        """Send these bytes next; then close, reset, or wait for the client to go."""
-        self._script.append((reply, end))
+        """Send these bytes next, and slowly, one by one, those that are to drip.
+
+        Then close, reset, wait for the client to go, or for its next request.
+        """
+        self._script.append((reply, drip, end))
 
     def stop(self) -> None:
         """Stop listening, and wait until nobody is served any more."""
@@ -79,23 +87,46 @@ class Wire:
         while not self._stopping:
             accepted, _ = self._listener.accept()
             with accepted, suppress(OSError):
-                self._answer(self._tls.wrap_socket(accepted, True) if self._tls else accepted)  # noqa: FBT003 - server_side
+                peer = self._tls.wrap_socket(accepted, True) if self._tls else accepted  # noqa: FBT003 - server_side
+                with peer:
+                    while self._answer(peer):
+                        pass
 
-    def _answer(self, peer: socket.socket) -> None:
+    def _answer(self, peer: socket.socket) -> bool:
+        """Answer a request; return whether the client may send another one."""
         request = b""
         # The first words of TLS have no end that a plain server would know.
         while b"\r\n\r\n" not in request and not request.startswith(b"\x16"):
             if not (chunk := peer.recv(65536)):
-                return
+                return False
             request += chunk
         self.requests.append(request)
-        reply, end = self._script.pop(0) if self._script else (reply_of(PAGE_BYTES), "close")
+        whole = (reply_of(PAGE_BYTES), b"", "close")
+        reply, drip, end = self._script.pop(0) if self._script else whole
         peer.sendall(reply)
+        for byte in drip:
+            if is_gone(peer, within=0.02):
+                return False
+            peer.sendall(bytes([byte]))
+        if end == "keep":
+            return True
         if end == "hang":
             peer.recv(1)
         if end == "reset":
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.close()
+        return False
+
+
+def is_gone(peer: socket.socket, *, within: float) -> bool:
+    """Wait so many seconds for the other side to close a connection; return whether it has."""
+    peer.settimeout(within)
+    try:
+        return peer.recv(1) == b""
+    except TimeoutError:
+        return False
+    finally:
+        peer.settimeout(None)
 
 
 def reply_of(body: bytes, *headers: str, status: str = "200 OK", length: bool = True) -> bytes:
@@ -410,6 +441,43 @@ def test_silence_is_a_timeout_and_asked_again(
     assert clock.naps[0] == 1.0
 
 
+HEAD = b"HTTP/1.1 200 OK\r\n"
+KEPT = reply_of(PAGE_BYTES).replace(b"Connection: close\r\n", b"")
+IN_CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n" % (len(PAGE_BYTES), PAGE_BYTES)
+DRIPS: dict[str, tuple[bytes, bytes]] = {
+    "status line": (b"", b"HTTP/1.1 200 " + b"O" * 99),
+    "headers": (HEAD, b"X: " + b"y" * 99),
+    "100 Continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 4),
+    "body": (reply_of(PAGE_BYTES)[:-99], PAGE_BYTES[-99:]),
+    "trailer": (HEAD + IN_CHUNKS, b"X: y\r\n" * 16 + b"\r\n"),
+    "body of a refusal": (reply_of(b"x" * 99, status="500 Error")[:-99], b"x" * 99),
+}
+"""What comes at once of a reply, and what comes a byte now and then, for some two seconds."""
+
+
+@pytest.mark.parametrize(("begin", "drip"), DRIPS.values(), ids=DRIPS)
+def test_reply_that_drips_is_a_timeout_and_asked_again(
+    sandbox: Sandbox,
+    wire: Wire,
+    clock: SimulatedClock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    begin: bytes,
+    drip: bytes,
+) -> None:
+    monkeypatch.setattr(replies, "MOST_SILENCES", 1)
+    caplog.set_level(logging.INFO)
+    # The second one comes over the connection of the first.
+    wire.answer_next(KEPT, end="keep")
+    wire.answer_next(begin, drip=drip)
+    client = Client(connection(sandbox, api_url=wire.url, timeout=0.2), clock=clock)
+    ask(client)
+
+    assert ask(client).content == CONTENT
+    assert (len(wire.requests), clock.naps) == (3, [1.0])
+    assert "(timed out; try 2)" in caplog.text
+
+
 def test_gzip_that_is_right_is_read(sandbox: Sandbox, wire: Wire) -> None:
     wire.answer_next(reply_of(GZIPPED, "Content-Encoding: gzip"))
 
@@ -562,17 +630,41 @@ def test_certificate_that_nobody_signed_ends_the_run_at_once(
     assert (secure_wire.requests, clock.naps) == ([], [])
 
 
-def test_certificate_authority_of_ones_own_is_trusted(
-    sandbox: Sandbox,
-    secure_wire: Wire,
-    authority: trustme.CA,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def trusted_wire(
+    secure_wire: Wire, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Wire:
+    """Let that authority be trusted."""
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    return secure_wire
 
-    assert ask(Client(connection(sandbox, api_url=secure_wire.url))).content == CONTENT
+
+def test_certificate_authority_of_ones_own_is_trusted(sandbox: Sandbox, trusted_wire: Wire) -> None:
+    assert ask(Client(connection(sandbox, api_url=trusted_wire.url))).content == CONTENT
+
+
+def test_reply_that_drips_over_tls_is_a_timeout(
+    sandbox: Sandbox, trusted_wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "MOST_SILENCES", 1)
+    begin, drip = DRIPS["body"]
+    trusted_wire.answer_next(begin, drip=drip)
+    asked = connection(sandbox, api_url=trusted_wire.url, timeout=0.3, retry_seconds=0)
+
+    assert " request 1, timed out (try 1): " in refusal_of(Client(asked))
+
+
+def test_proxy_whose_reply_drips_is_a_timeout(
+    sandbox: Sandbox, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "MOST_SILENCES", 1)
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("HTTPS_PROXY", wire.url)
+    wire.answer_next(HEAD, drip=b"X: y\r\n" * 16 + b"\r\n")
+    asked = connection(sandbox, api_url="https://host.invalid", timeout=0.3, retry_seconds=0)
+
+    assert " request 1, timed out (try 1): " in refusal_of(Client(asked))
 
 
 def test_certificate_authority_that_is_missing_is_an_api_error(
