@@ -26,6 +26,8 @@ LONGEST_BODY = 64 * 2**20
 """Bytes of a reply, decompressed; a page of 500 jobs takes some 500 kB."""
 LONGEST_ERROR_BODY = 2**20
 """Bytes of a reply of another status than 200 that are read."""
+AT_ONCE = 2**20
+"""Bytes that are read at once: most pages, and not so many that tiny chunks fill the memory."""
 
 Params: TypeAlias = Mapping[str, str | Sequence[str]]
 """Query parameters; one with several values is sent several times."""
@@ -181,7 +183,7 @@ class Client:
 
 
 def _body_of(response: requests.Response) -> bytes:
-    """Read a reply's body, in one go.
+    """Read a reply's body.
 
     requests would read 10 kB at a time, and ask for the processor each time.
     """
@@ -189,7 +191,7 @@ def _body_of(response: requests.Response) -> bytes:
     most = LONGEST_BODY if is_ok else LONGEST_ERROR_BODY
     parts: list[bytes] = []
     left = most + 1
-    while left > 0 and (part := response.raw.read(left, decode_content=True)):
+    while left > 0 and (part := response.raw.read(min(left, AT_ONCE), decode_content=True)):
         parts.append(part)
         left -= len(part)
     if left <= 0:

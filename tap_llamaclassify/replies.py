@@ -1,4 +1,7 @@
-"""Replies that end in time, however slowly they come; it knows sockets, and nothing of the API."""
+"""Replies that come to an end: in time, however slowly they come, and chunk by chunk.
+
+It knows sockets, and nothing of the API.
+"""
 
 from __future__ import annotations
 
@@ -48,11 +51,18 @@ class _InTime(io.RawIOBase):
 
 
 class _Reply(http.client.HTTPResponse):
-    """A reply as Python's library reads it, and within a deadline."""
+    """A reply as Python's library reads it, but within a deadline, and with chunks of a size."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
         self.fp: Any = io.BufferedReader(_InTime(self.fp.detach(), sock))
+
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc] # private, but called
+        if size < 0:
+            # All that comes would be read, however much.
+            raise ValueError
+        return size
 
 
 class TimelyAdapter(requests.adapters.HTTPAdapter):

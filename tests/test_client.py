@@ -491,6 +491,19 @@ def closed_port() -> int:
         return port
 
 
+@pytest.mark.parametrize("size", ["-1", "-ffffffffffff"], ids=str)
+def test_chunk_of_a_size_that_is_none_garbles_the_reply_and_is_not_read(
+    sandbox: Sandbox, wire: Wire, clock: SimulatedClock, caplog: pytest.LogCaptureFixture, size: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    wire.answer_next(HEAD + f"Transfer-Encoding: chunked\r\n\r\n{size}\r\nx".encode(), end="hang")
+    client = Client(connection(sandbox, api_url=wire.url), clock=clock)
+
+    assert ask(client).content == CONTENT
+    assert clock.naps == [1.0]
+    assert "(failed: the reply was cut short or garbled; try 2)" in caplog.text
+
+
 def test_refused_connection_is_tried_until_patience_ends(
     sandbox: Sandbox, clock: SimulatedClock
 ) -> None:
