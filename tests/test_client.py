@@ -9,14 +9,14 @@ import socket
 import ssl
 import struct
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from threading import Thread
 from typing import Any, Literal
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import msgspec
 import pytest
@@ -291,26 +291,43 @@ def test_redirect_is_not_followed_but_named(
 
         assert target.requests == []
     name = f"{status} {HTTPStatus(status).phrase}"
-    assert text == f"{where(sandbox.url)} answered {name}, a redirect to {to}: {NO_REDIRECTS}"
+    said = f"answered {name}, a redirect to {target.url}: {NO_REDIRECTS}"
+    assert text == f"{where(sandbox.url)} {said}"
     assert (len(sandbox.requests), clock.naps) == (1, [])
 
 
 @pytest.mark.parametrize(
     ("location", "named"),
     [
-        ("/login?next=secret", "/login"),
-        ("https://user:secret@host.example/login", "https://host.example/login"),
-        ("https://host.example", "https://host.example"),
+        ("/login/Jane%20Doe?next=secret", "another path of the same host"),
+        ("https://user:secret@host.example:8443/secret", "https://host.example:8443"),
+        ("HTTPS://Host.example", "https://Host.example"),
+        ("//host.example/secret", "another host"),
+        ("https://[::1]:80/secret", "https://[::1]:80"),
+        ("https://secret%41.example/", "another host"),
+        ("https://secret \xe9.example/", "another host"),
+        ("secret://host.example", "another host"),
+        ("https://llx-token_4567.example", "another host"),
+        ("https://x.TOKEN_4567.example", "another host"),
     ],
-    ids=["path alone", "user and password", "host alone"],
+    ids=[
+        "path alone",
+        "user and password",
+        "host alone",
+        "no scheme",
+        "IPv6",
+        "an escape",
+        "no host",
+        "another scheme",
+        "the key",
+        "a part of the key in another case",
+    ],
 )
-def test_redirect_is_named_without_what_nobody_needs(
-    sandbox: Sandbox, location: str, named: str
-) -> None:
+def test_redirect_is_named_by_its_host_alone(sandbox: Sandbox, location: str, named: str) -> None:
     sandbox.answer_next(302, headers={"Location": location})
+    text = refusal_of(Client(connection(sandbox, api_key="llx-token_4567/89")))
 
-    expected = f"{where(sandbox.url)} answered 302 Found, a redirect to {named}: {NO_REDIRECTS}"
-    assert refusal_of(Client(connection(sandbox))) == expected
+    assert text == f"{where(sandbox.url)} answered 302 Found, a redirect to {named}: {NO_REDIRECTS}"
 
 
 def test_redirect_to_nowhere_is_refused(sandbox: Sandbox) -> None:
@@ -1003,14 +1020,15 @@ def test_422_of_the_api_itself_names_the_setting_page_size(sandbox: Sandbox) -> 
     text = refusal_of(Client(connection(sandbox)), page_size="1000")
 
     assert text == (
-        f"{where(sandbox.url)} answered 422 {HTTPStatus(422).phrase} (query.page_size: "
-        "Input should be less than or equal to 500): change the setting page_size"
+        f"{where(sandbox.url)} answered 422 {HTTPStatus(422).phrase} (query.page_size): "
+        "change the setting page_size"
     )
 
 
-def problem(msg: Any, loc: Any = ("query", "x")) -> dict[str, Any]:
+def problem(loc: Any) -> dict[str, Any]:
     """Write a 422 of one problem; the values that a real one repeats are in it, too."""
-    return {"detail": [{"loc": loc, "msg": msg, "type": "t", "input": "secret", "ctx": ["secret"]}]}
+    shown = {"msg": "secret", "type": "secret", "input": "secret", "ctx": ["secret"]}
+    return {"detail": [{"loc": loc} | shown]}
 
 
 REFUSES = ": the API refuses a parameter"
@@ -1019,18 +1037,25 @@ REFUSES = ": the API refuses a parameter"
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        (problem("is wrong"), f" (query.x: is wrong){REFUSES}"),
-        (problem("is\n\twrong \u2028 now"), f" (query.x: is wrong now){REFUSES}"),
+        (problem(["query", "x"]), f" (query.x){REFUSES}"),
         (
-            {"detail": [{"loc": ["query", "a"], "msg": "one"}, 7, {"loc": ["b", 0], "msg": "two"}]},
-            f" (query.a: one; b.0: two){REFUSES}",
+            {"detail": [*problem(["query", "a"])["detail"], 7, {"loc": ["b", 0]}]},
+            f" (query.a, b.0){REFUSES}",
         ),
-        (problem("is wrong", loc="secret"), f" (?: is wrong){REFUSES}"),
-        (problem("is wrong", loc=None), f" (?: is wrong){REFUSES}"),
-        (problem("is wrong", loc={"secret": 1}), f" (?: is wrong){REFUSES}"),
-        (problem("x" * 100_000), f" (query.x: {'x' * 191}){REFUSES}"),
-        (problem("x" * LONGEST_ERROR_BODY), REFUSES),
-        ({"detail": [{}]}, f" (?: None){REFUSES}"),
+        ({"detail": problem(["query", "x"])["detail"] * 9}, f" (query.x){REFUSES}"),
+        (problem(["body", "Jane Doe", "x"]), f" (body.?.x){REFUSES}"),
+        (
+            problem(["a-b", 1.5, True, -1, 10**6, None, {}, "", "\u00e9", "q"]),
+            f" ({'?.' * 9}q){REFUSES}",
+        ),
+        (problem(["x" * 64, "x" * 65]), f" ({'x' * 64}.?){REFUSES}"),
+        (problem(["\x1b[31m", "\ud800", "\u202e", "q\n"]), REFUSES),
+        (problem("secret"), REFUSES),
+        (problem(None), REFUSES),
+        (problem({"secret": 1}), REFUSES),
+        (problem(["x"] * 1000), f" ({'x.' * 100}){REFUSES}"),
+        (problem(["x"]) | {"more": "x" * LONGEST_ERROR_BODY}, REFUSES),
+        ({"detail": [{}]}, REFUSES),
         ({"detail": []}, REFUSES),
         ({"detail": ["secret", None, 7]}, REFUSES),
         ({"detail": "secret"}, REFUSES),
@@ -1046,8 +1071,12 @@ REFUSES = ": the API refuses a parameter"
     ],
     ids=[
         "one problem",
-        "several lines",
         "several problems",
+        "the same problem",
+        "a text among names",
+        "parts that are no names",
+        "a long name",
+        "control characters",
         "place a text",
         "no place",
         "place an object",
@@ -1068,73 +1097,39 @@ REFUSES = ": the API refuses a parameter"
         "5,000 digits",
     ],
 )
-def test_422_shows_place_and_message_of_what_can_be_read(
+def test_422_shows_the_names_of_where_and_nothing_else(
     sandbox: Sandbox, body: Any, text: str
 ) -> None:
     assert unprocessable(sandbox, body) == text
 
 
-def test_422_with_a_message_that_nests_deeply_is_survived(sandbox: Sandbox) -> None:
+def test_422_that_nests_deeply_is_survived(sandbox: Sandbox) -> None:
     for levels in range(850, 1000, 3):
-        msg = "[" * levels + "]" * levels
-        body = f'{{"detail": [{{"loc": ["query"], "msg": {msg}}}]}}'
+        nested = "[" * levels + "]" * levels
+        body = f'{{"detail": [{{"loc": ["query", {nested}]}}]}}'
         assert unprocessable(sandbox, body).endswith(REFUSES)
 
 
 @pytest.mark.parametrize(
-    ("msg", "shown"),
+    ("part", "shown"),
     [
-        ("no {} here", "no *** here"),
-        ("no '{}'", "no '***'"),
-        ("no x{}x", "no x***x"),
-        ("{0} and {0}", "*** and ***"),
-        ("x" * 150 + "{0}" * 9, "x" * 150 + "***" * 9),
+        ("MARKED_0123", "?"),
+        ("marked_0123", "?"),
+        ("x_MARKED_0123_x", "?"),
+        ("secret_4567", "?"),
+        ("p1", "?"),
+        ("xp1x", "xp1x"),
     ],
-    ids=["a word", "quoted", "inside a word", "twice", "around the end"],
+    ids=["a token", "of another case", "inside a name", "a part of the key", "short", "by chance"],
 )
-@pytest.mark.parametrize(
-    "value", ["+//+marked==", "marked (.*) \\d", "marked value", "m\u00e4rked\U0001f600"], ids=str
-)
-def test_422_masks_what_was_sent(sandbox: Sandbox, msg: str, shown: str, value: str) -> None:
-    text = unprocessable(sandbox, problem(msg.format(value)), page_token=value)
-
-    assert text == f" (query.x: {shown}"[:202] + f"){REFUSES}"
-
-
-def test_422_masks_the_key_and_longer_values_before_those_inside_them(sandbox: Sandbox) -> None:
-    msg = f"{sandbox.key} marked-1 marked-1-and-more"
-    body = problem(msg, loc=["query", "marked-1", sandbox.key])
-
-    text = unprocessable(sandbox, body, project_id="marked-1", page_token="marked-1-and-more")
-    assert text == f" (query.***.***: *** *** ***){REFUSES}"
-
-
-@pytest.mark.parametrize(
-    ("msg", "shown"),
-    [("no p1", "no ***"), ("no 'p1'!", "no '***'!"), ("no xp1x, p12", "no xp1x, p12")],
-    ids=["a word", "quoted", "inside other words"],
-)
-def test_422_masks_a_short_value_as_a_word_only(sandbox: Sandbox, msg: str, shown: str) -> None:
-    text = unprocessable(sandbox, problem(msg), project_id="p1")
-
-    assert text == f" (query.x: {shown}){REFUSES}"
-
-
-@pytest.mark.parametrize("encode", [quote, quote_plus], ids=["path", "query"])
-def test_422_masks_what_was_sent_as_the_url_has_it(
-    sandbox: Sandbox, encode: Callable[[str], str]
+def test_422_shows_no_name_that_holds_what_was_sent(
+    sandbox: Sandbox, part: str, shown: str
 ) -> None:
-    value = "+//+marked value=="
+    sandbox.answer_next(422, problem(["query", part]))
+    client = Client(connection(sandbox, api_key="llx-secret_4567/89"))
+    text = refusal_of(client, page_token="+//MARKED_0123==", project_id="p1")
 
-    text = unprocessable(sandbox, problem(f"no {encode(value)}"), page_token=value)
-    assert "marked" not in text
-
-
-def test_422_is_fit_for_a_terminal(sandbox: Sandbox) -> None:
-    # The message is the only text of the API's that an error ever shows.
-    body = rb'{"detail": [{"loc": ["query"], "msg": "\u001b[31mred \ud800 \u0000 \u0007 \u202e"}]}'
-
-    assert unprocessable(sandbox, body).isprintable()
+    assert f" (query.{shown}){REFUSES}" in text
 
 
 # Replies without end.

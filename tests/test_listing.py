@@ -431,7 +431,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
         (400, {"detail": "Invalid page token"}),
         (404, {"detail": "Not Found"}),
         (410, b""),
-        (422, {"detail": [{"loc": ["query", "page_token"], "msg": "unknown, as page_size is"}]}),
+        (422, {"detail": [{"loc": ["query", "page_token"], "msg": "page_size"}]}),
         (422, {"detail": "expired"}),
     ],
 )
@@ -478,8 +478,8 @@ def test_listing_starts_again_twice_at_most(sandbox: Sandbox) -> None:
 
 def test_listing_does_not_start_again_over_another_parameter(sandbox: Sandbox) -> None:
     chain(sandbox, "more")
-    sandbox.answer_next(422, {"detail": [{"loc": ["query", "project_id"], "msg": "no"}]})
-    with pytest.raises(ApiError, match=r"\(query.project_id: no\): the API refuses a parameter"):
+    sandbox.answer_next(422, {"detail": [{"loc": ["query", "project_id"], "msg": "page_token"}]})
+    with pytest.raises(ApiError, match=r"\(query.project_id\): the API refuses a parameter"):
         list(listing_of(sandbox).pages())
 
     assert len(sandbox.requests) == 2
