@@ -21,6 +21,8 @@ SHORT = 6
 """Characters of a piece that may stand inside a word by chance."""
 MOST_ITEMS = 10**6
 """A number beyond it is taken for data."""
+LONGEST_ID = 64
+"""How much of an id is shown."""
 HIDDEN = "?"
 
 _pieces = re.compile(r"\W+").split
@@ -86,6 +88,20 @@ def _causes(error: BaseException) -> str:
     return repr(error) + repr(error.__context__)
 
 
+def place_of(path: str, template: str, key: str) -> str:
+    """Say which path was asked for, with the id in it, but for a long one's end.
+
+    Args:
+        path: What was asked for.
+        template: What to say instead, should the id hold the key.
+        key: The key.
+    """
+    if tells(path, [key]):
+        return template
+    parts = path.split("/")
+    return "/".join(f"{p[:LONGEST_ID]}..." if len(p) > LONGEST_ID else p for p in parts)
+
+
 def redirect_target(response: requests.Response, sent: Iterable[str]) -> str:
     """Say where a redirect points: scheme, host and port, unless a value that was sent is there."""
     try:
@@ -95,7 +111,7 @@ def redirect_target(response: requests.Response, sent: Iterable[str]) -> str:
     host = parts.netloc.rpartition("@")[2]
     if not host:
         return "another path of the same host"
-    if parts.scheme not in {"http", "https"} or not _is_host(host) or _tells(host, sent):
+    if parts.scheme not in {"http", "https"} or not _is_host(host) or tells(host, sent):
         return "another host"
     return f"{parts.scheme}://{host}"
 
@@ -136,7 +152,7 @@ def _places_in(body: bytes, sent: Sequence[str]) -> Iterator[list[str]]:
 
 def _shown(part: Any, sent: Sequence[str]) -> str:
     match part:
-        case str() if _is_name(part) and not _tells(part, sent):
+        case str() if _is_name(part) and not tells(part, sent):
             return part
         case int() if type(part) is int and 0 <= part < MOST_ITEMS:
             return str(part)
@@ -144,10 +160,12 @@ def _shown(part: Any, sent: Sequence[str]) -> str:
             return HIDDEN
 
 
-def _tells(text: str, sent: Iterable[str]) -> bool:
+def tells(text: str, sent: Iterable[str]) -> bool:
     """Return whether a text has a value that was sent in it, or a piece of one that is long."""
     text = text.casefold()
-    return any(
-        value == text or any(len(piece) > SHORT and piece in text for piece in _pieces(value))
-        for value in map(str.casefold, sent)
-    )
+    for value in map(str.casefold, sent):
+        if value == text:
+            return True
+        if any(len(part) > SHORT and part in text for part in (value, *_pieces(value))):
+            return True
+    return False

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from tap_llamaclassify import errors
 from tap_llamaclassify.client import Client, Params, Reply
 from tap_llamaclassify.errors import ApiError, CutShortError, GoneError, PageTokenError, Verdict
-from tap_llamaclassify.failures import Failure
+from tap_llamaclassify.failures import Failure, place_of
 from tap_llamaclassify.waits import Patience
 
 PAUSE = 10.0
@@ -45,7 +45,7 @@ class Request(Generic[_T]):
         params: Query parameters; values of any characters.
         read: Turns a reply's body into content; raises ReplyError.
         later: Whether it asks for a page after the first of a listing.
-        shown: What messages and metrics call the path; by default the path.
+        shown: What metrics call the path; by default the path.
     """
 
     def __init__(  # noqa: PLR0913 - what there is to say of a request
@@ -133,5 +133,7 @@ class Request(Generic[_T]):
         return kind(f"{text}: {failure.outcome.advice}")
 
     def _where(self) -> str:
-        host = urlsplit(self._client.connection.api_url).netloc
-        return f"GET {self._shown} at {host}, request {self._client.activity.requests:,},"
+        connection = self._client.connection
+        host = urlsplit(connection.api_url).netloc
+        place = place_of(self._path, self._shown, connection.api_key)
+        return f"GET {place} at {host}, request {self._client.activity.requests:,},"

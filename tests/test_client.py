@@ -16,7 +16,7 @@ from http import HTTPStatus
 from pathlib import Path
 from threading import Thread
 from typing import Any, Literal
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 import msgspec
 import pytest
@@ -978,6 +978,37 @@ def test_refusal_says_what_where_and_what_to_do(
 
     refusal = refusal_of(Client(connection(sandbox)))
     assert refusal == f"{where(sandbox.url)} answered {text}"
+
+
+@pytest.mark.parametrize(
+    ("identity", "named"),
+    [
+        ("182bd5e5-6e1a-4fe4-a799-aa6d9a6ab26e",) * 2,
+        ("a/b?c d\u00e9\n", "a%2Fb%3Fc%20d%C3%A9%0A"),
+        ("x" * 20_000, "x" * 64 + "..."),
+        ("MARKED-llx-key", "{id}"),
+        ("x-marked-LLX-KEY/", "{id}"),
+    ],
+    ids=["as it is", "quoted", "shortened", "holding the key", "in another case"],
+)
+def test_error_names_the_job_that_was_asked_for_and_metrics_do_not(
+    sandbox: Sandbox, identity: str, named: str
+) -> None:
+    exchanges: list[Exchange] = []
+    asked = connection(sandbox, api_key="llx-key", api_url=sandbox.url, retry_seconds=0)
+    sandbox.answer_next(503)
+    request = Request(
+        Client(asked, on_exchange=exchanges.append),
+        f"{V1_JOBS_PATH}/{quote(identity, safe='')}",
+        params={},
+        read=read_jobs,
+        shown=f"{V1_JOBS_PATH}/{{id}}",
+    )
+    with pytest.raises(ApiError, match="answered 503") as caught:
+        request.answer()
+
+    assert str(caught.value).startswith(f"GET {V1_JOBS_PATH}/{named} at ")
+    assert [exchange.path for exchange in exchanges] == [f"{V1_JOBS_PATH}/{{id}}"]
 
 
 @pytest.mark.parametrize(
