@@ -142,10 +142,10 @@ class Client:
             self.activity.requests += 1
         patience.extend(self.clock.monotonic() - came_at)
 
-    def hold(self, seconds: float, reason: str) -> None:
+    def hold(self, seconds: float, reason: str, *, level: int = logging.INFO) -> None:
         """Let time pass before the next request, and say why."""
         self.activity.waits += 1
-        _logger.info("Waiting %.1f s (%s); so far %s", seconds, reason, str(self.activity))
+        _logger.log(level, "Waiting %.1f s (%s); so far %s", seconds, reason, str(self.activity))
         self.clock.sleep(seconds)
 
     def _send(self, path: str, params: Params) -> tuple[requests.Response, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,8 @@ from tap_llamaclassify.waits import Patience
 
 PAUSE = 10.0
 """Seconds before the one further try of what was allowed a page before."""
+LONG_WAIT = 30.0
+"""Seconds that a request may wait in all before that is worth a warning, once."""
 
 _T = TypeVar("_T")
 
@@ -65,6 +68,7 @@ class Request(Generic[_T]):
         self._read = read
         self._later = later
         self._was_refused = False
+        self._waited = 0.0
         self._patience = Patience(client.connection.retry_seconds, client.clock)
         self._reply: Reply | None = None
 
@@ -109,7 +113,9 @@ class Request(Generic[_T]):
         wait = self._wait(failure)
         if wait is None:
             raise self._given_up(failure) from None
-        self._client.hold(wait, f"{failure.what}; try {self._patience.tries}")
+        before, self._waited = self._waited, self._waited + wait
+        level = logging.WARNING if before <= LONG_WAIT < self._waited else logging.INFO
+        self._client.hold(wait, f"{failure.what}; try {self._patience.tries}", level=level)
 
     def _wait(self, failure: Failure) -> float | None:
         match failure.outcome.verdict:

@@ -736,6 +736,34 @@ def test_waits_double_up_to_a_minute_within_retry_seconds(
     )
 
 
+@pytest.mark.parametrize(
+    ("headers", "times", "warned"),
+    [
+        ({}, 9, [16.0]),
+        ({}, 4, []),
+        ({"Retry-After": "30"}, 3, [30.0]),
+        ({"Retry-After": "31"}, 3, [31.0]),
+        ({"Retry-After": "30"}, 1, []),
+    ],
+    ids=["many waits", "few waits", "second wait", "long wait", "one wait"],
+)
+def test_waits_of_more_than_30_seconds_in_all_are_a_warning_once_a_request(
+    sandbox: Sandbox,
+    clock: SimulatedClock,
+    caplog: pytest.LogCaptureFixture,
+    headers: dict[str, str],
+    times: int,
+    warned: list[float],
+) -> None:
+    client = Client(connection(sandbox), clock=clock)
+    for _ in range(2):
+        sandbox.answer_next(503, headers=headers, times=times)
+        ask(client)
+
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert [float(text.split()[1]) for text in warnings] == warned * 2
+
+
 def test_minute_of_429_is_outlasted(sandbox: Sandbox, clock: SimulatedClock) -> None:
     # Six waits, 1 to 32 s, make 63.
     sandbox.answer_next(429, times=6)

@@ -421,3 +421,19 @@ def test_metrics_count_records_requests_and_time_as_singer_sdk_does(
     assert [v for m, _, v in found if m == "http_request_count"] == [2]
     assert len([v for m, _, v in found if m == "http_request_duration"]) == 2
     assert {s for m, s, _ in found if m == "sync_duration"} == set(STREAMS)
+
+
+def test_metrics_of_many_requests_fill_the_log_at_debug_level_only(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAP_LLAMACLASSIFY_LOGLEVEL", "DEBUG")
+    put(sandbox, *(job(f"j{number}") for number in range(103)))
+    caplog.set_level(logging.DEBUG)
+    sync(sandbox, page_size=1)
+    found = [
+        (r.levelno, json.loads(r.getMessage()[8:])) for r in caplog.records if r.msg == "METRIC: %s"
+    ]
+    levels = [level for level, point in found if point["metric"] == "http_request_duration"]
+    assert levels == [logging.INFO] * 100 + [logging.DEBUG] * 3
+    counts = [(level, p["value"]) for level, p in found if p["metric"] == "http_request_count"]
+    assert counts == [(logging.INFO, 103)]
