@@ -70,6 +70,8 @@ class Request(Generic[_T]):
         self._was_refused = False
         self._waited = 0.0
         self._patience = Patience(client.connection.retry_seconds, client.clock)
+        # Other pages may be worked on before it is sent.
+        self._patience.rest()
         self._reply: Reply | None = None
 
     def send(self) -> None:
@@ -80,6 +82,7 @@ class Request(Generic[_T]):
             PageTokenError: The API no longer takes a page token.
             ApiError: The API refuses, or was not reached in the time given.
         """
+        self._patience.go_on()
         while self._reply is None:
             try:
                 self._reply = self._client.exchange(
@@ -91,6 +94,8 @@ class Request(Generic[_T]):
                 )
             except Failure as failure:
                 self._wait_after(failure)
+        # It may be read much later.
+        self._patience.rest()
 
     def answer(self) -> Answer[_T]:
         """Read what the API has answered, and ask once more when that was cut short.
@@ -102,6 +107,7 @@ class Request(Generic[_T]):
             self.send()
             assert self._reply is not None  # noqa: S101 - send does not end before
             reply, self._reply = self._reply, None
+            self._patience.go_on()
             try:
                 return Answer(self._read(reply.body), reply.asked_at, reply.is_server_clock)
             except CutShortError:

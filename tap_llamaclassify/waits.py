@@ -66,16 +66,27 @@ class Patience:
 
     def __init__(self, retry_seconds: float, clock: Clock) -> None:
         self._clock = clock
-        self._deadline = clock.monotonic() + retry_seconds
+        self._left: float = retry_seconds
+        self._since: float | None = clock.monotonic()
         self.tries = 1
+
+    def rest(self) -> None:
+        """Let the time not count from now on: nobody tries."""
+        self._left, self._since = self.left(), None
+
+    def go_on(self) -> None:
+        """Let the time count."""
+        if self._since is None:
+            self._since = self._clock.monotonic()
 
     def extend(self, seconds: float) -> None:
         """Leave so much more time: a request that is held back has not been tried meanwhile."""
-        self._deadline += seconds
+        self._left += seconds
 
     def left(self) -> float:
-        """Answer the seconds that are left for further tries."""
-        return self._deadline - self._clock.monotonic()
+        """Return the seconds that are left for further tries."""
+        since = self._since
+        return self._left if since is None else self._left - (self._clock.monotonic() - since)
 
     def wait(self, retry_after: float | None) -> float | None:
         """Answer the seconds to wait before the next try; None when there shall be none.

@@ -783,6 +783,20 @@ def test_each_request_has_its_own_patience(sandbox: Sandbox, clock: SimulatedClo
     assert clock.naps == [1, 2] * 3
 
 
+def test_time_between_a_reply_and_its_reading_is_not_taken_off_retry_seconds(
+    sandbox: Sandbox, clock: SimulatedClock
+) -> None:
+    client = Client(connection(sandbox, retry_seconds=60), clock=clock)
+    request = Request(client, V1_JOBS_PATH, params={}, read=read_jobs)
+    sandbox.answer_next(200, PAGE_BYTES[:-30])
+    sandbox.answer_next(200, PAGE)
+    request.send()
+    clock.sleep(61)
+
+    assert request.answer().content == CONTENT
+    assert clock.naps == [61, 1]
+
+
 @pytest.mark.parametrize(
     ("retry_after", "headers", "nap"),
     [

@@ -415,6 +415,22 @@ def test_refusal_is_named_with_its_page_and_request(
     assert str(caught.value).splitlines() == [str(caught.value)]
 
 
+@pytest.mark.parametrize("tentative", [False, True], ids=["always", "only after page 1"])
+def test_time_that_a_page_is_worked_on_is_not_taken_off_the_next_one_s_retry_seconds(
+    sandbox: Sandbox, *, tentative: bool
+) -> None:
+    ids = fill(sandbox, 4)
+    clock = SimulatedClock()
+    client = Client(connection(sandbox, page_size=1, retry_seconds=60), clock=clock)
+    found = []
+    for page in Listing(client).pages(ahead=False, tentative=tentative):
+        found += [each["id"] for each in page.items]
+        sandbox.fail_next("503")
+        clock.sleep(61)
+
+    assert found == ids
+
+
 # Tokens that the API no longer takes.
 
 
