@@ -141,7 +141,7 @@ class Request(Generic[_T]):
             text += f" (try {self._patience.tries})"
             if failure.retry_after:
                 text += f" and asks to wait {failure.retry_after:,.0f} s"
-        kind = GoneError if failure.outcome.advice == errors.GONE else ApiError
+        kind = GoneError if failure.outcome.is_gone else ApiError
         return kind(f"{text}: {failure.outcome.advice}")
 
     def _where(self) -> str:

@@ -11,6 +11,7 @@ import struct
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -25,10 +26,10 @@ import trustme
 from builders import SimulatedClock, connection, job
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify import replies
+from tap_llamaclassify import errors, replies
 from tap_llamaclassify.client import LONGEST_BODY, LONGEST_ERROR_BODY, Activity, Client, Exchange
 from tap_llamaclassify.door import read_jobs
-from tap_llamaclassify.errors import ApiError, ReplyError
+from tap_llamaclassify.errors import ApiError, GoneError, ReplyError
 from tap_llamaclassify.listing import V1_JOBS_PATH
 from tap_llamaclassify.models import PageOfItems
 from tap_llamaclassify.request import Answer, Request
@@ -1020,6 +1021,17 @@ def test_refusal_says_what_where_and_what_to_do(
 
     refusal = refusal_of(Client(connection(sandbox)))
     assert refusal == f"{where(sandbox.url)} answered {text}"
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_what_is_gone_is_told_by_its_status_and_not_by_words(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    reworded = replace(errors.STATUSES[status], advice="look elsewhere")
+    monkeypatch.setitem(errors.STATUSES, status, reworded)
+    sandbox.answer_next(status)
+    with pytest.raises(GoneError, match="look elsewhere"):
+        ask(Client(connection(sandbox)))
 
 
 @pytest.mark.parametrize(
