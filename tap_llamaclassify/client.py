@@ -113,15 +113,24 @@ class Client:
         self._gate = threading.Lock()
         self._session = Session(connection)
 
-    def exchange(
-        self, path: str, params: Params, patience: Patience, *, later: bool, shown: str
-    ) -> Reply:
-        """Send one request, as soon as the pace allows; metrics call its path as shown.
+    def turn(self, patience: Patience) -> int:
+        """Wait until another request may leave; return its number among those sent."""
+        came_at = self.clock.monotonic()
+        with self._gate:
+            if due_in := self._pace.due_in():
+                self.hold(due_in, "requests_per_minute")
+            self._pace.note()
+            self.activity.requests += 1
+            number = self.activity.requests
+        patience.extend(self.clock.monotonic() - came_at)
+        return number
+
+    def exchange(self, path: str, params: Params, *, later: bool, shown: str) -> Reply:
+        """Send one request, whose turn it is; metrics call its path as shown.
 
         Raises:
             Failure: It brought nothing.
         """
-        self._wait_for_turn(patience)
         left_at = self.clock.now()
         response, body = self._send(path, params)
         if self._on_exchange:
@@ -132,15 +141,6 @@ class Client:
                 response, body, params, errors.outcome_of(response.status_code, later=later)
             )
         return _reply_of(response, body, left_at)
-
-    def _wait_for_turn(self, patience: Patience) -> None:
-        came_at = self.clock.monotonic()
-        with self._gate:
-            if due_in := self._pace.due_in():
-                self.hold(due_in, "requests_per_minute")
-            self._pace.note()
-            self.activity.requests += 1
-        patience.extend(self.clock.monotonic() - came_at)
 
     def hold(self, seconds: float, reason: str, *, level: int = logging.INFO) -> None:
         """Let time pass before the next request, and say why."""

@@ -69,6 +69,7 @@ class Request(Generic[_T]):
         self._later = later
         self._was_refused = False
         self._waited = 0.0
+        self._number = 0
         self._patience = Patience(client.connection.retry_seconds, client.clock)
         # Other pages may be worked on before it is sent.
         self._patience.rest()
@@ -85,12 +86,9 @@ class Request(Generic[_T]):
         self._patience.go_on()
         while self._reply is None:
             try:
+                self._number = self._client.turn(self._patience)
                 self._reply = self._client.exchange(
-                    self._path,
-                    self._params,
-                    self._patience,
-                    later=self._later,
-                    shown=self._shown,
+                    self._path, self._params, later=self._later, shown=self._shown
                 )
             except Failure as failure:
                 self._wait_after(failure)
@@ -148,4 +146,4 @@ class Request(Generic[_T]):
         connection = self._client.connection
         host = urlsplit(connection.api_url).netloc
         place = place_of(self._path, self._shown, connection.api_key)
-        return f"GET {place} at {host}, request {self._client.activity.requests:,},"
+        return f"GET {place} at {host}, request {self._number:,},"

@@ -1023,6 +1023,23 @@ def test_refusal_says_what_where_and_what_to_do(
     assert refusal == f"{where(sandbox.url)} answered {text}"
 
 
+def test_error_counts_the_request_that_failed_not_those_sent_meanwhile(sandbox: Sandbox) -> None:
+    sandbox.answer_next(503)
+    sandbox.answer_next(200, PAGE)
+    sandbox.answer_next(418)
+
+    def ask_another(exchange: Exchange) -> None:
+        if exchange.status != 200:
+            sandbox.answer_next(200, PAGE)
+            ask(client)
+
+    client = Client(
+        connection(sandbox, retry_seconds=1), clock=SimulatedClock(), on_exchange=ask_another
+    )
+    assert " request 3, answered 418" in refusal_of(client)
+    assert len(sandbox.requests) == 4
+
+
 @pytest.mark.parametrize("status", [404, 410])
 def test_what_is_gone_is_told_by_its_status_and_not_by_words(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, status: int
