@@ -119,6 +119,8 @@ class Client:
         with self._gate:
             if due_in := self._pace.due_in():
                 self.hold(due_in, "requests_per_minute")
+            while held_for := self._pace.held_for():
+                self.hold(held_for, "Retry-After of another request")
             self._pace.note()
             self.activity.requests += 1
             number = self.activity.requests
@@ -142,8 +144,12 @@ class Client:
             )
         return _reply_of(response, body, left_at)
 
+    def hold_all(self, seconds: float) -> None:
+        """Let no request leave for so long: what the server asks of one it asks of the key."""
+        self._pace.hold(seconds)
+
     def hold(self, seconds: float, reason: str, *, level: int = logging.INFO) -> None:
-        """Let time pass before the next request, and say why."""
+        """Let time pass before a request, and say why."""
         self.activity.waits += 1
         _logger.log(level, "Waiting %.1f s (%s); so far %s", seconds, reason, str(self.activity))
         self.clock.sleep(seconds)

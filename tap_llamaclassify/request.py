@@ -117,6 +117,8 @@ class Request(Generic[_T]):
         wait = self._wait(failure)
         if wait is None:
             raise self._given_up(failure) from None
+        if wait == failure.retry_after:
+            self._client.hold_all(wait)
         before, self._waited = self._waited, self._waited + wait
         level = logging.WARNING if before <= LONG_WAIT < self._waited else logging.INFO
         self._client.hold(wait, f"{failure.what}; try {self._patience.tries}", level=level)

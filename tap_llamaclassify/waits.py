@@ -41,10 +41,14 @@ class Clock:
 
 
 class Pace:
-    """At most so many requests in any minute; the first of a run need not be spread out."""
+    """At most so many requests in any minute, and none while the server asks to wait.
+
+    The first of a run need not be spread out.
+    """
 
     def __init__(self, requests_per_minute: int | None, clock: Clock) -> None:
         self._clock = clock
+        self._held_until = clock.monotonic()
         self._starts: deque[float] | None = (
             deque(maxlen=requests_per_minute) if requests_per_minute else None
         )
@@ -54,6 +58,14 @@ class Pace:
         if self._starts is None or len(self._starts) < (self._starts.maxlen or 0):
             return 0.0
         return max(0.0, self._starts[0] + 60 - self._clock.monotonic())
+
+    def hold(self, seconds: float) -> None:
+        """Let no request leave for so long."""
+        self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
+
+    def held_for(self) -> float:
+        """Return the seconds for which no request may leave, to the millisecond."""
+        return max(0.0, round(self._held_until - self._clock.monotonic(), 3))
 
     def note(self) -> None:
         """Take down that a request leaves now."""

@@ -22,6 +22,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 import msgspec
 import pytest
 import trustme
+from typing_extensions import override
 
 from builders import SimulatedClock, connection, job
 from llamacloud_sandbox.server import Sandbox
@@ -763,6 +764,40 @@ def test_waits_of_more_than_30_seconds_in_all_are_a_warning_once_a_request(
 
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert [float(text.split()[1]) for text in warnings] == warned * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "naps"),
+    [
+        (429, {"Retry-After": "7"}, [7, 7]),
+        (503, {"Retry-After": "7"}, [7, 7]),
+        (429, {}, [1]),
+        (429, {"Retry-After": "0"}, [1]),
+    ],
+    ids=["429", "503", "nothing asked for", "no wait asked for"],
+)
+def test_retry_after_holds_every_request_of_the_connection(
+    sandbox: Sandbox, status: int, headers: dict[str, str], naps: list[float]
+) -> None:
+    class BusyClock(SimulatedClock):
+        """A clock by which another request is made while the first one waits."""
+
+        others = 1
+
+        @override
+        def sleep(self, seconds: float) -> None:
+            if self.others:
+                self.others -= 1
+                ask(client)
+            super().sleep(seconds)
+
+    clock = BusyClock()
+    client = Client(connection(sandbox), clock=clock)
+    sandbox.answer_next(status, headers=headers)
+    sandbox.answer_next(200, PAGE, times=2)
+
+    assert ask(client).content == CONTENT
+    assert clock.naps == naps
 
 
 def test_minute_of_429_is_outlasted(sandbox: Sandbox, clock: SimulatedClock) -> None:
