@@ -26,6 +26,8 @@ LONGEST_BODY = 64 * 2**20
 """Bytes of a reply, decompressed; a page of 500 jobs takes some 500 kB."""
 LONGEST_ERROR_BODY = 2**20
 """Bytes of a reply of another status than 200 that are read."""
+AT_ONCE = 2**20
+"""Bytes that are read at once: most pages, and not so many that tiny chunks fill the memory."""
 
 Params: TypeAlias = Mapping[str, str | Sequence[str]]
 """Query parameters; one with several values is sent several times."""
@@ -111,15 +113,26 @@ class Client:
         self._gate = threading.Lock()
         self._session = Session(connection)
 
-    def exchange(
-        self, path: str, params: Params, patience: Patience, *, later: bool, shown: str
-    ) -> Reply:
-        """Send one request, as soon as the pace allows; metrics call its path as shown.
+    def turn(self, patience: Patience) -> int:
+        """Wait until another request may leave; return its number among those sent."""
+        came_at = self.clock.monotonic()
+        with self._gate:
+            if due_in := self._pace.due_in():
+                self.hold(due_in, "requests_per_minute")
+            while held_for := self._pace.held_for():
+                self.hold(held_for, "Retry-After of another request")
+            self._pace.note()
+            self.activity.requests += 1
+            number = self.activity.requests
+        patience.extend(self.clock.monotonic() - came_at)
+        return number
+
+    def exchange(self, path: str, params: Params, *, later: bool, shown: str) -> Reply:
+        """Send one request, whose turn it is; metrics call its path as shown.
 
         Raises:
             Failure: It brought nothing.
         """
-        self._wait_for_turn(patience)
         left_at = self.clock.now()
         response, body = self._send(path, params)
         if self._on_exchange:
@@ -131,19 +144,14 @@ class Client:
             )
         return _reply_of(response, body, left_at)
 
-    def _wait_for_turn(self, patience: Patience) -> None:
-        came_at = self.clock.monotonic()
-        with self._gate:
-            if due_in := self._pace.due_in():
-                self.hold(due_in, "requests_per_minute")
-            self._pace.note()
-            self.activity.requests += 1
-        patience.extend(self.clock.monotonic() - came_at)
+    def hold_all(self, seconds: float) -> None:
+        """Let no request leave for so long: what the server asks of one it asks of the key."""
+        self._pace.hold(seconds)
 
-    def hold(self, seconds: float, reason: str) -> None:
-        """Let time pass before the next request, and say why."""
+    def hold(self, seconds: float, reason: str, *, level: int = logging.INFO) -> None:
+        """Let time pass before a request, and say why."""
         self.activity.waits += 1
-        _logger.info("Waiting %.1f s (%s); so far %s", seconds, reason, str(self.activity))
+        _logger.log(level, "Waiting %.1f s (%s); so far %s", seconds, reason, str(self.activity))
         self.clock.sleep(seconds)
 
     def _send(self, path: str, params: Params) -> tuple[requests.Response, bytes]:
@@ -181,7 +189,7 @@ class Client:
 
 
 def _body_of(response: requests.Response) -> bytes:
-    """Read a reply's body, in one go.
+    """Read a reply's body.
 
     requests would read 10 kB at a time, and ask for the processor each time.
     """
@@ -189,7 +197,7 @@ def _body_of(response: requests.Response) -> bytes:
     most = LONGEST_BODY if is_ok else LONGEST_ERROR_BODY
     parts: list[bytes] = []
     left = most + 1
-    while left > 0 and (part := response.raw.read(left, decode_content=True)):
+    while left > 0 and (part := response.raw.read(min(left, AT_ONCE), decode_content=True)):
         parts.append(part)
         left -= len(part)
     if left <= 0:

@@ -85,14 +85,18 @@ class Outcome:
     Attributes:
         verdict: Whether, and how, it is tried again.
         advice: What the user can do when the run stops over it.
+        is_gone: Whether what was asked for is not there, or no longer.
     """
 
     verdict: Verdict
     advice: str
+    is_gone: bool = False
 
 
 _TRY_LATER = "the API is busy or down; run again later, or raise retry_seconds"
-GONE = "this API is not, or no longer, at this host; check api_url"
+_GONE = Outcome(
+    Verdict.STOP, "this API is not, or no longer, at this host; check api_url", is_gone=True
+)
 _KEY = Outcome(
     Verdict.STOP,
     "check api_key: it is wrong or revoked, or belongs to another region (api_url) "
@@ -110,10 +114,10 @@ STATUSES: dict[int, Outcome] = {
     401: _KEY,
     402: Outcome(Verdict.STOP, "the organization is out of credits"),
     403: _ACCESS,
-    404: Outcome(Verdict.STOP, GONE),
+    404: _GONE,
     407: Outcome(Verdict.STOP, "the proxy wants other credentials; check HTTP_PROXY"),
     408: Outcome(Verdict.RETRY, _TRY_LATER),
-    410: Outcome(Verdict.STOP, GONE),
+    410: _GONE,
     422: Outcome(Verdict.STOP, "the API refuses a parameter"),
     425: Outcome(Verdict.RETRY, _TRY_LATER),
     429: Outcome(Verdict.RETRY, "the rate limit is used up; set requests_per_minute"),

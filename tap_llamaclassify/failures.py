@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -17,8 +17,17 @@ from tap_llamaclassify.errors import Outcome, Verdict
 
 LONGEST_TEXT = 200
 """How much of a server's words is shown."""
-_SHORT = 6
-"""Values of up to so many characters are masked only where they stand as a word."""
+SHORT = 6
+"""Characters of a piece that may stand inside a word by chance."""
+MOST_ITEMS = 10**6
+"""A number beyond it is taken for data."""
+LONGEST_ID = 64
+"""How much of an id is shown."""
+HIDDEN = "?"
+
+_pieces = re.compile(r"\W+").split
+_is_name = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}").fullmatch
+_is_host = re.compile(r"([A-Za-z0-9._-]{1,100}|\[[0-9A-Fa-f:.]{1,50}\])(:[0-9]{1,5})?").fullmatch
 
 
 @dataclass(eq=False)
@@ -79,60 +88,84 @@ def _causes(error: BaseException) -> str:
     return repr(error) + repr(error.__context__)
 
 
+def place_of(path: str, template: str, key: str) -> str:
+    """Say which path was asked for, with the id in it, but for a long one's end.
+
+    Args:
+        path: What was asked for.
+        template: What to say instead, should the id hold the key.
+        key: The key.
+    """
+    if tells(path, [key]):
+        return template
+    parts = path.split("/")
+    return "/".join(f"{p[:LONGEST_ID]}..." if len(p) > LONGEST_ID else p for p in parts)
+
+
 def redirect_target(response: requests.Response, sent: Iterable[str]) -> str:
-    """Say where a redirect points: scheme, host, port and path, less every value that was sent."""
+    """Say where a redirect points: scheme, host and port, unless a value that was sent is there."""
     try:
         parts = urlsplit(response.headers["Location"])
-        port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return "no address"
-    host = f"{parts.scheme}://{parts.hostname}{port}" if parts.hostname else ""
-    return _presentable(host + parts.path, sent)
+    host = parts.netloc.rpartition("@")[2]
+    if not host:
+        return "another path of the same host"
+    if parts.scheme not in {"http", "https"} or not _is_host(host) or tells(host, sent):
+        return "another host"
+    return f"{parts.scheme}://{host}"
 
 
 def refused_parameters(body: bytes, sent: Iterable[str], outcome: Outcome) -> tuple[str, Outcome]:
-    """Say which parameters a 422 is about, in the API's words less every value that was sent.
+    """Say which parameters a 422 is about: their names, for the rest may be anybody's text.
 
     Args:
         body: The reply's.
-        sent: The values.
+        sent: The values that were sent, the key among them.
         outcome: What follows if the reply does not say which.
     """
+    places = list(_places_in(body, [*sent]))
+    if not places:
+        return "", outcome
+    names = {part for place in places for part in place}
+    if "page_token" not in names:
+        advice = errors.STATUSES[requests.codes.unprocessable].advice
+        if "page_size" in names:
+            advice = "change the setting page_size"
+        outcome = Outcome(Verdict.STOP, advice)
+    text = ", ".join(dict.fromkeys(".".join(place) for place in places))
+    return f" ({text[:LONGEST_TEXT]})", outcome
+
+
+def _places_in(body: bytes, sent: Sequence[str]) -> Iterator[list[str]]:
+    """Read where a 422's problems are, such as `query`, `page_size`; what may be data is `?`."""
     try:
         detail: Any = json.loads(body).get("detail")
     except (ValueError, AttributeError, RecursionError):
-        return "", outcome
-    if not isinstance(detail, list):
-        return "", outcome
-    reasons = "; ".join(_problem(problem) for problem in detail if isinstance(problem, dict))
-    if not reasons:
-        return "", outcome
-    if "page_token" not in reasons:
-        advice = errors.STATUSES[requests.codes.unprocessable].advice
-        if "page_size" in reasons:
-            advice = "change the setting page_size"
-        outcome = Outcome(Verdict.STOP, advice)
-    return f" ({_presentable(reasons, sent)})", outcome
+        return
+    for problem in detail if isinstance(detail, list) else []:
+        place = problem.get("loc") if isinstance(problem, dict) else None
+        parts = [_shown(part, sent) for part in place] if isinstance(place, list) else []
+        if any(part != HIDDEN for part in parts):
+            yield parts
 
 
-def _problem(problem: Mapping[str, Any]) -> str:
-    place = problem.get("loc")
-    where = ".".join(map(str, place)) if isinstance(place, list) else "?"
-    return f"{where}: {problem.get('msg')}"
+def _shown(part: Any, sent: Sequence[str]) -> str:
+    match part:
+        case str() if _is_name(part) and not tells(part, sent):
+            return part
+        case int() if type(part) is int and 0 <= part < MOST_ITEMS:
+            return str(part)
+        case _:
+            return HIDDEN
 
 
-def _presentable(text: str, sent: Iterable[str]) -> str:
-    """Make a text of the server's fit to be shown: masked, printable, on one line, and short.
-
-    A short value is masked only where it stands as a word, not inside another.
-    """
-    values = {encode(value) for value in sent for encode in (str, quote, quote_plus, _quote_all)}
-    for value in sorted(values, key=len, reverse=True):
-        literal = re.escape(value)
-        text = re.sub(literal if len(value) > _SHORT else rf"(?<!\w){literal}(?!\w)", "***", text)
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:LONGEST_TEXT]
-
-
-def _quote_all(value: str) -> str:
-    return quote(value, safe="")
+def tells(text: str, sent: Iterable[str]) -> bool:
+    """Return whether a text has a value that was sent in it, or a piece of one that is long."""
+    text = text.casefold()
+    for value in map(str.casefold, sent):
+        if value == text:
+            return True
+        if any(len(part) > SHORT and part in text for part in (value, *_pieces(value))):
+            return True
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,11 +12,13 @@ from urllib.parse import urlsplit
 from tap_llamaclassify import errors
 from tap_llamaclassify.client import Client, Params, Reply
 from tap_llamaclassify.errors import ApiError, CutShortError, GoneError, PageTokenError, Verdict
-from tap_llamaclassify.failures import Failure
+from tap_llamaclassify.failures import Failure, place_of
 from tap_llamaclassify.waits import Patience
 
 PAUSE = 10.0
 """Seconds before the one further try of what was allowed a page before."""
+LONG_WAIT = 30.0
+"""Seconds that a request may wait in all before that is worth a warning, once."""
 
 _T = TypeVar("_T")
 
@@ -45,7 +48,7 @@ class Request(Generic[_T]):
         params: Query parameters; values of any characters.
         read: Turns a reply's body into content; raises ReplyError.
         later: Whether it asks for a page after the first of a listing.
-        shown: What messages and metrics call the path; by default the path.
+        shown: What metrics call the path; by default the path.
     """
 
     def __init__(  # noqa: PLR0913 - what there is to say of a request
@@ -65,7 +68,11 @@ class Request(Generic[_T]):
         self._read = read
         self._later = later
         self._was_refused = False
+        self._waited = 0.0
+        self._number = 0
         self._patience = Patience(client.connection.retry_seconds, client.clock)
+        # Other pages may be worked on before it is sent.
+        self._patience.rest()
         self._reply: Reply | None = None
 
     def send(self) -> None:
@@ -76,17 +83,17 @@ class Request(Generic[_T]):
             PageTokenError: The API no longer takes a page token.
             ApiError: The API refuses, or was not reached in the time given.
         """
+        self._patience.go_on()
         while self._reply is None:
             try:
+                self._number = self._client.turn(self._patience)
                 self._reply = self._client.exchange(
-                    self._path,
-                    self._params,
-                    self._patience,
-                    later=self._later,
-                    shown=self._shown,
+                    self._path, self._params, later=self._later, shown=self._shown
                 )
             except Failure as failure:
                 self._wait_after(failure)
+        # It may be read much later.
+        self._patience.rest()
 
     def answer(self) -> Answer[_T]:
         """Read what the API has answered, and ask once more when that was cut short.
@@ -98,6 +105,7 @@ class Request(Generic[_T]):
             self.send()
             assert self._reply is not None  # noqa: S101 - send does not end before
             reply, self._reply = self._reply, None
+            self._patience.go_on()
             try:
                 return Answer(self._read(reply.body), reply.asked_at, reply.is_server_clock)
             except CutShortError:
@@ -109,7 +117,11 @@ class Request(Generic[_T]):
         wait = self._wait(failure)
         if wait is None:
             raise self._given_up(failure) from None
-        self._client.hold(wait, f"{failure.what}; try {self._patience.tries}")
+        if wait == failure.retry_after:
+            self._client.hold_all(wait)
+        before, self._waited = self._waited, self._waited + wait
+        level = logging.WARNING if before <= LONG_WAIT < self._waited else logging.INFO
+        self._client.hold(wait, f"{failure.what}; try {self._patience.tries}", level=level)
 
     def _wait(self, failure: Failure) -> float | None:
         match failure.outcome.verdict:
@@ -129,9 +141,11 @@ class Request(Generic[_T]):
             text += f" (try {self._patience.tries})"
             if failure.retry_after:
                 text += f" and asks to wait {failure.retry_after:,.0f} s"
-        kind = GoneError if failure.outcome.advice == errors.GONE else ApiError
+        kind = GoneError if failure.outcome.is_gone else ApiError
         return kind(f"{text}: {failure.outcome.advice}")
 
     def _where(self) -> str:
-        host = urlsplit(self._client.connection.api_url).netloc
-        return f"GET {self._shown} at {host}, request {self._client.activity.requests:,},"
+        connection = self._client.connection
+        host = urlsplit(connection.api_url).netloc
+        place = place_of(self._path, self._shown, connection.api_key)
+        return f"GET {place} at {host}, request {self._number:,},"

@@ -1,17 +1,18 @@
-"""The HTTP session: the key for one host, no redirects, and no word of it in any log."""
+"""The HTTP session: the key for one host, no redirects, no cookies, no word of it in any log."""
 
 from __future__ import annotations
 
 import logging
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from typing_extensions import override
 
 from tap_llamaclassify.connection import Connection, is_loopback
+from tap_llamaclassify.replies import TimelyAdapter
 
 MOST_CONNECTIONS = 64
 """Connections that are kept for further requests: as many as may be under way at once."""
@@ -44,8 +45,10 @@ class Session(requests.Session):
         self.auth = BearerAuth(connection.api_key, connection.api_url)
         self.headers["User-Agent"] = connection.user_agent
         for scheme in ("https://", "http://"):
-            self.mount(scheme, HTTPAdapter(pool_maxsize=MOST_CONNECTIONS))
+            self.mount(scheme, TimelyAdapter(pool_maxsize=MOST_CONNECTIONS))
         self.headers["Accept"] = "application/json"
+        # A proxy may set one with every reply, until the requests are too long for it.
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._is_loopback = is_loopback(urlsplit(connection.api_url).hostname or "")
         _hush()
 

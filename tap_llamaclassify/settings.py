@@ -150,7 +150,8 @@ class Settings(BaseModel):
     )
     request_timeout_seconds: Annotated[int, Field(ge=1, le=A_DAY)] | None = Field(
         default=60,
-        description="How long the API may stay silent during a request. Connecting may take 5.",
+        description="How long the API may stay silent during a request. Connecting may take 5, a "
+        "whole reply ten times as long.",
     )
     retry_seconds: Annotated[int, Field(ge=0, le=A_DAY)] | None = Field(
         default=600,

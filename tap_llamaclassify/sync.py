@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain, repeat
 
 from singer_sdk import Tap, metrics
 
@@ -26,6 +27,8 @@ from tap_llamaclassify.waits import Clock
 
 PROGRESS_SECONDS = 10
 """How often progress is logged at the end of a step, at most."""
+MOST_POINTS = 100
+"""How many requests of a run have a line of metrics at level INFO; the others have it at DEBUG."""
 
 _logger = logging.getLogger(__name__)
 
@@ -165,12 +168,16 @@ def _failure(failures: Sequence[tuple[Client, ApiError]], clients: Sequence[Clie
 def _measured(run: Run, driver: str) -> Iterator[Callable[[Exchange], None]]:
     """Log singer-sdk's metrics: records and time of each stream, requests and their time."""
     requests = metrics.http_request_counter(driver, endpoint="/api")
+    levels = chain(repeat(logging.INFO, MOST_POINTS), repeat(logging.DEBUG))
     turn = threading.Lock()
 
     def note(exchange: Exchange) -> None:
         with turn:
             requests.increment()
-            metrics.log(metrics.get_metrics_logger(), _point(driver, exchange))
+            logger, level = metrics.get_metrics_logger(), next(levels)
+            if logger.isEnabledFor(level):
+                # As singer-sdk does it, which has no other level than INFO.
+                logger.log(level, "METRIC: %s", _point(driver, exchange))
 
     with ExitStack() as stack:
         for outlet in run.outlets:

@@ -18,6 +18,7 @@ is_key = re.compile(r"[\x21-\x7e]+").fullmatch
 _is_name = re.compile(r"[A-Za-z0-9._-]{1,64}").fullmatch
 _is_variable = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
 _is_address = re.compile(r"[\x21-\x7e]+").fullmatch
+_call = re.compile("(?i)(/api/v[0-9]{1,2})(/(classif|projects|organizations).*)?/*$").search
 _is_header = re.compile(r"[\x21-\x7e][\x20-\x7e]*").fullmatch
 
 
@@ -86,6 +87,9 @@ def normal_url(text: str) -> str:
         raise ValueError(reason)
     if parts.username is not None or parts.query or parts.fragment:
         reason = "must be scheme, host, port and path only: no user, password, query or fragment"
+        raise ValueError(reason)
+    if call := _call(parts.path):
+        reason = f"must end before {call[1]}, as in {DEFAULT_API_URL}: calls have their own paths"
         raise ValueError(reason)
     if parts.hostname.startswith(KEY_PREFIX):
         reason = "is a key: the address goes there, and the key into api_key"

@@ -41,10 +41,14 @@ class Clock:
 
 
 class Pace:
-    """At most so many requests in any minute; the first of a run need not be spread out."""
+    """At most so many requests in any minute, and none while the server asks to wait.
+
+    The first of a run need not be spread out.
+    """
 
     def __init__(self, requests_per_minute: int | None, clock: Clock) -> None:
         self._clock = clock
+        self._held_until = clock.monotonic()
         self._starts: deque[float] | None = (
             deque(maxlen=requests_per_minute) if requests_per_minute else None
         )
@@ -54,6 +58,14 @@ class Pace:
         if self._starts is None or len(self._starts) < (self._starts.maxlen or 0):
             return 0.0
         return max(0.0, self._starts[0] + 60 - self._clock.monotonic())
+
+    def hold(self, seconds: float) -> None:
+        """Let no request leave for so long."""
+        self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
+
+    def held_for(self) -> float:
+        """Return the seconds for which no request may leave, to the millisecond."""
+        return max(0.0, round(self._held_until - self._clock.monotonic(), 3))
 
     def note(self) -> None:
         """Take down that a request leaves now."""
@@ -66,16 +78,27 @@ class Patience:
 
     def __init__(self, retry_seconds: float, clock: Clock) -> None:
         self._clock = clock
-        self._deadline = clock.monotonic() + retry_seconds
+        self._left: float = retry_seconds
+        self._since: float | None = clock.monotonic()
         self.tries = 1
+
+    def rest(self) -> None:
+        """Let the time not count from now on: nobody tries."""
+        self._left, self._since = self.left(), None
+
+    def go_on(self) -> None:
+        """Let the time count."""
+        if self._since is None:
+            self._since = self._clock.monotonic()
 
     def extend(self, seconds: float) -> None:
         """Leave so much more time: a request that is held back has not been tried meanwhile."""
-        self._deadline += seconds
+        self._left += seconds
 
     def left(self) -> float:
-        """Answer the seconds that are left for further tries."""
-        return self._deadline - self._clock.monotonic()
+        """Return the seconds that are left for further tries."""
+        since = self._since
+        return self._left if since is None else self._left - (self._clock.monotonic() - since)
 
     def wait(self, retry_after: float | None) -> float | None:
         """Answer the seconds to wait before the next try; None when there shall be none.

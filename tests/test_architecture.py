@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from singer_sdk import Stream, Tap
 from singer_sdk.plugin_base import PluginBase, SingerCommand
 
-PACKAGE = Path(__file__).parent.parent / "tap_llamaclassify"
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "tap_llamaclassify"
 
 WAY = [
     *(
@@ -25,6 +29,7 @@ WAY = [
         "connection",
         "waits",
         "failures",
+        "replies",
         "session",
     ),
     *("client", "request"),
@@ -53,9 +58,10 @@ WAY = [
 """Each module may import those that stand before it, and no other."""
 
 ONLY = {
-    "requests": {"client", "failures", "session"},
+    "requests": {"client", "failures", "replies", "session"},
     "urllib3": {"client", "failures"},
     "pydantic": {"settings", "models", "door", "decoding"},
+    "pydantic_core": {"door", "decoding"},
     "singer_sdk": set(WAY[WAY.index("messages") :]),
     "click": {"cli", "tap"},
     "pyarrow": {"arrow", "notebooks"},
@@ -64,8 +70,8 @@ ONLY = {
 """Which modules may know a library."""
 
 
-def imports_of(module: str) -> set[str]:
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+def imports_of(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -83,7 +89,9 @@ def test_way_names_every_module() -> None:
 @pytest.mark.parametrize("module", WAY)
 def test_module_imports_only_what_stands_before_it(module: str) -> None:
     own = {
-        name.split(".")[1] for name in imports_of(module) if name.startswith("tap_llamaclassify.")
+        name.split(".")[1]
+        for name in imports_of(PACKAGE / f"{module}.py")
+        if name.startswith("tap_llamaclassify.")
     }
     assert own & set(WAY) <= set(WAY[: WAY.index(module)])
 
@@ -93,12 +101,39 @@ def test_library_is_known_to_few_modules(library: str) -> None:
     knowing = {
         module
         for module in WAY
-        if any(name.split(".")[0] == library for name in imports_of(module))
+        if any(name.split(".")[0] == library for name in imports_of(PACKAGE / f"{module}.py"))
     }
     assert knowing <= ONLY[library]
 
 
-@pytest.mark.parametrize("library", ["pyarrow", "pydantic"])
+@pytest.mark.parametrize(
+    ("package", "extras"),
+    [
+        ("tap_llamaclassify", []),
+        ("llamacloud_sandbox", ["sandbox"]),
+        ("llamaclassify_report", ["report"]),
+    ],
+)
+def test_every_library_that_is_imported_is_declared(package: str, extras: list[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lists = [project["dependencies"], *(project["optional-dependencies"][each] for each in extras)]
+    declared = {
+        re.split("[^A-Za-z0-9._-]", line)[0].replace("_", "-").lower()
+        for each in lists
+        for line in each
+    }
+    names = {name.split(".")[0] for p in (ROOT / package).rglob("*.py") for name in imports_of(p)}
+    libraries = names - sys.stdlib_module_names - {"tap_llamaclassify", package}
+    owners = metadata.packages_distributions()
+    assert len(libraries) > 3
+    assert not [
+        library
+        for library in libraries
+        if declared.isdisjoint(o.replace("_", "-").lower() for o in owners[library])
+    ]
+
+
+@pytest.mark.parametrize("library", ["pyarrow", "pydantic", "pydantic_core"])
 def test_importing_the_tap_loads_no_heavy_library_and_says_nothing(library: str) -> None:
     code = f"import sys, tap_llamaclassify.tap; sys.exit({library!r} in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)

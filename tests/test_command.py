@@ -269,7 +269,7 @@ def test_unknown_option_ends_in_one_line(command: Command) -> None:
         (
             422,
             {"detail": [{"loc": ["query", "page_size"], "msg": "too large", "type": "x"}]},
-            ["query.page_size: too large", "change the setting page_size"],
+            ["(query.page_size)", "change the setting page_size"],
         ),
     ],
 )

@@ -81,12 +81,11 @@ STOPPED = {
     "empty-object": SHAPE,
     "items-null": SHAPE,
     "redirect-same-host": (
-        "answered 307 Temporary Redirect, a redirect to /moved/api/v1/classifier/jobs: "
+        "answered 307 Temporary Redirect, a redirect to another path of the same host: "
         + REDIRECT_ADVICE
     ),
     "redirect-other-host": (
-        "answered 307 Temporary Redirect, a redirect to "
-        f"http://localhost:PORT/api/v1/classifier/jobs: {REDIRECT_ADVICE}"
+        f"answered 307 Temporary Redirect, a redirect to http://localhost:PORT: {REDIRECT_ADVICE}"
     ),
     "large": LARGE_ADVICE,
     "large-chunked": LARGE_ADVICE,
@@ -102,10 +101,7 @@ REJECTED = {
     "token-400": f"answered 400 Bad Request: {TOKEN_ADVICE}",
     "token-404": f"answered 404 Not Found: {TOKEN_ADVICE}",
     "token-410": f"answered 410 Gone: {TOKEN_ADVICE}",
-    "token-422": (
-        "answered 422 Unprocessable Entity (query.page_token: Value error, page_token is not "
-        f"known): {TOKEN_ADVICE}"
-    ),
+    "token-422": (f"answered 422 Unprocessable Entity (query.page_token): {TOKEN_ADVICE}"),
 }
 
 

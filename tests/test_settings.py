@@ -148,6 +148,39 @@ def test_api_url_that_is_none_is_refused_without_being_shown(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "version"),
+    [
+        ("/api/v1", "/api/v1"),
+        ("/api/v2/", "/api/v2"),
+        ("/API/V1//", "/API/V1"),
+        ("/marked-gateway/api/v1/classifier/jobs", "/api/v1"),
+        ("/api/v2/classify/marked-id", "/api/v2"),
+        ("/api/v1/projects", "/api/v1"),
+    ],
+)
+def test_api_url_with_the_api_s_own_path_is_refused_with_where_it_must_end(
+    path: str, version: str
+) -> None:
+    url = f"https://api.example.com{path}"
+    reason = f"must end before {version}, as in {DEFAULT_API_URL}: calls have their own paths"
+    own = {"connections": [{"name": "emea", "api_key": "llx-key", "api_url": url}], "api_key": None}
+    for config, environ, setting in (
+        ({"api_url": url}, {}, "api_url"),
+        ({}, {"LLAMA_CLOUD_BASE_URL": url}, "LLAMA_CLOUD_BASE_URL"),
+        (own, {}, "connections.emea.api_url"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            connected(environ, **config)
+        assert str(caught.value) == f"{setting} {reason}"
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/v1/llama", "/llama/v1", "/gateway-api/v1"])
+def test_api_url_may_have_any_other_path(path: str) -> None:
+    url = f"https://api.example.com{path}"
+    assert connected(api_url=url).api_url == url
+
+
+@pytest.mark.parametrize(
     ("config", "text"),
     [
         ({"pagesize": SECRET}, "pagesize is not a setting of this tap; did you mean page_size?"),

@@ -306,15 +306,30 @@ def test_misfits_are_counted_at_the_end_and_unknown_fields_named_once(
     ]
 
 
-def test_names_of_unknown_fields_do_not_flood_the_log(
-    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("fields", "named", "counted"),
+    [
+        ([f"f{number:03}" for number in range(200)], 50, 150),
+        (["Jane Doe, born 1970", "4711", "a-b", "", "f", "a..b", "\u00e9t\u00e9", "x\n"], 1, 7),
+        (["x" * 64, "_a.B_2.c", "x" * 65], 2, 1),
+        ([f"4{number}" for number in range(10_001)], 0, "10000 or more"),
+    ],
+    ids=["many", "no names", "long ones", "very many"],
+)
+def test_new_fields_are_named_if_they_look_like_names_and_are_few_else_counted(
+    sandbox: Sandbox,
+    caplog: pytest.LogCaptureFixture,
+    fields: list[str],
+    named: int,
+    counted: int | str,
 ) -> None:
     caplog.set_level(logging.INFO)
-    put(sandbox, job("a") | {f"{number:03}{'x' * 1000}": 1 for number in range(200)})
-    sync(sandbox)
+    for identity in ("a", "b"):
+        put(sandbox, job(identity) | dict.fromkeys(fields, 1))
+    sync(sandbox, page_size=1)
     lines = [r.getMessage() for r in caplog.records if "ew field" in r.getMessage()]
-    assert len(lines) == 51
-    assert lines[-1] == "More than 50 new fields: the others are not named"
+    assert len(lines) == named + 1
+    assert lines[-1].startswith(f"{counted} new fields in the API, kept in additional_fields, are")
     assert max(map(len, lines)) < 200
 
 
@@ -406,3 +421,19 @@ def test_metrics_count_records_requests_and_time_as_singer_sdk_does(
     assert [v for m, _, v in found if m == "http_request_count"] == [2]
     assert len([v for m, _, v in found if m == "http_request_duration"]) == 2
     assert {s for m, s, _ in found if m == "sync_duration"} == set(STREAMS)
+
+
+def test_metrics_of_many_requests_fill_the_log_at_debug_level_only(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAP_LLAMACLASSIFY_LOGLEVEL", "DEBUG")
+    put(sandbox, *(job(f"j{number}") for number in range(103)))
+    caplog.set_level(logging.DEBUG)
+    sync(sandbox, page_size=1)
+    found = [
+        (r.levelno, json.loads(r.getMessage()[8:])) for r in caplog.records if r.msg == "METRIC: %s"
+    ]
+    levels = [level for level, point in found if point["metric"] == "http_request_duration"]
+    assert levels == [logging.INFO] * 100 + [logging.DEBUG] * 3
+    counts = [(level, p["value"]) for level, p in found if p["metric"] == "http_request_count"]
+    assert counts == [(logging.INFO, 103)]

@@ -55,6 +55,19 @@ def test_pace_without_a_limit_never_waits() -> None:
     assert clock.naps == [0] * 100
 
 
+def test_pace_that_is_held_lets_nothing_leave_until_the_longest_hold_is_over() -> None:
+    clock = SimulatedClock()
+    pace = Pace(None, clock)
+    assert pace.held_for() == 0
+    for seconds in (7, 3):
+        pace.hold(seconds)
+    assert pace.held_for() == 7
+    clock.sleep(6.5)
+    assert pace.held_for() == 0.5
+    clock.sleep(0.5)
+    assert pace.held_for() == 0
+
+
 def all_waits(patience: Patience, clock: SimulatedClock, after: float | None) -> list[float]:
     """Wait until patience ends; answer for how long each time."""
     while (wait := patience.wait(after)) is not None:
