@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tap_llamaclassify.state import Kept
+from tap_llamaclassify.kept import Kept
 from tap_llamaclassify.timestamps import moved
 
 CLOCK_SKEW_SECONDS = 10

@@ -9,6 +9,8 @@ TapError                what a user can cause or can act on: one line, no traceb
 │   └── LoaderGoneError      whoever reads standard output has closed it
 └── ApiError            the API refuses, cannot be reached, or answers what cannot be read
     ├── GoneError       there is no such thing at the API, or no longer
+    ├── ItemError       this one thing cannot be had; others may be
+    ├── SetAsideError   some things could not be had, and were left out; all others were read
     ├── PageTokenError  the API no longer takes a page token that it gave
     └── ReplyError      a reply of status 200 that is not what was asked for
         └── CutShortError    a reply that ends in the middle: worth another try
@@ -57,6 +59,14 @@ class GoneError(ApiError):
     """There is no such thing at the API, or no longer."""
 
 
+class ItemError(ApiError):
+    """This one thing cannot be had; others may be."""
+
+
+class SetAsideError(ApiError):
+    """Some things could not be had, and were left out; all others were read."""
+
+
 class PageTokenError(ApiError):
     """The API no longer takes a page token that it gave."""
 
@@ -86,11 +96,13 @@ class Outcome:
         verdict: Whether, and how, it is tried again.
         advice: What the user can do when the run stops over it.
         is_gone: Whether what was asked for is not there, or no longer.
+        is_of_item: Whether something else may be had all the same.
     """
 
     verdict: Verdict
     advice: str
     is_gone: bool = False
+    is_of_item: bool = False
 
 
 _TRY_LATER = "the API is busy or down; run again later, or raise retry_seconds"
@@ -110,7 +122,9 @@ TOKEN_REJECTED = Outcome(
 )
 
 STATUSES: dict[int, Outcome] = {
-    400: Outcome(Verdict.STOP, "the API does not understand the request; check api_url"),
+    400: Outcome(
+        Verdict.STOP, "the API does not understand the request; check api_url", is_of_item=True
+    ),
     401: _KEY,
     402: Outcome(Verdict.STOP, "the organization is out of credits"),
     403: _ACCESS,
@@ -118,7 +132,7 @@ STATUSES: dict[int, Outcome] = {
     407: Outcome(Verdict.STOP, "the proxy wants other credentials; check HTTP_PROXY"),
     408: Outcome(Verdict.RETRY, _TRY_LATER),
     410: _GONE,
-    422: Outcome(Verdict.STOP, "the API refuses a parameter"),
+    422: Outcome(Verdict.STOP, "the API refuses a parameter", is_of_item=True),
     425: Outcome(Verdict.RETRY, _TRY_LATER),
     429: Outcome(Verdict.RETRY, "the rate limit is used up; set requests_per_minute"),
 }
@@ -140,8 +154,8 @@ CLASSES: dict[int, Outcome] = {
         "redirects are not followed, because the key would go along; "
         "set api_url to the address that is meant",
     ),
-    4: Outcome(Verdict.STOP, "the API refuses the request"),
-    5: Outcome(Verdict.RETRY, _TRY_LATER),
+    4: Outcome(Verdict.STOP, "the API refuses the request", is_of_item=True),
+    5: Outcome(Verdict.RETRY, _TRY_LATER, is_of_item=True),
 }
 """What follows from any other status, by its first digit."""
 
@@ -151,9 +165,11 @@ NO_TRUST = Outcome(
     Verdict.STOP,
     "check api_url; for a certificate authority of your own set REQUESTS_CA_BUNDLE",
 )
-TIMEOUT = Outcome(Verdict.RETRY, "raise request_timeout_seconds, or lower page_size")
-CUT_SHORT = Outcome(Verdict.RETRY, "lower page_size, and check any proxy")
-TOO_LARGE = Outcome(Verdict.STOP, "lower page_size")
+TIMEOUT = Outcome(
+    Verdict.RETRY, "raise request_timeout_seconds, or lower page_size", is_of_item=True
+)
+CUT_SHORT = Outcome(Verdict.RETRY, "lower page_size, and check any proxy", is_of_item=True)
+TOO_LARGE = Outcome(Verdict.STOP, "lower page_size", is_of_item=True)
 """What follows when there is no whole reply."""
 
 

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from tap_llamaclassify.bookmarks import Bookmark
+from tap_llamaclassify.kept import Kept
 from tap_llamaclassify.listing import Page
 from tap_llamaclassify.models import Json
 from tap_llamaclassify.rows import due
 from tap_llamaclassify.settings import Settings
-from tap_llamaclassify.state import Kept
 from tap_llamaclassify.timestamps import from_datetime, moved
 from tap_llamaclassify.waits import Clock
 

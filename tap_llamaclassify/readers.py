@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from tap_llamaclassify.client import Client
-from tap_llamaclassify.errors import ApiError, GoneError
+from tap_llamaclassify.errors import ApiError, GoneError, SetAsideError
 from tap_llamaclassify.marks import Wanted
 from tap_llamaclassify.projects import ProjectsReader
 from tap_llamaclassify.settings import Settings
@@ -28,7 +28,8 @@ def steps_of(
 ) -> Iterator[Step | Failed]:
     """Read all that is wanted of one connection.
 
-    An API that is gone does not keep the others from being read; any other failure does.
+    An API that is gone, or from which something could not be had, does not keep the others from
+    being read; any other failure does.
 
     Args:
         client: Asks.
@@ -45,6 +46,8 @@ def steps_of(
             yield from _reader(client, settings, some, limit, sources).steps()
         except GoneError as error:
             yield Failed(_named(error, f"{error}, or {instead(some, sources)}"))
+        except SetAsideError as error:
+            yield Failed(error)
         except ApiError as error:
             yield Failed(error)
             return

@@ -11,7 +11,14 @@ from urllib.parse import urlsplit
 
 from tap_llamaclassify import errors
 from tap_llamaclassify.client import Client, Params, Reply
-from tap_llamaclassify.errors import ApiError, CutShortError, GoneError, PageTokenError, Verdict
+from tap_llamaclassify.errors import (
+    ApiError,
+    CutShortError,
+    GoneError,
+    ItemError,
+    PageTokenError,
+    Verdict,
+)
 from tap_llamaclassify.failures import Failure, place_of
 from tap_llamaclassify.waits import Patience
 
@@ -49,6 +56,7 @@ class Request(Generic[_T]):
         read: Turns a reply's body into content; raises ReplyError.
         later: Whether it asks for a page after the first of a listing.
         shown: What metrics call the path; by default the path.
+        retry_seconds: For how long it may be tried again, if not for as long as others.
     """
 
     def __init__(  # noqa: PLR0913 - what there is to say of a request
@@ -60,6 +68,7 @@ class Request(Generic[_T]):
         read: Callable[[bytes], _T],
         later: bool = False,
         shown: str | None = None,
+        retry_seconds: float | None = None,
     ) -> None:
         self._client = client
         self._path = path
@@ -70,7 +79,10 @@ class Request(Generic[_T]):
         self._was_refused = False
         self._waited = 0.0
         self._number = 0
-        self._patience = Patience(client.connection.retry_seconds, client.clock)
+        longest = client.connection.retry_seconds
+        self._patience = Patience(
+            longest if retry_seconds is None else min(longest, retry_seconds), client.clock
+        )
         # Other pages may be worked on before it is sent.
         self._patience.rest()
         self._reply: Reply | None = None
@@ -80,6 +92,7 @@ class Request(Generic[_T]):
 
         Raises:
             GoneError: There is no such thing at the API, or no longer.
+            ItemError: This one thing cannot be had.
             PageTokenError: The API no longer takes a page token.
             ApiError: The API refuses, or was not reached in the time given.
         """
@@ -141,8 +154,9 @@ class Request(Generic[_T]):
             text += f" (try {self._patience.tries})"
             if failure.retry_after:
                 text += f" and asks to wait {failure.retry_after:,.0f} s"
-        kind = GoneError if failure.outcome.is_gone else ApiError
-        return kind(f"{text}: {failure.outcome.advice}")
+        outcome = failure.outcome
+        kind = GoneError if outcome.is_gone else ItemError if outcome.is_of_item else ApiError
+        return kind(f"{text}: {outcome.advice}")
 
     def _where(self) -> str:
         connection = self._client.connection

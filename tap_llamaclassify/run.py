@@ -11,11 +11,12 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from tap_llamaclassify.batch_config import read_batch_config
 from tap_llamaclassify.batches import Batches
 from tap_llamaclassify.census import Census
+from tap_llamaclassify.kept import Kept
 from tap_llamaclassify.marks import Wanted
 from tap_llamaclassify.messages import MessageWriter
 from tap_llamaclassify.outlets import Outlet, RecordSink, Sink, version_of
 from tap_llamaclassify.settings import Settings
-from tap_llamaclassify.state import Kept, Place, read_kept, write_kept
+from tap_llamaclassify.state import Place, read_kept, write_kept
 from tap_llamaclassify.steps import Step
 from tap_llamaclassify.streams import ClassifyStream
 from tap_llamaclassify.waits import Clock

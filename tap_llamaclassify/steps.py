@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tap_llamaclassify.kept import Kept
 from tap_llamaclassify.listing import Page
 from tap_llamaclassify.models import Json
-from tap_llamaclassify.state import Kept
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ class V1Reader:
         of_jobs = {name: kept for name, kept in wanted.items() if name != RESULTS.name}
         self._of_results = Marks(of_results, settings, client.clock, label)
         self._of_jobs = Marks(of_jobs, settings, client.clock, label)
-        self._results = Results(client, settings.value("parallel_requests"), label)
+        kept = wanted.get(RESULTS.name)
+        self._results = Results(client, settings.value("parallel_requests"), kept, label)
         self._limit = limit
 
     def steps(self) -> Iterator[Step]:
@@ -52,13 +53,10 @@ class V1Reader:
         if self._limit is None and (kept := self._of_jobs.after()):
             yield Step(kept=kept)
         bookmark = self._of_results.begun.get(RESULTS.name)
-        sure = self._of_results.sure(self._of_results.newest)
-        yield from self._results.steps(bookmark, sure, self._limit)
-        if self._limit is None and bookmark:
-            # Jobs may have been passed over. To fetch all results again costs a request a job.
-            yield Step(kept={RESULTS.name: bookmark.after(sure, shifted=False)})
+        newest = self._of_results.sure(self._of_results.newest)
+        yield from self._results.steps(bookmark, newest, self._limit)
 
     def _step(self, page: Page) -> Step:
         for due in self._of_results.take(page).values():
-            self._results.note(due)
+            self._results.note(due, page.items)
         return step_of(page, self._of_jobs.take(page))

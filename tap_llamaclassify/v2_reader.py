@@ -13,10 +13,10 @@ from dataclasses import replace
 from tap_llamaclassify.bookmarks import Bookmark
 from tap_llamaclassify.client import Client, Params
 from tap_llamaclassify.door import read_v2_jobs
+from tap_llamaclassify.kept import Kept
 from tap_llamaclassify.listing import V2_JOBS_PATH, Listing, Page
 from tap_llamaclassify.marks import Marks, Wanted
 from tap_llamaclassify.settings import A_DAY, Settings
-from tap_llamaclassify.state import Kept
 from tap_llamaclassify.steps import Step, step_of
 from tap_llamaclassify.tables import V2_JOBS
 from tap_llamaclassify.timestamps import LAST, moved, whole_second

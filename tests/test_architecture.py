@@ -34,7 +34,7 @@ WAY = [
     ),
     *("client", "request"),
     *("decoding", "models", "leftovers", "door", "parallel", "listing"),
-    *("rows", "v2_rows", "tables", "shared_state", "state", "bookmarks", "marks", "steps"),
+    *("rows", "v2_rows", "tables", "shared_state", "kept", "state", "bookmarks", "marks", "steps"),
     *("results", "v1_reader", "unfinished", "usage", "windows", "v2_reader", "projects", "readers"),
     "check",
     *(

@@ -14,9 +14,9 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.client import Client
+from tap_llamaclassify.kept import Kept
 from tap_llamaclassify.readers import steps_of
 from tap_llamaclassify.settings import Settings
-from tap_llamaclassify.state import Kept
 from tap_llamaclassify.steps import Step
 from tap_llamaclassify.waits import Clock
 

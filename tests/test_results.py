@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import HTTPException
 
 from builders import (
     STREAMS,
     Message,
     Output,
+    captured,
     catalog_with,
     job,
     new_tap,
@@ -34,6 +36,7 @@ from items import result
 from llamacloud_sandbox.server import Sandbox
 from simulated import Life, clock_of
 from tap_llamaclassify.client import Client, Reply
+from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.waits import Pace
 from test_batches import batch_config, files_of, lines_of
 
@@ -403,11 +406,9 @@ def fails_at(sandbox: Sandbox, number: int, status: int, **reply: Any) -> Any:
         (401, "check api_key"),
         (402, "out of credits"),
         (403, "no access there"),
-        (422, "the API refuses a parameter"),
-        (500, "the API is busy or down"),
     ],
 )
-def test_any_other_answer_stops_the_run_which_keeps_what_it_has_reached(
+def test_refusal_of_the_key_stops_the_run_which_keeps_what_it_has_reached(
     sandbox: Sandbox, config: Row, quick_command: Command, status: int, why: str
 ) -> None:
     put_many(sandbox, 120)
@@ -432,6 +433,105 @@ def test_any_other_answer_stops_the_run_which_keeps_what_it_has_reached(
     assert asked(sandbox) == rest
     assert again.output.records(RESULTS) == expected(sandbox, *rest)
     assert bookmark(again.output.state) == at(119)
+
+
+def refuses(sandbox: Sandbox, status: int, *ids: str) -> Any:
+    """Let the results of some jobs be answered with a status, each time."""
+
+    def answer(_: int, id_: str) -> None:
+        if id_ in ids:
+            raise HTTPException(status, "secret text")
+
+    return at_results(sandbox, answer)
+
+
+ONE_BY_ONE: Row = {"parallel_requests": 1, "lookback_seconds": 0}
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        (400, "does not understand the request"),
+        (422, "the API refuses a parameter"),
+        (500, "the API is busy or down"),
+    ],
+)
+def test_job_whose_results_cannot_be_had_is_set_aside_and_asked_for_again(
+    sandbox: Sandbox, config: Row, quick_command: Command, status: int, why: str
+) -> None:
+    put_many(sandbox, 120)
+    catalog = select(sandbox, *STREAMS, RESULTS)
+    command = ("--config", config | ONE_BY_ONE, "--catalog", catalog)
+    with refuses(sandbox, status, "j0007"):
+        ended = quick_command(*command)
+    assert ended.code == 1
+    (error,) = ended.errors
+    assert "the results of 1 job cannot be had (j0007)" in error
+    assert "GET /api/v1/classifier/jobs/j0007/results at 127.0.0.1" in error
+    assert why in error
+    assert "secret text" not in error
+    others = [f"j{n:04}" for n in range(120) if n != 7]
+    assert ended.output.records(RESULTS) == expected(sandbox, *others)
+    assert ended.output.bookmarks() == dict.fromkeys((*STREAMS, RESULTS), at(119))
+    assert ended.output.state["bookmarks"][RESULTS]["set_aside"] == ["j0007"]
+
+    with refuses(sandbox, status, "j0007"):
+        again = quick_command(*command, "--state", ended.output.state)
+    assert again.code == 1
+    assert again.output.state["bookmarks"][RESULTS]["set_aside"] == ["j0007"]
+
+    sandbox.clear_requests()
+    at_last = quick_command(*command, "--state", again.output.state)
+    assert at_last.code == 0
+    assert asked(sandbox) == ["j0007", "j0119"]
+    assert at_last.output.records(RESULTS) == expected(sandbox, "j0007", "j0119")
+    assert "set_aside" not in at_last.output.state["bookmarks"][RESULTS]
+
+
+def test_job_that_was_set_aside_and_is_gone_is_forgotten(sandbox: Sandbox) -> None:
+    put_many(sandbox, 3)
+    state = fetch(sandbox).state
+    state["bookmarks"][RESULTS]["set_aside"] = ["gone", "j0000"]
+    output = fetch(sandbox, state=state)
+    assert asked(sandbox)[3:] == ["j0000", "j0002"]
+    assert "set_aside" not in output.state["bookmarks"][RESULTS]
+
+
+def test_jobs_set_aside_stay_known_when_a_run_breaks_off_before_they_are_asked_for(
+    sandbox: Sandbox,
+) -> None:
+    put_many(sandbox, 150)
+    state = fetch(sandbox).state
+    state["bookmarks"][RESULTS] |= {"replication_key_value": at(0), "set_aside": ["j0140"]}
+    catalog = select(sandbox, RESULTS)
+    tap = new_tap(sandbox, state=state, catalog=catalog, fetch_results=True, **ONE_BY_ONE)
+    with refuses(sandbox, 403, "j0130"), pytest.raises(ApiError):
+        captured(tap)
+    assert tap.state["bookmarks"][RESULTS]["set_aside"] == ["j0140"]
+
+
+def test_more_than_a_hundred_jobs_are_not_set_aside(sandbox: Sandbox) -> None:
+    put_many(sandbox, 230)
+    catalog = select(sandbox, RESULTS)
+    tap = new_tap(sandbox, catalog=catalog, fetch_results=True, **ONE_BY_ONE)
+    refused = [f"j{n:04}" for n in range(1, 230, 2)]
+    with refuses(sandbox, 422, *refused), pytest.raises(ApiError, match="j0201/results"):
+        captured(tap)
+    kept = tap.state["bookmarks"][RESULTS]
+    assert kept["replication_key_value"] == at(199)
+    assert len(kept["set_aside"]) == 100
+
+
+def test_what_is_read_after_results_comes_although_some_were_set_aside(
+    sandbox: Sandbox, config: Row, quick_command: Command
+) -> None:
+    put_many(sandbox, 2)
+    wishes = {"classify_projects": {"selected": True}, RESULTS: {"selected": True}}
+    with refuses(sandbox, 500, "j0001"):
+        catalog = catalog_with(sandbox, **wishes)
+        ended = quick_command("--config", config | ONE_BY_ONE, "--catalog", catalog)
+    assert ended.code == 1
+    assert ended.output.records("classify_projects")
 
 
 def test_nothing_is_asked_for_after_a_refusal_beyond_what_is_under_way(
@@ -520,7 +620,7 @@ def test_values_that_do_not_fit_and_new_fields_are_kept_and_counted(
     ],
     ids=["no id", "another shape", "HTML"],
 )
-def test_reply_that_cannot_be_read_stops_the_run_and_names_the_job(
+def test_job_whose_results_cannot_be_read_is_set_aside_and_named(
     sandbox: Sandbox, config: Row, quick_command: Command, body: Any, what: str
 ) -> None:
     put(sandbox, job("a job", updated_at=at(1)))
@@ -531,7 +631,7 @@ def test_reply_that_cannot_be_read_stops_the_run_and_names_the_job(
     (error,) = ended.errors
     assert what in error
     assert "GET /api/v1/classifier/jobs/a%20job/results at " in error
-    assert [bookmark(m["value"]) for m in ended.output.of_type("STATE")] in ([], [None])
+    assert ended.output.state["bookmarks"][RESULTS]["set_aside"] == ["a job"]
 
 
 # How many at once, and at which pace.

@@ -15,9 +15,9 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import Bounds, Order, Tokens
 from llamacloud_sandbox.world.clock import stamp
 from tap_llamaclassify.client import Client
+from tap_llamaclassify.kept import Kept
 from tap_llamaclassify.readers import steps_of
 from tap_llamaclassify.settings import Settings
-from tap_llamaclassify.state import Kept
 from tap_llamaclassify.steps import Step
 
 JOBS = V2_STREAMS[0]
