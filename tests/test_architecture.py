@@ -54,7 +54,7 @@ WAY = [
         "sync",
     ),
     "notebooks",
-    *("config", "cli", "tap", "__main__"),
+    *("config", "signals", "cli", "tap", "__main__"),
 ]
 """Each module may import those that stand before it, and no other."""
 
