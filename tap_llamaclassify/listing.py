@@ -37,6 +37,7 @@ class Page:
         replaced: How many characters of the page could not be read.
         has_misfits: Whether any of its values did not fit.
         is_last: Whether the listing ends with it.
+        listed: How many items the listing has shown so far, those of this page among them.
     """
 
     items: Sequence[Json]
@@ -46,6 +47,7 @@ class Page:
     has_misfits: bool = False
     overlaps: bool = False
     is_last: bool = True
+    listed: int = 0
 
 
 class Listing:
@@ -114,6 +116,7 @@ class Listing:
         following: Callable[[], Answer[PageOfItems]] | None = self._follow(None, 1, ahead=False)
         seen: set[int] = set()
         ids: set[str] = set()
+        listed = 0
         for number in itertools.count(1):
             if following is None:
                 return
@@ -127,6 +130,7 @@ class Listing:
             following = self._follow(token, number + 1, ahead=ahead and is_sure) if token else None
             self.activity.pages += 1
             self.activity.jobs += len(content.items)
+            listed += len(content.items)
             ids_before, ids = ids, {job["id"] for job in content.items} or ids
             yield Page(
                 content.items,
@@ -136,6 +140,7 @@ class Listing:
                 content.has_misfits,
                 overlaps=bool(content.items) and not ids.isdisjoint(ids_before),
                 is_last=token is None,
+                listed=listed,
             )
             # Let go of this page before the next one comes in.
             del answer, content

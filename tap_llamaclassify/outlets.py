@@ -10,10 +10,15 @@ from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from tap_llamaclassify.census import Census
+from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.messages import MessageWriter
 from tap_llamaclassify.models import Json
+from tap_llamaclassify.rows import Row
 from tap_llamaclassify.shapes import Shape
 from tap_llamaclassify.streams import ClassifyStream
+
+LONGEST_ID = 64
+"""How much of a job's id is shown."""
 
 
 class Sink(Protocol):
@@ -43,39 +48,66 @@ class RecordSink:
 
 
 class Outlet:
-    """One selected stream during one listing."""
+    """One selected stream during one listing.
 
-    def __init__(self, stream: ClassifyStream, sink: Sink, census: Census) -> None:
+    Args:
+        stream: The stream.
+        sink: Where its rows go.
+        census: Takes down what is new in them.
+        written: Counts the rows that were written, by the stream's name in the output.
+    """
+
+    def __init__(
+        self, stream: ClassifyStream, sink: Sink, census: Census, written: dict[str, int]
+    ) -> None:
         self.stream = stream
         self.counter = stream.get_record_counter()
         self._sink = sink
         self._census = census
         self._shape = Shape(stream)
         self._room = stream.ABORT_AT_RECORD_COUNT
+        self._written = written
+        for alias in self._shape.aliases:
+            written.setdefault(alias, 0)
 
     def take(self, items: Sequence[Json]) -> None:
-        """Write the rows that the stream has for these items."""
+        """Write the rows that the stream has for these items.
+
+        Raises:
+            ReplyError: An item holds what cannot be written.
+        """
         if not self._shape.aliases:
             return
-        rows = self.stream.table.rows_of(items)
+        rows = self._rows_of(items)
         if self._room is not None:
             rows = rows[: self._room]
             self._room -= len(rows)
         self._census.note_unknown(self.stream.name, self.stream.table.api_fields, rows)
         for alias, records in self._shape.of(rows):
             self._sink.write(alias, records)
+            self._written[alias] += len(records)
         self.counter.increment(len(rows))
+
+    def _rows_of(self, items: Sequence[Json]) -> list[Row]:
+        try:
+            return self.stream.table.rows_of(items)
+        except ReplyError as error:
+            if len(items) > 1:
+                # To find the one.
+                return [row for item in items for row in self._rows_of([item])]
+            what = (
+                f"{self.stream.name}: for {str(items[0].get('id'))[:LONGEST_ID]!r} the API {error}"
+            )
+            raise ReplyError(what) from None
 
     def flush(self) -> None:
         """Write what is held."""
         self._sink.close()
 
-    def close(self, writer: MessageWriter, version: int | None) -> None:
-        """Write what is held, and then, for a full table, which version is whole now."""
-        self.flush()
-        if version is not None:
-            for alias in self._shape.aliases:
-                writer.write_message(ActivateVersionMessage(alias, version))
+    def activate(self, writer: MessageWriter, version: int) -> None:
+        """Write which version of a full table is whole now."""
+        for alias in self._shape.aliases:
+            writer.write_message(ActivateVersionMessage(alias, version))
 
 
 def version_of(stream: ClassifyStream, started_at: int) -> int | None:
