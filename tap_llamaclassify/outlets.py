@@ -10,15 +10,10 @@ from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from tap_llamaclassify.census import Census
-from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.messages import MessageWriter
 from tap_llamaclassify.models import Json
-from tap_llamaclassify.rows import Row
 from tap_llamaclassify.shapes import Shape
 from tap_llamaclassify.streams import ClassifyStream
-
-LONGEST_ID = 64
-"""How much of a job's id is shown."""
 
 
 class Sink(Protocol):
@@ -78,7 +73,7 @@ class Outlet:
         """
         if not self._shape.aliases:
             return
-        rows = self._rows_of(items)
+        rows = self.stream.table.rows(items)
         if self._room is not None:
             rows = rows[: self._room]
             self._room -= len(rows)
@@ -87,18 +82,6 @@ class Outlet:
             self._sink.write(alias, records)
             self._written[alias] += len(records)
         self.counter.increment(len(rows))
-
-    def _rows_of(self, items: Sequence[Json]) -> list[Row]:
-        try:
-            return self.stream.table.rows_of(items)
-        except ReplyError as error:
-            if len(items) > 1:
-                # To find the one.
-                return [row for item in items for row in self._rows_of([item])]
-            what = (
-                f"{self.stream.name}: for {str(items[0].get('id'))[:LONGEST_ID]!r} the API {error}"
-            )
-            raise ReplyError(what) from None
 
     def flush(self) -> None:
         """Write what is held."""

@@ -64,7 +64,7 @@ class OnePass:
             for step in steps_of(client, self._settings, {stream.name: None}):
                 if isinstance(step, Failed):
                     raise step.error
-                yield from stream.table.rows_of(step.items.get(stream.name, ()))
+                yield from stream.table.rows(step.items.get(stream.name, ()))
 
     def run(self, driver: ClassifyStream) -> None:
         """Sync all selected streams, or nothing when the driver was served already.

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tap_llamaclassify import rows, v2_rows
+from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.models import Json
 from tap_llamaclassify.rows import Row
+
+LONGEST_ID = 64
+"""How much of an item's id is shown."""
 
 
 class Source(Enum):
@@ -41,6 +45,21 @@ class Table:
     source: Source
     replication_key: str | None = "updated_at"
     successor: str | None = None
+
+    def rows(self, items: Sequence[Json]) -> list[Row]:
+        """Make the rows of a page's items.
+
+        Raises:
+            ReplyError: An item, which is named, holds what cannot be written.
+        """
+        try:
+            return self.rows_of(items)
+        except ReplyError as error:
+            if len(items) > 1:
+                # To find the one.
+                return [row for item in items for row in self.rows([item])]
+            item = str(items[0]["id"])[:LONGEST_ID]
+            raise ReplyError(f"{self.name}: for {item!r} the API {error}") from None
 
 
 def _inside(name: str, fields: frozenset[str]) -> frozenset[str]:
