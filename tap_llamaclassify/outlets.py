@@ -87,10 +87,12 @@ class Outlet:
         """Write what is held."""
         self._sink.close()
 
-    def activate(self, writer: MessageWriter, version: int) -> None:
-        """Write which version of a full table is whole now."""
-        for alias in self._shape.aliases:
-            writer.write_message(ActivateVersionMessage(alias, version))
+    def close(self, writer: MessageWriter, version: int | None) -> None:
+        """Write what is held, and then, for a full table, which version is whole now."""
+        self.flush()
+        if version is not None:
+            for alias in self._shape.aliases:
+                writer.write_message(ActivateVersionMessage(alias, version))
 
 
 def version_of(stream: ClassifyStream, started_at: int) -> int | None:

@@ -64,7 +64,6 @@ class Run:
         self.outlets = [Outlet(s, self._sink(s), self._census, self.rows) for s in streams]
         self._flushed_at = clock.monotonic()
         self._to_keep: dict[tuple[str, str | None], Kept] = {}
-        self._ends_in_state = False
         self._replaced = 0
 
     def _sink(self, stream: ClassifyStream) -> Sink:
@@ -96,7 +95,6 @@ class Run:
         """Write a step's rows, and take note of what the state may keep then."""
         for outlet in self.outlets:
             if (items := step.items.get(outlet.stream.name)) is not None:
-                self._ends_in_state = False
                 outlet.take(items)
         if step.has_misfits:
             # Each filter is an instant, so the longest of these holds all the others.
@@ -130,7 +128,6 @@ class Run:
             write_kept(stream.stream_state, key, kept, self._place(connection))
         self._to_keep.clear()
         self._tap.state_writer.write_state(self._tap.state)
-        self._ends_in_state = True
 
     def finish(self, *, whole: bool, left_out: Container[str] = ()) -> None:
         """Write what is held back, then the new state.
@@ -140,15 +137,18 @@ class Run:
             left_out: The tables that were not read all the same.
         """
         self._keep()
+        versions = {
+            name: version
+            for name, version in self._versions.items()
+            if version is not None and whole and name not in left_out
+        }
         for outlet in self.outlets:
-            outlet.flush()
-        for outlet in self.outlets:
-            is_whole = whole and outlet.stream.name not in left_out
-            if is_whole and (version := self._versions[outlet.stream.name]) is not None:
-                self._ends_in_state = False
-                outlet.activate(self._writer, version)
-        if not self._ends_in_state:
+            outlet.close(self._writer, versions.get(outlet.stream.name))
+        if versions:
+            # Though it may say nothing new: it ends a run.
             self._writer.write_message(StateMessage(self._tap.state))
+        else:
+            self._tap.state_writer.write_state(self._tap.state)
         self._warn()
 
     def break_off(self) -> None:
