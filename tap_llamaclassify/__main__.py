@@ -3,21 +3,16 @@
 import gc
 import os
 import signal
-import socket
 import sys
-import threading
-import time
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-GRACE = 3.0
-"""How many seconds a run has after a signal to remove what it has not finished."""
+from tap_llamaclassify import signals
 
 
 def main() -> None:
     """Run the command line."""
-    _watch_for_signals()
-    for number in SIGNALS:
+    signals.watch()
+    for number in signals.SIGNALS:
         signal.signal(number, _end)
     for name in ("LOGLEVEL", "TAP_LLAMACLASSIFY_LOGLEVEL"):
         if os.environ.get(name) == "":
@@ -42,27 +37,8 @@ def _spare_the_collector() -> None:
     gc.set_threshold(20_000, 50, 50)
 
 
-def _watch_for_signals() -> None:
-    """End the process some time after a signal, even where its handler cannot.
-
-    Python runs a handler in the main thread. A signal that comes just before that thread waits for
-    a lock does not wake it, and what the handler raises may leave a lock held that the end needs.
-    """
-    told, tell = socket.socketpair()
-    tell.setblocking(False)  # noqa: FBT003 - named by nobody
-    signal.set_wakeup_fd(tell.detach(), warn_on_full_buffer=False)
-
-    def wait() -> None:
-        while (number := told.recv(1)[0]) not in SIGNALS:
-            pass
-        time.sleep(GRACE)
-        os._exit(128 + number)
-
-    threading.Thread(target=wait, name="signals", daemon=True).start()
-
-
 def _end(number: int, _: FrameType | None) -> None:
-    os._exit(128 + number)
+    signals.end(number)
 
 
 if __name__ == "__main__":

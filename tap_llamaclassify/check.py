@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from tap_llamaclassify.listing import V1_JOBS_PATH, V2_JOBS_PATH
 from tap_llamaclassify.models import PageOfItems
 from tap_llamaclassify.parallel import in_order
 from tap_llamaclassify.projects import PROJECTS_PATH
-from tap_llamaclassify.readers import instead
+from tap_llamaclassify.readers import Failed, instead, not_missed
 from tap_llamaclassify.request import Request
 from tap_llamaclassify.tables import TABLES, Source, Table
 
@@ -47,14 +47,14 @@ class Finding:
 
     Attributes:
         first: When the first job that it showed was created, in the fixed form.
-        total: How many items there are, if it tells.
+        total: How many items there are, in words; empty when nobody can know.
         error: Why it cannot be read; None when it can.
         answer: The status it answered with, in words; empty when it did not.
     """
 
     api: Api
     first: str | None = None
-    total: int | None = None
+    total: str = ""
     error: ApiError | None = None
     answer: str = ""
 
@@ -72,14 +72,31 @@ class Checked:
     key: str
     findings: Sequence[Finding]
 
-    def unreadable(self, tables: Collection[Table]) -> Iterator[str]:
-        """Name the tables that cannot be read, and why not."""
-        for finding in self.findings:
-            names = [t.name for t in TABLES if t in tables and t.source in finding.api.sources]
-            if finding.error and names:
-                is_gone = isinstance(finding.error, GoneError)
-                way_out = f", or {instead(names, finding.api.sources)}" if is_gone else ""
-                yield f"{self.connection.label}{', '.join(names)}: {finding.error}{way_out}"
+    def unreadable(self, tables: Collection[Table]) -> tuple[list[str], list[str]]:
+        """Name the tables that cannot be read, and why not.
+
+        Returns:
+            Those without which a sync fails; and those that it would leave out, had it never read
+            them before.
+        """
+        failures = [failed for each in self.findings if (failed := _failed(each, tables))]
+        minor = not_missed(failures, {table.name: None for table in tables})
+        texts: tuple[list[str], list[str]] = [], []
+        for failed in failures:
+            text = f"{self.connection.label}{', '.join(failed.names)}: {failed.error}"
+            texts[failed in minor].append(text)
+        return texts
+
+
+def _failed(finding: Finding, tables: Collection[Table]) -> Failed | None:
+    """Return what a sync would meet in an API; None for nothing."""
+    names = [t.name for t in TABLES if t in tables and t.source in finding.api.sources]
+    if finding.error is None or not names:
+        return None
+    if not isinstance(finding.error, GoneError):
+        return Failed(finding.error, names)
+    way_out = instead(names, finding.api.sources, {table.name for table in tables})
+    return Failed(ApiError(f"{finding.error}, or {way_out}"), names, str(finding.error))
 
 
 def check(connections: Sequence[Connection], at_once: int) -> list[Checked]:
@@ -119,8 +136,17 @@ def _ask(client: Client, api: Api) -> Finding:
     except ApiError as error:
         return Finding(api, error=error)
     if not is_paged:
-        return Finding(api, total=len(page.items))
-    return Finding(api, page.items[0].get("created_at") if page.items else None, page.total_size)
+        return Finding(api, total=f"{len(page.items):,}")
+    return Finding(api, page.items[0].get("created_at") if page.items else None, _total(page))
+
+
+def _total(page: PageOfItems) -> str:
+    """Say how many items a listing has of which a page was asked for that holds one."""
+    if page.total_size is not None:
+        return f"{page.total_size:,}"
+    if page.next_page_token is None:
+        return str(len(page.items))
+    return "1 or more" if page.items else ""
 
 
 def table_of(checked: Sequence[Checked]) -> str:
@@ -142,5 +168,5 @@ def _line(checked: Checked, finding: Finding) -> tuple[str, ...]:
         finding.api.name,
         f"no: {finding.answer or 'no answer'}" if finding.error else "yes",
         finding.first or "",
-        "" if finding.total is None else f"{finding.total:,}",
+        finding.total,
     )

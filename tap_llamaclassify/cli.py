@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,12 +19,11 @@ from singer_sdk.exceptions import MappingError
 from singer_sdk.plugin_base import SingerCommand
 from typing_extensions import override
 
-from tap_llamaclassify.errors import LoaderGoneError, SettingsError, TapError
+from tap_llamaclassify import signals
+from tap_llamaclassify.errors import SettingsError, TapError
+from tap_llamaclassify.messages import LOADER_GONE
 from tap_llamaclassify.nesting import is_too_deep
 
-SIGNAL_EXIT = 128
-"""What a shell adds to the number of the signal that ended a command."""
-SIGINT = 2
 LONGEST_LINE = 1000
 _KEY = re.compile(r"llx-\S+")
 """What a LlamaCloud key looks like: it may stand where the name of a setting should."""
@@ -40,7 +40,8 @@ class Terminated(SystemExit):
     """A signal asks the process to end; what was not written yet is dropped."""
 
     def __init__(self, signum: int) -> None:
-        super().__init__(SIGNAL_EXIT + signum)
+        super().__init__(signals.EXIT + signum)
+        self.signum = signum
 
 
 class OneLineCommand(SingerCommand):
@@ -56,9 +57,9 @@ class OneLineCommand(SingerCommand):
                 sys.stdout.flush()
         except Terminated as end:
             # No flush and no waiting for the thread that fetches the next page.
-            os._exit(int(end.code or 0))
+            signals.end(end.signum)
         except click.Abort:
-            code = SIGNAL_EXIT + SIGINT
+            signals.end(signal.SIGINT)
         except SystemExit as end:
             code = end.code
         except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one line
@@ -68,9 +69,6 @@ class OneLineCommand(SingerCommand):
     def _report(self, error: Exception) -> int:
         if sys.stdout is not None and not _can_flush():
             _discard_output()
-        if isinstance(error, LoaderGoneError | BrokenPipeError):
-            self.logger.info("The loader closed the pipe; stopping")
-            return 1
         if self.logger.isEnabledFor(logging.ERROR):
             self.logger.error(_one_line(error))
         else:
@@ -83,6 +81,8 @@ def _one_line(error: Exception) -> str:
     match error:
         case TapError():
             text = str(error)
+        case BrokenPipeError():
+            text = LOADER_GONE
         case click.ClickException():
             text = error.format_message()
         case MappingError():

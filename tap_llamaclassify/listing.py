@@ -38,6 +38,7 @@ class Page:
         replaced: How many characters of the page could not be read.
         has_misfits: Whether any of its values did not fit.
         is_last: Whether the listing ends with it.
+        listed: How many items the listing has shown so far, those of this page among them.
     """
 
     items: Sequence[Json]
@@ -48,6 +49,7 @@ class Page:
     overlaps: bool = False
     is_last: bool = True
     is_server_clock: bool = True
+    listed: int = 0
 
 
 class Listing:
@@ -117,6 +119,7 @@ class Listing:
         following: Callable[[], Answer[PageOfItems]] | None = self._follow(None, 1, ahead=False)
         seen: set[int] = set()
         ids: set[str] = set()
+        listed = 0
         for number in itertools.count(1):
             if following is None:
                 return
@@ -131,6 +134,7 @@ class Listing:
             following = self._follow(token, number + 1, ahead=ahead and is_sure) if token else None
             self.activity.pages += 1
             self.activity.jobs += len(content.items)
+            listed += len(content.items)
             ids_before, ids = ids, {job["id"] for job in content.items} or ids
             yield Page(
                 content.items,
@@ -141,6 +145,7 @@ class Listing:
                 overlaps=bool(content.items) and not ids.isdisjoint(ids_before),
                 is_last=token is None,
                 is_server_clock=self._is_server_clock,
+                listed=listed,
             )
             # Let go of this page before the next one comes in.
             del answer, content

@@ -58,8 +58,9 @@ class Marks:
                 self._settings.start_date or "their beginning",
             )
         for name, bookmark in self.begun.items():
-            since = bookmark.since() or "ever"
-            _logger.info("%s%s: emitting what was updated since %s", self._label, name, since)
+            since = bookmark.since()
+            what = f"what was updated since {since}" if since else "everything"
+            _logger.info("%s%s: emitting %s", self._label, name, what)
 
     def bookmarks(self, clock: str) -> dict[str, Bookmark]:
         """Answer the tables' bookmarks as they are by a clock."""

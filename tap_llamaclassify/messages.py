@@ -16,6 +16,8 @@ from tap_llamaclassify.errors import LoaderGoneError, OutputError
 from tap_llamaclassify.shared_state import shared
 from tap_llamaclassify.timestamps import from_datetime
 
+LOADER_GONE = "the loader has closed the pipe: see what it says of that, and run again"
+
 
 class MessageWriter(GenericSingerWriter[bytes, Message]):
     """Writes lines to standard output; none waits in a buffer, so none can overtake another."""
@@ -64,6 +66,6 @@ def _write(lines: bytes) -> None:
         sys.stdout.buffer.write(lines)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        raise LoaderGoneError("the loader closed the pipe") from None
+        raise LoaderGoneError(LOADER_GONE) from None
     except OSError as error:
         raise OutputError(f"cannot write to standard output: {error.strerror}") from None

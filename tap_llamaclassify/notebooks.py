@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +15,8 @@ from tap_llamaclassify.errors import SettingsError
 from tap_llamaclassify.readers import Failed, steps_of
 from tap_llamaclassify.schemas import schema_of
 from tap_llamaclassify.settings import Settings, check
-from tap_llamaclassify.tables import TABLES, Source, Table
+from tap_llamaclassify.summary import Part, warn_of_nothing, warn_of_the_unmissed
+from tap_llamaclassify.tables import BY_DEFAULT, RESULTS, TABLES, Table
 
 
 def record_batches(
@@ -29,37 +30,61 @@ def record_batches(
     Args:
         config: The tap's own settings, `start_date` among them; what is missing comes from the
             environment or is the default.
-        tables: The names of the tables wanted; those of v1 jobs by default.
+        tables: The names of the tables wanted; by default those of v2 and v1 jobs. Then v1 may be
+            gone, as long as v2 is there: a warning says so.
 
     Returns:
-        A table's name and some of its rows, for each page and table that has any. Whoever asks
-        for the next one may meet an ApiError: the jobs cannot be listed.
+        A table's name and some of its rows, for each page and table that has any, and for a table
+        without any row one batch that is empty. Whoever asks for the next one may meet an ApiError:
+        the jobs cannot be listed.
 
     Raises:
-        SettingsError: A setting is wrong, or there is no such table.
+        SettingsError: A setting is wrong, there is no such table, or `fetch_results` is not set and
+            classify_job_results is wanted.
     """
     settings = check(config or {})
     connections = connect(settings, os.environ)
+    wanted = {
+        table: Columns(table.name, schema_of(table.name), table.keys)
+        for table in (BY_DEFAULT if tables is None else _named(tables, settings))
+    }
+    parts = [
+        Part(Client(connection), {table.name: None for table in wanted})
+        for connection in connections
+    ]
+    return _read(parts, settings, wanted, by_name=tables is not None)
+
+
+def _named(tables: Collection[str], settings: Settings) -> list[Table]:
     if isinstance(tables, str):
         raise SettingsError(f"tables must be a list of names, such as [{tables!r}]")
     names = [table.name for table in TABLES]
-    if unknown := sorted({*(tables or ())} - {*names}):
+    if unknown := sorted({*tables} - {*names}):
         raise SettingsError(f"there is no table {unknown[0]}; there are {', '.join(names)}")
-    wanted = {
-        table: Columns(table.name, schema_of(table.name), table.keys)
-        for table in TABLES
-        if (table.source is Source.V1 if tables is None else table.name in tables)
-    }
-    return _read([Client(connection) for connection in connections], settings, wanted)
+    if RESULTS.name in tables and not settings.value("fetch_results"):
+        raise SettingsError(
+            f"{RESULTS.name} takes a request a job, which fetch_results allows: set it, or leave "
+            "the table out"
+        )
+    return [table for table in TABLES if table.name in tables]
 
 
 def _read(
-    clients: Iterable[Client], settings: Settings, wanted: Mapping[Table, Columns]
+    parts: Sequence[Part], settings: Settings, wanted: Mapping[Table, Columns], *, by_name: bool
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
-    for client in clients:
-        for step in steps_of(client, settings, {table.name: None for table in wanted}):
+    without = dict(wanted)
+    for part in parts:
+        for step in steps_of(part.client, settings, part.wanted):
             if isinstance(step, Failed):
-                raise step.error
+                part.failures.append(step)
+                continue
             for table, columns in wanted.items():
-                if rows := table.rows_of(step.items.get(table.name, ())):
+                if rows := table.rows(step.items.get(table.name, ())):
+                    without.pop(table, None)
                     yield table.name, columns.batch(rows)
+        errors = [failed.error for failed in part.failures] if by_name else part.errors
+        if errors:
+            raise errors[0]
+    warn_of_the_unmissed(parts)
+    warn_of_nothing(parts, settings)
+    yield from ((table.name, columns.batch([])) for table, columns in without.items())

@@ -43,27 +43,44 @@ class RecordSink:
 
 
 class Outlet:
-    """One selected stream during one listing."""
+    """One selected stream during one listing.
 
-    def __init__(self, stream: ClassifyStream, sink: Sink, census: Census) -> None:
+    Args:
+        stream: The stream.
+        sink: Where its rows go.
+        census: Takes down what is new in them.
+        written: Counts the rows that were written, by the stream's name in the output.
+    """
+
+    def __init__(
+        self, stream: ClassifyStream, sink: Sink, census: Census, written: dict[str, int]
+    ) -> None:
         self.stream = stream
         self.counter = stream.get_record_counter()
         self._sink = sink
         self._census = census
         self._shape = Shape(stream)
         self._room = stream.ABORT_AT_RECORD_COUNT
+        self._written = written
+        for alias in self._shape.aliases:
+            written.setdefault(alias, 0)
 
     def take(self, items: Sequence[Json]) -> None:
-        """Write the rows that the stream has for these items."""
+        """Write the rows that the stream has for these items.
+
+        Raises:
+            ReplyError: An item holds what cannot be written.
+        """
         if not self._shape.aliases:
             return
-        rows = self.stream.table.rows_of(items)
+        rows = self.stream.table.rows(items)
         if self._room is not None:
             rows = rows[: self._room]
             self._room -= len(rows)
         self._census.note_unknown(self.stream.name, self.stream.table.api_fields, rows)
         for alias, records in self._shape.of(rows):
             self._sink.write(alias, records)
+            self._written[alias] += len(records)
         self.counter.increment(len(rows))
 
     def flush(self) -> None:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
@@ -53,11 +53,26 @@ class _Handed(Generic[_T]):
     error: BaseException | None = None
 
 
-def side_by_side(sources: Sequence[Iterable[_T]], at_once: int) -> Iterator[tuple[int, _T]]:
+@dataclass(frozen=True)
+class Rest:
+    """What to do meanwhile, each time that nothing has come for so many seconds."""
+
+    seconds: float
+    work: Callable[[], None]
+
+
+def side_by_side(
+    sources: Sequence[Iterable[_T]], at_once: int, rest: Rest | None = None
+) -> Iterator[tuple[int, _T]]:
     """Go through sources side by side, at most so many at once, each in a thread of its own.
 
     A source goes on when what it gave has been worked on, so that it holds one thing, and not all
     that there was no time for yet. What one raises is raised at once.
+
+    Args:
+        sources: A single one is gone through by whoever asks, who has no rest.
+        at_once: How many.
+        rest: Done by whoever asks.
 
     Returns:
         The number of a source, and what it gave next.
@@ -65,7 +80,7 @@ def side_by_side(sources: Sequence[Iterable[_T]], at_once: int) -> Iterator[tupl
     if len(sources) == 1:
         yield from ((0, made) for made in sources[0])
         return
-    race = _Race(sources)
+    race = _Race(sources, rest)
     try:
         yield from race.run(at_once)
     finally:
@@ -75,8 +90,9 @@ def side_by_side(sources: Sequence[Iterable[_T]], at_once: int) -> Iterator[tupl
 class _Race(Generic[_T]):
     """Sources that are gone through side by side."""
 
-    def __init__(self, sources: Sequence[Iterable[_T]]) -> None:
+    def __init__(self, sources: Sequence[Iterable[_T]], rest: Rest | None) -> None:
         self._sources = sources
+        self._rest = rest
         self._waiting = deque(range(len(sources)))
         self._handed: SimpleQueue[_Handed[_T]] = SimpleQueue()
         self._turns = [threading.Semaphore(0) for _ in sources]
@@ -86,7 +102,7 @@ class _Race(Generic[_T]):
         for _ in range(min(at_once, len(self._sources))):
             self._begin_next()
         for _ in self._sources:
-            while (handed := self._handed.get()).made:
+            while (handed := self._next()).made:
                 yield handed.number, handed.made[0]
                 self._turns[handed.number].release()
                 del handed
@@ -94,6 +110,14 @@ class _Race(Generic[_T]):
                 raise handed.error
             if self._waiting:
                 self._begin_next()
+
+    def _next(self) -> _Handed[_T]:
+        while self._rest:
+            try:
+                return self._handed.get(timeout=self._rest.seconds)
+            except Empty:
+                self._rest.work()
+        return self._handed.get()
 
     def _begin_next(self) -> None:
         number = self._waiting.popleft()

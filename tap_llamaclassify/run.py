@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from singer_sdk import Tap
+from singer_sdk.singerlib import StateMessage
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
 from tap_llamaclassify.batch_config import read_batch_config
@@ -15,6 +16,7 @@ from tap_llamaclassify.kept import Kept
 from tap_llamaclassify.marks import Wanted
 from tap_llamaclassify.messages import MessageWriter
 from tap_llamaclassify.outlets import Outlet, RecordSink, Sink, version_of
+from tap_llamaclassify.parallel import Rest
 from tap_llamaclassify.settings import Settings
 from tap_llamaclassify.state import Place, read_kept, write_kept
 from tap_llamaclassify.steps import Step
@@ -36,6 +38,10 @@ class Run:
         settings: What the user set.
         writer: Writes the messages.
         clock: Tells how long ago files were finished.
+
+    Attributes:
+        outlets: Where each stream's rows go.
+        rows: How many rows were written so far, by the stream's name in the output.
     """
 
     def __init__(
@@ -55,10 +61,10 @@ class Run:
         batches = read_batch_config(tap.config.get("batch_config"))
         names = {*tap.streams} | {m.stream_alias for s in streams for m in s.stream_maps}
         self._batches = Batches(batches, writer, names) if batches else None
-        self.outlets = [Outlet(s, self._sink(s), self._census) for s in streams]
+        self.rows: dict[str, int] = {}
+        self.outlets = [Outlet(s, self._sink(s), self._census, self.rows) for s in streams]
         self._flushed_at = clock.monotonic()
         self._to_keep: dict[tuple[str, str | None], Kept] = {}
-        self._is_state_due = False
         self._replaced = 0
 
     def _sink(self, stream: ClassifyStream) -> Sink:
@@ -88,7 +94,6 @@ class Run:
 
     def take(self, connection: str | None, step: Step) -> None:
         """Write a step's rows, and take note of what the state may keep then."""
-        self._write_due_state()
         for outlet in self.outlets:
             if (items := step.items.get(outlet.stream.name)) is not None:
                 outlet.take(items)
@@ -98,12 +103,20 @@ class Run:
         self._replaced += step.replaced
         if step.kept:
             self._to_keep |= {(stream, connection): kept for stream, kept in step.kept.items()}
-            now = self._clock.monotonic()
-            if self._batches is None or now - self._flushed_at >= FILES_SECONDS:
-                self._keep()
+            self._keep_in_time()
+
+    @property
+    def rest(self) -> Rest:
+        """What to do while nothing comes: files are finished though one connection hangs."""
+        return Rest(FILES_SECONDS, self._keep_in_time)
+
+    def _keep_in_time(self) -> None:
+        age = self._clock.monotonic() - self._flushed_at
+        if self._batches is None or age >= FILES_SECONDS:
+            self._keep()
 
     def _keep(self) -> None:
-        """Let the state keep what it may, now that the rows are where they belong."""
+        """Write the state with what it may keep, now that the rows are where they belong."""
         if not self._to_keep:
             return
         for outlet in self.outlets:
@@ -115,32 +128,33 @@ class Run:
             key = stream.table.replication_key
             write_kept(stream.stream_state, key, kept, self._place(connection))
         self._to_keep.clear()
-        self._is_state_due = True
+        self._tap.state_writer.write_state(self._tap.state)
 
-    def _write_due_state(self) -> None:
-        # Not at once: what comes last of a sync is written with its end.
-        if self._is_state_due:
-            self._tap.state_writer.write_state(self._tap.state)
-            self._is_state_due = False
-
-    def finish(self, *, whole: bool) -> None:
+    def finish(self, *, whole: bool, left_out: Container[str] = ()) -> None:
         """Write what is held back, then the new state.
 
         Args:
             whole: Whether everything was read. If not, no version of a table counts as done.
+            left_out: The tables that were not read all the same.
         """
         self._keep()
+        versions = {
+            name: version
+            for name, version in self._versions.items()
+            if version is not None and whole and name not in left_out
+        }
         for outlet in self.outlets:
-            version = self._versions[outlet.stream.name] if whole else None
-            outlet.close(self._writer, version)
-        self._is_state_due = True
-        self._write_due_state()
+            outlet.close(self._writer, versions.get(outlet.stream.name))
+        if versions:
+            # Though it may say nothing new: it ends a run.
+            self._writer.write_message(StateMessage(self._tap.state))
+        else:
+            self._tap.state_writer.write_state(self._tap.state)
         self._warn()
 
     def break_off(self) -> None:
         """Write the state that was reached, for not everything could be read."""
         self._keep()
-        self._write_due_state()
         self._warn()
         self.discard()
 

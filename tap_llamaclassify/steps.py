@@ -20,13 +20,15 @@ class Step:
         kept: What the state may keep of tables once this step and all before it are written.
         replaced: How many of the items' characters could not be read.
         has_misfits: Whether any of the items' values did not fit.
-        total_size: How many items the API says there are in all, if it does; an estimate.
+        listed: How many items the listing at hand has shown so far.
+        total_size: How many the API says this listing has in all, if it does; an estimate.
     """
 
     items: Mapping[str, Sequence[Json]] = field(default_factory=dict)
     kept: Mapping[str, Kept] = field(default_factory=dict)
     replaced: int = 0
     has_misfits: bool = False
+    listed: int = 0
     total_size: int | None = None
 
 
@@ -47,5 +49,6 @@ def step_of(page: Page, items: Mapping[str, Sequence[Json]]) -> Step:
         items,
         replaced=page.replaced,
         has_misfits=page.has_misfits,
+        listed=page.listed,
         total_size=page.total_size,
     )

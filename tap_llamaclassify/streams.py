@@ -1,10 +1,17 @@
 """The Singer streams, one for each table.
 
 A stream does not list jobs itself during a sync: one pass over the listings serves them all. For
-that, methods of singer-sdk are overridden here that it keeps private (`_write_schema_message`,
-`_write_activate_version_message`, `_sync_records`, `_sync_batches`): what `Stream.sync`, which is
-final, calls in turn. With `Stream._generate_schema_messages` and
-`Tap._handle_termination` they are all that the tap leans on.
+that, the tap leans on these of singer-sdk, beyond what its documentation offers to override:
+
+- What `Stream.sync`, which is final, calls in turn: `Stream.log` to announce a stream, and a
+  failure at level ERROR; `Stream._write_schema_message`, through which
+  `Stream._generate_schema_messages` is called; `Stream._write_activate_version_message`;
+  `Stream._sync_batches` or `Stream._sync_records`.
+- `Stream.selected`, a property that can be set, and `Stream.ABORT_AT_RECORD_COUNT`: `--test` sets
+  both.
+- `Tap.catalog`: `Tap.setup_mapper` alone takes the streams from it, for their maps.
+- `Tap._handle_termination`, which a signal calls, and `SingerCommand.main`, which calls all.
+- `singer_sdk.helpers._batch`, a module of its own use: what `batch_config` and BATCH consist of.
 """
 
 from __future__ import annotations
@@ -24,7 +31,7 @@ from tap_llamaclassify.columns import with_json_as_text
 from tap_llamaclassify.errors import CatalogError
 from tap_llamaclassify.rows import Row
 from tap_llamaclassify.schemas import schema_of
-from tap_llamaclassify.tables import Source, Table
+from tap_llamaclassify.tables import BY_DEFAULT, Source, Table
 
 
 class Pass(Protocol):
@@ -50,7 +57,7 @@ class ClassifyStream(Stream):
         self.table = table
         self.primary_keys = table.keys
         self.replication_key = table.replication_key
-        self.selected_by_default = table.source is Source.V1
+        self.selected_by_default = table in BY_DEFAULT
         self._pass = one_pass
 
     @property
@@ -71,6 +78,10 @@ class ClassifyStream(Stream):
     @selected.setter
     def selected(self, value: bool | None) -> None:
         Stream.selected.fset(self, value)  # type: ignore[attr-defined] # a property
+
+    def announce(self) -> None:
+        """Say that the stream's sync begins, as `Stream.sync` does when it comes to the stream."""
+        self.log("Beginning sync of '%s' in %s mode", self.name, self.replication_method.lower())
 
     def write_schema(self) -> None:
         """Write the stream's SCHEMA messages, one for each of its stream maps."""
@@ -126,10 +137,10 @@ class ClassifyStream(Stream):
     @override
     def log(self, message: str, *args: Any, level: int = logging.INFO, **kwargs: Any) -> None:
         # Stream.sync announces each failure at level ERROR before it raises it again; the one
-        # line that a user needs is written where it ends up.
-        super().log(
-            message, *args, level=logging.DEBUG if level == logging.ERROR else level, **kwargs
-        )
+        # line that a user needs is written where it ends up. And it announces a stream whose part
+        # is done already, which was announced before the pass.
+        is_told = level == logging.ERROR or (level == logging.INFO and self._pass.serves(self))
+        super().log(message, *args, level=logging.DEBUG if is_told else level, **kwargs)
 
     @override
     def _write_schema_message(self) -> None:

@@ -11,7 +11,7 @@ from itertools import chain, repeat
 
 from singer_sdk import Tap, metrics
 
-from tap_llamaclassify.client import Activity, Client, Exchange
+from tap_llamaclassify.client import Client, Exchange
 from tap_llamaclassify.connection import connect
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.messages import MessageWriter
@@ -22,6 +22,14 @@ from tap_llamaclassify.run import Run
 from tap_llamaclassify.settings import Settings
 from tap_llamaclassify.steps import Step
 from tap_llamaclassify.streams import ClassifyStream
+from tap_llamaclassify.summary import (
+    Part,
+    activity_of,
+    error_of,
+    summed_up,
+    warn_of_nothing,
+    warn_of_the_unmissed,
+)
 from tap_llamaclassify.tables import TABLES
 from tap_llamaclassify.waits import Clock
 
@@ -59,7 +67,7 @@ class OnePass:
             for step in steps_of(client, self._settings, {stream.name: None}):
                 if isinstance(step, Failed):
                     raise step.error
-                yield from stream.table.rows_of(step.items.get(stream.name, ()))
+                yield from stream.table.rows(step.items.get(stream.name, ()))
 
     def run(self, driver: ClassifyStream) -> None:
         """Sync all selected streams, or nothing when the driver was served already.
@@ -75,10 +83,12 @@ class OnePass:
         ours = [s for s in self._tap.streams.values() if isinstance(s, ClassifyStream)]
         streams = sorted((s for s in ours if s.selected), key=lambda s: TABLES.index(s.table))
         run = Run(streams, self._tap, self._settings, self._writer, self._clock)
-        for stream in streams:
-            if stream is not driver:
-                stream.write_schema()
-                self._served.add(stream.name)
+        others = [stream for stream in streams if stream is not driver]
+        for stream in others:
+            stream.announce()
+        for stream in others:
+            stream.write_schema()
+            self._served.add(stream.name)
         try:
             self._take_through(run, driver)
         except BaseException:
@@ -87,33 +97,46 @@ class OnePass:
             raise
 
     def _take_through(self, run: Run, driver: ClassifyStream) -> None:
-        with _measured(run, driver.name) as note_exchange:
+        parts: list[Part] = []
+        with (
+            summed_up(parts, run.rows, self._clock),
+            _measured(run, driver.name) as note_exchange,
+        ):
             clients = self._clients(note_exchange)
+            parts += [Part(client, run.wanted(client.connection.name)) for client in clients]
             limit = driver.ABORT_AT_RECORD_COUNT
-            failures = self._read(run, clients, limit)
-            if failures:
+            self._read(run, parts, limit)
+            warn_of_the_unmissed(parts)
+            if error := error_of(parts):
                 run.break_off()
-                raise _failure(failures, clients)
-            run.finish(whole=limit is None)
-            _logger.info("Listed %s", str(_activity(clients)))
+                raise error
+            left_out = {name for part in parts for failed in part.failures for name in failed.names}
+            run.finish(whole=limit is None, left_out=left_out)
+            warn_of_nothing(parts, self._settings)
 
-    def _read(
-        self, run: Run, clients: Sequence[Client], limit: int | None
-    ) -> list[tuple[Client, ApiError]]:
-        """Take all that can be read; answer what could not."""
-        progress = Progress(clients, self._clock)
-        failures = []
-        sources = [
-            steps_of(client, self._settings, run.wanted(client.connection.name), limit)
-            for client in clients
-        ]
-        for number, step in side_by_side(sources, self._settings.value("parallel_connections")):
+    def _read(self, run: Run, parts: Sequence[Part], limit: int | None) -> None:
+        """Take all that can be read, and note of each part what cannot."""
+        progress = Progress(parts, self._clock)
+        sources = [self._steps(part, limit) for part in parts]
+        at_once: int = self._settings.value("parallel_connections")
+        for number, step in side_by_side(sources, at_once, run.rest):
+            part = parts[number]
             if isinstance(step, Failed):
-                failures.append((clients[number], step.error))
-            else:
-                run.take(clients[number].connection.name, step)
-                progress.at_end(step)
-        return failures
+                part.failures.append(step)
+                continue
+            try:
+                run.take(part.client.connection.name, step)
+            except ApiError as error:
+                # Its next steps would let the state pass over what could not be written.
+                part.failures.append(Failed(error))
+                part.is_over = True
+            progress.at_end(step)
+
+    def _steps(self, part: Part, limit: int | None) -> Iterator[Step | Failed]:
+        for step in steps_of(part.client, self._settings, part.wanted, limit):
+            yield step
+            if part.is_over:
+                return
 
     def _clients(self, on_exchange: Callable[[Exchange], None] | None) -> list[Client]:
         connections = connect(self._settings, os.environ)
@@ -127,8 +150,8 @@ class OnePass:
 class Progress:
     """Logs how far a sync has come, now and then."""
 
-    def __init__(self, clients: Sequence[Client], clock: Clock) -> None:
-        self._clients = clients
+    def __init__(self, parts: Sequence[Part], clock: Clock) -> None:
+        self._parts = parts
         self._clock = clock
         self._said_at = clock.monotonic()
 
@@ -137,31 +160,9 @@ class Progress:
         now = self._clock.monotonic()
         if now - self._said_at >= PROGRESS_SECONDS:
             self._said_at = now
-            is_all = len(self._clients) == 1 and step.total_size
-            of = f" of about {step.total_size:,} jobs" if is_all else ""
-            _logger.info("So far %s%s", str(_activity(self._clients)), of)
-
-
-def _activity(clients: Iterable[Client]) -> Activity:
-    return sum((client.activity for client in clients), Activity())
-
-
-def _failure(failures: Sequence[tuple[Client, ApiError]], clients: Sequence[Client]) -> ApiError:
-    """Make one error of what could not be read."""
-    if len(failures) == len(clients) == 1 and clients[0].connection.name is None:
-        return failures[0][1]
-    by_text: dict[str, list[str]] = {}
-    for client, error in sorted(failures, key=lambda failure: clients.index(failure[0])):
-        by_text.setdefault(str(error), []).append(client.connection.name or "")
-    if clients[0].connection.name is None:
-        return ApiError("; ".join(by_text))
-    texts = [f"{', '.join(names)}: {text}" for text, names in by_text.items()]
-    failed = {name for names in by_text.values() for name in names}
-    others = ", all others are synced" if len(failed) < len(clients) else ""
-    names = ", ".join(c.connection.name or "" for c in clients if c.connection.name in failed)
-    return ApiError(
-        f"{len(failed)} of {len(clients)} connections failed ({names}){others}: {'; '.join(texts)}"
-    )
+            is_all = len(self._parts) == 1 and step.total_size
+            of = f"; of this listing {step.listed:,} of about {step.total_size:,}" if is_all else ""
+            _logger.info("So far %s%s", str(activity_of(self._parts)), of)
 
 
 @contextmanager

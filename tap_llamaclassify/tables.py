@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tap_llamaclassify import rows, v2_rows
+from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.models import Json
 from tap_llamaclassify.rows import Row
+
+LONGEST_ID = 64
+"""How much of an item's id is shown."""
 
 
 class Source(Enum):
@@ -31,6 +35,7 @@ class Table:
         rows_of: Makes its rows from the items of a page.
         source: Where its items come from.
         replication_key: The column by which changes are told; None for a table without.
+        successor: The table that takes its place in the next version of the API; None for none.
     """
 
     name: str
@@ -39,15 +44,43 @@ class Table:
     rows_of: Callable[[Iterable[Json]], list[Row]]
     source: Source
     replication_key: str | None = "updated_at"
+    successor: str | None = None
+
+    def rows(self, items: Sequence[Json]) -> list[Row]:
+        """Make the rows of a page's items.
+
+        Raises:
+            ReplyError: An item, which is named, holds what cannot be written.
+        """
+        try:
+            return self.rows_of(items)
+        except ReplyError as error:
+            if len(items) > 1:
+                # To find the one.
+                return [row for item in items for row in self.rows([item])]
+            item = str(items[0]["id"])[:LONGEST_ID]
+            raise ReplyError(f"{self.name}: for {item!r} the API {error}") from None
 
 
 def _inside(name: str, fields: frozenset[str]) -> frozenset[str]:
     return frozenset(f"{name}.{field}" for field in fields)
 
 
-JOBS = Table("classify_jobs", ("id",), rows.JOB_FIELDS, rows.job_rows, Source.V1)
+JOBS = Table(
+    "classify_jobs",
+    ("id",),
+    rows.JOB_FIELDS,
+    rows.job_rows,
+    Source.V1,
+    successor="classify_v2_jobs",
+)
 RULES = Table(
-    "classify_job_rules", ("job_id", "rule_index"), rows.RULE_FIELDS, rows.rule_rows, Source.V1
+    "classify_job_rules",
+    ("job_id", "rule_index"),
+    rows.RULE_FIELDS,
+    rows.rule_rows,
+    Source.V1,
+    successor="classify_v2_job_rules",
 )
 PARSING_CONFIGS = Table(
     "classify_job_parsing_configs",
@@ -55,6 +88,7 @@ PARSING_CONFIGS = Table(
     rows.PARSING_CONFIGURATION_FIELDS,
     rows.parsing_config_rows,
     Source.V1,
+    successor="classify_v2_job_parsing_configs",
 )
 RESULTS = Table(
     "classify_job_results",
@@ -108,3 +142,5 @@ TABLES = (
     PROJECTS,
 )
 """Every table, in the order in which a page's rows are written."""
+BY_DEFAULT = tuple(table for table in TABLES if table.source in {Source.V1, Source.V2})
+"""Those that are read unless somebody says otherwise."""

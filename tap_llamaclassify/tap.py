@@ -116,6 +116,16 @@ class TapLlamaClassify(Tap):
     def _own_streams(self) -> Sequence[ClassifyStream]:
         return cast("Sequence[ClassifyStream]", [*self.streams.values()])
 
+    @property
+    @override
+    def catalog(self) -> Catalog:
+        """The entries of the streams that are chosen; only the mapper asks for them.
+
+        To singer-sdk a deselected stream has no columns, and a map for all streams fails on it.
+        """
+        chosen = {stream.name for stream in self._own_streams if stream.is_chosen}
+        return Catalog({name: each for name, each in super().catalog.items() if name in chosen})
+
     @override
     def setup_mapper(self) -> None:
         # The streams complete the catalog, from which the stream maps take keys and columns.
@@ -128,14 +138,9 @@ class TapLlamaClassify(Tap):
                 )
         if not any(stream.selected for stream in self.streams.values()):
             self.logger.warning("The catalog selects no stream: there is nothing to sync")
-        super(Tap, self).setup_mapper()
-        # To singer-sdk a deselected stream has no columns, and a map for all streams fails on it.
-        chosen = {stream.name: stream.is_chosen for stream in self._own_streams}
-        self.mapper.register_raw_streams_from_catalog(
-            Catalog({name: entry for name, entry in self.catalog.items() if chosen.get(name)})
-        )
+        super().setup_mapper()
         for stream in self._own_streams:
-            if not chosen[stream.name]:
+            if not stream.is_chosen:
                 unmapped = SameRecordTransform(
                     stream.name, stream.schema, stream.primary_keys, flattening_options=None
                 )
@@ -160,8 +165,10 @@ class TapLlamaClassify(Tap):
         properties = config_jsonschema["properties"]
         for name, schema in EMIT_ACTIVATE_VERSION_CONFIG["properties"].items():
             properties.setdefault(name, schema)
-        encoding = properties["batch_config"]["properties"]["encoding"]["properties"]
-        encoding["compression"] = encoding["compression"] | {"enum": list(COMPRESSIONS)}
+        # What singer-sdk has put there is its own, and is every plugin's in this process.
+        batches = properties["batch_config"] = copy.deepcopy(properties["batch_config"])
+        encoding = batches["properties"]["encoding"]["properties"]
+        encoding["compression"] |= {"enum": list(COMPRESSIONS)}
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
@@ -203,7 +210,10 @@ class TapLlamaClassify(Tap):
         checked = check.check(connect(settings, os.environ), at_once)
         sys.stdout.write(check.table_of(checked))
         tables = [stream.table for stream in self._own_streams if stream.selected]
-        if reasons := [reason for each in checked for reason in each.unreadable(tables)]:
+        unreadable = [each.unreadable(tables) for each in checked]
+        if left_out := [text for _, texts in unreadable for text in texts]:
+            self.logger.warning("Left out unless they were read before: %s", "; ".join(left_out))
+        if reasons := [text for texts, _ in unreadable for text in texts]:
             raise CheckError("; ".join(reasons))
 
     @classmethod

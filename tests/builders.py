@@ -19,8 +19,10 @@ from tap_llamaclassify.tap import TapLlamaClassify
 from tap_llamaclassify.waits import Clock
 
 STREAMS = ("classify_jobs", "classify_job_rules", "classify_job_parsing_configs")
-"""What is selected unless told otherwise: the tables of v1 jobs."""
+"""The tables of v1 jobs: what `sync` and `catalog_with` select unless told otherwise."""
 V2_STREAMS = ("classify_v2_jobs", "classify_v2_job_rules", "classify_v2_job_parsing_configs")
+DEFAULT_STREAMS = (*STREAMS, *V2_STREAMS)
+"""What the tap selects when it has no catalog."""
 ALL_STREAMS = (*STREAMS, "classify_job_results", *V2_STREAMS, "classify_projects")
 
 Message = dict[str, Any]
@@ -138,9 +140,9 @@ def sync(
     catalog: Mapping[str, Any] | None = None,
     **config: Any,
 ) -> Output:
-    """Run a sync in this process."""
-    tap = new_tap(sandbox, state=state, catalog=catalog, **config)
-    return captured(tap)
+    """Run a sync in this process, of v1 jobs unless a catalog says otherwise."""
+    catalog = catalog or catalog_with(sandbox)
+    return captured(new_tap(sandbox, state=state, catalog=catalog, **config))
 
 
 def new_tap(
@@ -150,7 +152,10 @@ def new_tap(
     catalog: Mapping[str, Any] | None = None,
     **config: Any,
 ) -> TapLlamaClassify:
-    """Make a tap that reads from a sandbox; None takes a setting away."""
+    """Make a tap that reads from a sandbox, its default unless a catalog says otherwise.
+
+    None takes a setting away.
+    """
     given = {"api_url": sandbox.url, "api_key": sandbox.key, "retry_seconds": 0} | config
     return TapLlamaClassify(
         config={name: value for name, value in given.items() if value is not None},
@@ -169,7 +174,10 @@ def captured(tap: Tap) -> Output:
 
 
 def catalog_with(sandbox: Sandbox, **entries: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a catalog in which some streams have `selected`, `deselect` or `replication_method`."""
+    """Make a catalog in which some streams have `selected`, `deselect` or `replication_method`.
+
+    Those of v1 jobs are selected, and no others, unless an entry says otherwise.
+    """
     catalog = new_tap(sandbox).catalog_dict
     for entry in catalog["streams"]:
         wish = entries.get(entry["tap_stream_id"], {})
@@ -178,9 +186,8 @@ def catalog_with(sandbox: Sandbox, **entries: Mapping[str, Any]) -> dict[str, An
         for metadata in entry["metadata"]:
             place = metadata["breadcrumb"]
             if not place:
-                metadata["metadata"]["selected"] = wish.get(
-                    "selected", entry["tap_stream_id"] in STREAMS
-                )
+                is_selected = wish.get("selected", entry["tap_stream_id"] in STREAMS)
+                metadata["metadata"]["selected"] = is_selected
                 metadata["metadata"].pop("forced-replication-method", None)
             elif place[-1] in wish.get("deselect", ()):
                 metadata["metadata"]["selected"] = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import threading
@@ -14,11 +15,12 @@ from typing import IO, Any
 
 import pytest
 
-from builders import ALL_STREAMS, STREAMS, job, parse
+from builders import ALL_STREAMS, STREAMS, catalog_with, job, parse
 from conftest import COMMAND, Command
 from llamacloud_sandbox.server import Sandbox
 
 SECRET = "llx-marked-secret"
+V1, V2 = "/api/v1/classifier/jobs", "/api/v2/classify"
 
 
 def put_jobs(sandbox: Sandbox, count: int, **fields: Any) -> None:
@@ -66,7 +68,7 @@ def test_settings_come_from_a_file(
     put_jobs(sandbox, 3)
     ended = command("--config", config | {"page_size": 2, "user_agent": "me/1"})
     assert len(ended.output.ids()) == 3
-    assert [r.query["page_size"] for r in sandbox.requests] == ["2", "2"]
+    assert [r.query["page_size"] for r in sandbox.requests] == ["2", "2", "2"]
     assert {r.headers["user-agent"] for r in sandbox.requests} == {"me/1"}
 
 
@@ -77,8 +79,8 @@ def test_later_file_wins_and_the_environment_wins_over_files(
     first = config | {"page_size": 2, "user_agent": "file/1"}
     ended = command("--config", first, "--config", {"page_size": 3}, "--config=ENV", env=env)
     assert ended.code == 0
-    (request,) = sandbox.requests
-    assert (request.query["page_size"], request.headers["user-agent"]) == ("3", "env/1")
+    for request in sandbox.requests:
+        assert (request.query["page_size"], request.headers["user-agent"]) == ("3", "env/1")
 
 
 def test_every_setting_can_come_from_the_environment(sandbox: Sandbox, command: Command) -> None:
@@ -102,12 +104,14 @@ def test_every_setting_can_come_from_the_environment(sandbox: Sandbox, command: 
     ended = command("--config=ENV", env=env)
     assert (ended.code, ended.errors) == (0, [])
     assert ended.output.records("classify_jobs")[0]["status"] == "success"
-    (request,) = sandbox.requests
-    assert request.query == {
+    asked = {
         "organization_id": sandbox.world.organization_id,
         "page_size": "7",
         "project_id": sandbox.project_id,
     }
+    v1, v2 = sandbox.requests
+    assert (v1.path, v1.query) == (V1, asked)
+    assert (v2.path, v2.query.items() >= asked.items()) == (V2, True)
 
 
 def test_llama_cloud_variables_are_enough(sandbox: Sandbox, command: Command) -> None:
@@ -282,7 +286,7 @@ def test_refusal_of_the_api_ends_in_one_line_that_says_what_to_do(
     words: list[str],
 ) -> None:
     sandbox.answer_next(status, body)
-    ended = command("--config", config)
+    ended = command("--config", config, "--catalog", catalog_with(sandbox))
     assert ended.code == 1
     (line,) = ended.errors
     assert ended.lines("WARNING") == []
@@ -377,8 +381,8 @@ def test_test_reads_one_page_and_one_record_of_each_stream(
     assert (ended.code, ended.errors) == (0, [])
     assert [len(ended.output.records(name)) for name in STREAMS] == [1, 1, 1]
     assert [request.path for request in sandbox.requests] == [
-        "/api/v1/classifier/jobs",
-        "/api/v2/classify",
+        V1,
+        V2,
         "/api/v1/projects",
     ]
     assert "replication_key_value" not in ended.stdout
@@ -398,13 +402,16 @@ def test_test_schema_writes_schemas_and_asks_nothing(
 
 @contextmanager
 def running(
-    config: dict[str, Any], tmp_path: Path, stdout: int | IO[bytes] = subprocess.PIPE
+    config: dict[str, Any],
+    tmp_path: Path,
+    stdout: int | IO[bytes] = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start a sync and leave it running; it is killed at the end, should it still be."""
     path = tmp_path / "running.json"
     path.write_text(json.dumps(config))
     with subprocess.Popen(
-        [COMMAND, "--config", path], stdout=stdout, stderr=subprocess.PIPE, env=os.environ
+        [COMMAND, "--config", path], stdout=stdout, stderr=stderr, env=os.environ
     ) as process:
         try:
             yield process
@@ -412,7 +419,7 @@ def running(
             process.kill()
 
 
-def test_loader_that_closes_the_pipe_ends_the_run_quietly(
+def test_loader_that_closes_the_pipe_ends_the_run_in_one_line(
     sandbox: Sandbox, config: dict[str, Any], tmp_path: Path
 ) -> None:
     put_jobs(sandbox, 100)
@@ -422,7 +429,10 @@ def test_loader_that_closes_the_pipe_ends_the_run_quietly(
         process.stdout.close()
         stderr = process.stderr.read().decode()
         assert process.wait(30) == 1
-    assert "ERROR" not in stderr
+    assert stderr.count("ERROR") == 1
+    assert stderr.endswith(
+        "the loader has closed the pipe: see what it says of that, and run again\n"
+    )
     assert "Traceback" not in stderr
     assert "Exception ignored" not in stderr
 
@@ -456,6 +466,14 @@ def test_standard_output_that_is_closed_ends_in_one_line(
 # Signals
 
 
+def assert_stopped(stderr: bytes, number: signal.Signals) -> None:
+    """One line says so, the last one."""
+    stopped = f"ERROR: stopped by {number.name}; run again to go on from the last STATE\n"
+    assert stderr.endswith(stopped.encode())
+    assert stderr.count(b"ERROR") == 1
+    assert b"Traceback" not in stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_while_the_command_starts_ends_it_with_the_right_code(
     tmp_path: Path, number: signal.Signals
@@ -471,7 +489,7 @@ def test_signal_while_the_command_starts_ends_it_with_the_right_code(
         process.send_signal(number)
         assert process.wait(30) == 128 + number
         assert process.stderr
-        assert process.stderr.read() == b""
+        assert_stopped(process.stderr.read(), number)
 
 
 CANNOT_BE_WOKEN = """
@@ -487,12 +505,16 @@ def test_signal_that_does_not_wake_the_main_thread_ends_the_command_all_the_same
 ) -> None:
     (tmp_path / "singer_sdk.py").write_text(CANNOT_BE_WOKEN)
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    with subprocess.Popen([COMMAND], stdout=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen(
+        [COMMAND], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    ) as process:
         assert process.stdout
         assert process.stdout.readline() == b"\n"
         process.terminate()
         try:
             assert process.wait(30) == 128 + signal.SIGTERM
+            assert process.stderr
+            assert_stopped(process.stderr.read(), signal.SIGTERM)
         finally:
             process.kill()
 
@@ -519,8 +541,32 @@ def test_signal_while_the_api_is_waited_for_ends_the_run_at_once_without_state(
     finally:
         release.set()
     assert parse(stdout.decode()).of_type("STATE") == []
-    assert b"ERROR" not in stderr
-    assert b"Traceback" not in stderr
+    assert b" Broken off after " in stderr
+    assert_stopped(stderr, number)
+
+
+def test_signal_while_nobody_reads_what_is_logged_ends_the_run_all_the_same(
+    sandbox: Sandbox, config: dict[str, Any], tmp_path: Path
+) -> None:
+    put_jobs(sandbox, 100)
+    asked = threading.Event()
+    readable, writable = os.pipe()
+
+    def fill(page: int) -> None:
+        if page == 2:
+            os.set_blocking(writable, False)
+            while select.select([], [writable], [], 0)[1]:
+                os.write(writable, bytes(2**20))
+            os.set_blocking(writable, True)
+            asked.set()
+
+    sandbox.before_page = fill
+    with running(config | {"page_size": 50}, tmp_path, stderr=writable) as process:
+        assert asked.wait(30)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 128 + signal.SIGTERM
+    os.close(readable)
+    os.close(writable)
 
 
 def test_signal_while_a_retry_is_waited_for_ends_the_run_at_once(

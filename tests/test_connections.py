@@ -27,11 +27,12 @@ from items import v2_job
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
 from simulated import Life, clock_of
+from tap_llamaclassify import messages, run
 from tap_llamaclassify.waits import Pace
 from test_results import PATIENCE, at, started, whole_lines
 
 NAMES = ("emea", "apac", "latam", "anz", "nordics", "iberia", "africa", "india")
-V1 = "/api/v1/classifier/jobs"
+V1, V2 = "/api/v1/classifier/jobs", "/api/v2/classify"
 
 Row = dict[str, Any]
 
@@ -99,6 +100,11 @@ def kept(state: Row, stream: str = "classify_jobs") -> dict[str, str | None]:
     """Answer the bookmark of each connection's part in a stream."""
     partitions = state.get("bookmarks", {}).get(stream, {}).get("partitions", [])
     return {p["context"]["connection"]: p.get("replication_key_value") for p in partitions}
+
+
+def assert_came(event: threading.Event) -> None:
+    """Wait for what must come."""
+    assert event.wait(PATIENCE)
 
 
 def keys_of(sandbox: Sandbox) -> list[str]:
@@ -213,8 +219,9 @@ def test_log_names_whose_listing_it_is_and_no_key(sandbox: Sandbox, quick_comman
     ended = quick_command("--config", config(sandbox, 2))
     said = "\n".join(ended.lines("INFO"))
     for name in NAMES[:2]:
-        assert f"{name}: classify_jobs: emitting what was updated since ever" in said
-    assert "Listed 2 pages, 2 jobs, 2 requests" in said
+        assert f"{name}: classify_jobs: emitting everything" in said
+    assert "classify_v2_jobs 0" in said
+    assert "4 pages, 2 jobs, 4 requests, 0 waits" in said
 
 
 def test_keys_may_stand_in_the_environment(sandbox: Sandbox, quick_command: Command) -> None:
@@ -292,6 +299,34 @@ def test_connection_that_waits_keeps_no_other_from_being_read(
     assert len(output.ids()) == 12
     projects = [row["project_id"] for row in output.records("classify_jobs")]
     assert projects[:4] == [quick.project_id] * 4
+
+
+@pytest.mark.parametrize("in_files", [False, True], ids=["records", "files"])
+def test_state_of_a_connection_that_is_done_waits_for_no_other(
+    hosts: Callable[[int], list[Sandbox]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    in_files: bool,  # noqa: FBT001 - a column of the table above
+) -> None:
+    hung, quick = hosts(2)
+    for host in (hung, quick):
+        host.world.put(job("one", project_id=host.project_id, updated_at=at(1)))
+    done, write, states = threading.Event(), messages._write, []  # noqa: SLF001 - the one place
+
+    def noted(lines: bytes) -> None:
+        write(lines)
+        if b'"type":"STATE"' in lines:
+            states.append(json.loads(lines)["value"])
+            done.set()
+
+    monkeypatch.setattr(messages, "_write", noted)
+    monkeypatch.setattr(run, "FILES_SECONDS", 0.1)
+    hung.before_page = lambda _: assert_came(done)
+    batches = {"encoding": {"format": "jsonl"}, "storage": {"root": str(tmp_path)}}
+    more = {"batch_config": batches} if in_files else {}
+    fetch(hung, config_of([hung, quick], **more))
+    assert kept(states[0]) == {"apac": at(1)}
+    assert kept(states[-1]) == {"emea": at(1), "apac": at(1)}
 
 
 def test_each_connection_keeps_a_pace_of_its_own(
@@ -390,7 +425,7 @@ def test_results_of_one_that_fails_midway_are_kept_as_far_as_they_came(
         for number in range(120):
             own = {"project_id": host.project_id, "updated_at": at(number)}
             host.world.put(job(f"j{number}", **own))
-    bad.settings.gone = {f"{V1}/j110/": 500}
+    bad.settings.gone = {f"{V1}/j110/": 403}
     catalog = select(good, "classify_job_results")
     settings = config_of([good, bad], fetch_results=True)
     ended = quick_command("--config", settings, "--catalog", catalog)
@@ -410,13 +445,42 @@ def test_api_that_is_gone_for_one_connection_leaves_it_the_other_api(
     without.settings.gone = {V1: 404}
     catalog = select(whole, *STREAMS, *V2_STREAMS)
     ended = quick_command("--config", config_of([whole, without]), "--catalog", catalog)
-    assert ended.code == 1
-    (error,) = ended.errors
-    assert "1 of 2 connections failed (apac)" in error
-    assert f"deselect {', '.join(STREAMS)} and select {', '.join(V2_STREAMS)} instead" in error
+    assert (ended.code, ended.errors) == (0, [])
+    (warning,) = ended.lines("WARNING")
+    assert "apac: page 1: " in warning
+    assert f"{', '.join(STREAMS)} are left out" in warning
     assert kept(ended.output.state) == {"emea": at(1)}
     for stream in V2_STREAMS:
         assert kept(ended.output.state, stream) == {"emea": at(2), "apac": at(2)}
+
+    whole.settings.gone = {V1: 404}
+    given = ["--catalog", catalog, "--state", ended.output.state]
+    ended = quick_command("--config", config_of([whole, without]), *given)
+    assert (ended.code, ended.errors) == (0, [])
+    (warning,) = ended.lines("WARNING")
+    assert "emea, apac: " in warning
+    assert kept(ended.output.state) == {"emea": at(1)}
+
+
+def test_job_that_cannot_be_written_fails_its_connection_and_no_other(
+    hosts: Callable[[int], list[Sandbox]], quick_command: Command
+) -> None:
+    good, bad = hosts(2)
+    for host in (good, bad):
+        host.world.put(job("one", project_id=host.project_id, updated_at=at(1)))
+    deep = '{"a":' * 980 + "1" + "}" * 980
+    body = f'{{"items": [{{"id": "fine"}}, {{"id": "deep", "nest": {deep}}}]}}'
+    bad.answer_next(200, body.encode())
+    ended = quick_command("--config", config_of([bad, good], parallel_connections=1))
+    assert ended.code == 1
+    (error,) = ended.errors
+    assert error == (
+        "1 of 2 connections failed (emea), all others are synced: emea: classify_jobs: for 'deep' "
+        "the API answered JSON that is nested too deeply to be written"
+    )
+    assert ended.output.ids() == ["one"]
+    assert {name for name, _ in kept(ended.output.state).items()} == {"apac"}
+    assert [request.path for request in bad.requests] == [V1]
 
 
 DEFECT = """
@@ -486,7 +550,10 @@ def test_signal_while_several_listings_wait_ends_the_run_at_once_without_state(
         release.set()
     assert whole_lines(tmp_path).of_type("STATE") == []
     said = (tmp_path / "stderr").read_text()
-    assert "ERROR" not in said
+    assert said.endswith(
+        f"ERROR: stopped by {number.name}; run again to go on from the last STATE\n"
+    )
+    assert said.count("ERROR") == 1
     assert "Traceback" not in said
     for host in running:
         host.before_page = None

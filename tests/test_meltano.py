@@ -16,6 +16,7 @@ import duckdb
 import pytest
 import yaml
 
+from builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS
 from conftest import ROOT, Command
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.wire.front import Request
@@ -34,6 +35,13 @@ V1, V2, PROJECTS = "/api/v1/classifier/jobs", "/api/v2/classify", "/api/v1/proje
 
 V2_QUERY = "SELECT id, status, updated_at::text FROM llamacloud.classify_v2_jobs"
 QUERIES = {
+    "classify_v2_jobs": V2_QUERY,
+    "classify_v2_job_rules": (
+        "SELECT job_id, rule_index, type FROM llamacloud.classify_v2_job_rules"
+    ),
+    "classify_v2_job_parsing_configs": (
+        "SELECT job_id, lang, max_pages FROM llamacloud.classify_v2_job_parsing_configs"
+    ),
     "classify_jobs": "SELECT id, status, updated_at::text FROM llamacloud.classify_jobs",
     "classify_job_rules": "SELECT job_id, rule_index, type FROM llamacloud.classify_job_rules",
     "classify_job_parsing_configs": (
@@ -97,6 +105,12 @@ class Project:
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
+    def log_of(self, *arguments: str, **environment: str) -> str:
+        """Run a command of Meltano's to its good end; answer what it logged."""
+        ended = self._ended(*arguments, **environment)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stderr
+
     def failing(self, *arguments: str, **environment: str) -> str:
         """Run a command of Meltano's that fails; answer what it printed."""
         ended = self._ended(*arguments, **environment)
@@ -132,16 +146,22 @@ class Project:
 
 def shown(sandbox: Sandbox) -> Tables:
     """What the queries would answer if the tables were the API."""
-    jobs = sandbox.world.jobs(sandbox.project_id)
+    v2 = [job | job["configuration"] for job in sandbox.world.v2_jobs(sandbox.project_id)]
+    return _tables("classify_job", sandbox.world.jobs(sandbox.project_id)) | _tables(
+        "classify_v2_job", v2
+    )
+
+
+def _tables(name: str, jobs: list[dict[str, Any]]) -> Tables:
     configs = [(job["id"], job["parsing_configuration"]) for job in jobs]
     return {
-        "classify_jobs": {(j["id"], j["status"], duckdb_text(j["updated_at"])) for j in jobs},
-        "classify_job_rules": {
+        f"{name}s": {(j["id"], j["status"], duckdb_text(j["updated_at"])) for j in jobs},
+        f"{name}_rules": {
             (job["id"], index, rule["type"])
             for job in jobs
             for index, rule in enumerate(job["rules"])
         },
-        "classify_job_parsing_configs": {
+        f"{name}_parsing_configs": {
             (job_id, config["lang"], config["max_pages"]) for job_id, config in configs if config
         },
     }
@@ -154,7 +174,7 @@ def duckdb_text(timestamp: str) -> str:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory, _meltano_to_itself: None) -> Iterator[Story]:
     project_file = PROJECT_FILE.read_bytes()
-    with Sandbox(World(History(jobs=400))) as sandbox:
+    with Sandbox(World(History(jobs=400, v2_jobs=60))) as sandbox:
         project = Project(sandbox, tmp_path_factory.mktemp("meltano"))
         first = project.run("classify-jobs-to-duckdb")
         sandbox.world.advance(2 * DAY)
@@ -208,14 +228,19 @@ def pages(jobs: Tables, page_size: int) -> int:
     return -(-len(jobs["classify_jobs"]) // page_size)
 
 
+def of_v1(run: Run) -> list[Request]:
+    return [request for request in run.requests if request.path == V1]
+
+
 def test_job_lands_every_row_with_the_requests_of_one_listing(story: Story) -> None:
     assert story.first.tables == story.first.api
-    assert len(story.first.requests) == pages(story.first.api, 100) > 1
+    assert len(of_v1(story.first)) == pages(story.first.api, 100) > 1
+    assert len(story.first.requests) == len(of_v1(story.first)) + 1
 
 
-def test_runs_ask_for_v1_jobs_and_nothing_else(story: Story) -> None:
+def test_runs_ask_for_v1_and_v2_jobs_and_nothing_else(story: Story) -> None:
     for run in (story.first, story.second, story.refreshed):
-        assert {request.path for request in run.requests} == {"/api/v1/classifier/jobs"}
+        assert {request.path for request in run.requests} == {V1, V2}
 
 
 def test_key_and_address_of_the_environment_reach_the_tap(story: Story) -> None:
@@ -239,8 +264,23 @@ def test_full_refresh_lands_what_kept_its_date_too(story: Story) -> None:
 
 
 def test_setting_given_through_meltanos_variable_reaches_the_tap(story: Story) -> None:
-    assert {r.query["page_size"] for r in story.refreshed.requests} == {"50"}
-    assert len(story.refreshed.requests) == pages(story.refreshed.api, 50)
+    assert {r.query["page_size"] for r in of_v1(story.refreshed)} == {"50"}
+    assert len(of_v1(story.refreshed)) == pages(story.refreshed.api, 50)
+
+
+def test_v1_that_is_gone_fails_the_run_where_it_alone_is_selected_and_not_as_shipped(
+    tmp_path: Path,
+) -> None:
+    with Sandbox(World(History(jobs=5, v2_jobs=20))) as sandbox:
+        sandbox.settings.gone = {V1: 410}
+        project = Project(sandbox, tmp_path)
+        said = project.log_of("run", *PIPELINE)
+        assert said.count(f"{', '.join(STREAMS)} are left out") == 1
+        assert "ERROR" not in said
+        assert project.rows(V2_QUERY) == shown_by_v2(sandbox)
+
+        alone = json.dumps([f"{name}.*" for name in STREAMS])
+        project.failing("run", *PIPELINE, TAP_LLAMACLASSIFY__SELECT=alone)
 
 
 def test_connections_given_through_meltano_reach_the_tap_with_the_keys_of_their_variables(
@@ -408,7 +448,8 @@ def test_select_lists_the_streams_that_the_tap_selects_by_default(
         if entry["breadcrumb"] == [] and entry["metadata"].get("selected-by-default", True)
     }
     assert sorted(tap["select"]) == sorted(f"{name}.*" for name in selected)
-    assert selected == set(QUERIES)
+    assert selected == set(QUERIES) == {*DEFAULT_STREAMS}
+    assert tap["select"] == [f"{name}.*" for name in (*V2_STREAMS, *STREAMS)]
 
 
 def test_project_file_names_every_stream_that_could_be_selected(catalog: dict[str, Any]) -> None:

@@ -12,12 +12,15 @@ import pyarrow as pa
 import pytest
 
 import test_shapes
-from builders import STREAMS, job, new_tap, sync
+from builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS, job, new_tap, sync
 from conftest import ROOT
+from items import v2_job
 from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.errors import ApiError, SettingsError
 from tap_llamaclassify.notebooks import record_batches
 from test_batches import ARROW, as_loaded, is_json, put_jobs
+
+V1, V2, RESULTS = "/api/v1/classifier/jobs", "/api/v2/classify", "classify_job_results"
 
 api = test_shapes.api
 
@@ -28,7 +31,7 @@ def settings(sandbox: Sandbox, **more: Any) -> dict[str, Any]:
 
 def by_table(sandbox: Sandbox, **more: Any) -> dict[str, list[pa.RecordBatch]]:
     found: dict[str, list[pa.RecordBatch]] = defaultdict(list)
-    for table, batch in record_batches(settings(sandbox, **more)):
+    for table, batch in record_batches(settings(sandbox, **more), tables=STREAMS):
         found[table].append(batch)
     return found
 
@@ -87,12 +90,48 @@ def test_every_batch_of_a_table_has_its_one_schema(sandbox: Sandbox) -> None:
 def test_one_listing_gives_the_tables_that_are_wanted(sandbox: Sandbox, tables: Any) -> None:
     put_jobs(sandbox, 5)
     found = [name for name, _ in record_batches(settings(sandbox, page_size=2), tables=tables)]
-    assert {*found} == {*(tables or STREAMS)}
-    assert len(sandbox.requests) == 3
+    assert {*found} == {*(tables or DEFAULT_STREAMS)}
+    assert [request.path for request in sandbox.requests] == [V1] * 3 + [V2] * (tables is None)
 
 
-def test_empty_listing_gives_no_batch(sandbox: Sandbox) -> None:
-    assert by_table(sandbox) == {}
+def test_table_without_rows_has_one_batch_that_is_empty_and_has_its_schema(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = dict(record_batches(settings(sandbox)))
+    assert {name: batch.num_rows for name, batch in first.items()} == dict.fromkeys(
+        DEFAULT_STREAMS, 0
+    )
+    assert "No jobs: asked were v2 and v1 at" in caplog.text
+    put_jobs(sandbox, 1)
+    sandbox.world.put_v2(v2_job("two", project_id=sandbox.project_id))
+    for name, batch in record_batches(settings(sandbox)):
+        assert batch.num_rows == 1
+        assert batch.schema.equals(first[name].schema, check_metadata=True)
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_v1_that_is_gone_is_an_error_only_where_its_tables_are_named(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    sandbox.settings.gone = {V1: status}
+    sandbox.world.put_v2(v2_job("two", project_id=sandbox.project_id))
+    rows = {name: batch.num_rows for name, batch in record_batches(settings(sandbox))}
+    assert rows == dict.fromkeys(V2_STREAMS, 1) | dict.fromkeys(STREAMS, 0)
+    assert f"{', '.join(STREAMS)} are left out" in caplog.text
+    with pytest.raises(ApiError, match=f"answered {status}"):
+        list(record_batches(settings(sandbox), tables=DEFAULT_STREAMS))
+    sandbox.settings.gone = {V2: status}
+    with pytest.raises(ApiError, match=f"answered {status}"):
+        list(record_batches(settings(sandbox)))
+
+
+def test_results_are_fetched_with_fetch_results_only(sandbox: Sandbox) -> None:
+    put_jobs(sandbox, 1)
+    with pytest.raises(SettingsError, match="which fetch_results allows"):
+        record_batches(settings(sandbox), tables=[RESULTS])
+    assert not sandbox.requests
+    found = dict(record_batches(settings(sandbox, fetch_results=True), tables=[RESULTS]))
+    assert found[RESULTS].num_rows > 0
 
 
 def test_start_date_leaves_out_what_was_updated_before_it(sandbox: Sandbox) -> None:
@@ -123,7 +162,7 @@ def test_key_and_address_come_from_the_environment(
     put_jobs(sandbox, 1)
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", sandbox.key)
     monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", sandbox.url)
-    assert [table for table, _ in record_batches()] == [*STREAMS]
+    assert [table for table, _ in record_batches()] == [*DEFAULT_STREAMS]
 
 
 @pytest.mark.parametrize(
@@ -144,11 +183,15 @@ def test_settings_that_are_wrong_fail_at_the_call_before_any_request(
     assert sandbox.requests == []
 
 
+@pytest.mark.parametrize("statuses", [["COMPLETED", "FAILED"], []], ids=["some", "no job"])
 def test_example_of_the_readme_runs(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    statuses: list[str],
 ) -> None:
-    put_jobs(sandbox, 3)
-    sandbox.world.put(job("failed", project_id=sandbox.project_id, status="ERROR"))
+    for status in statuses:
+        sandbox.world.put_v2(v2_job(status, project_id=sandbox.project_id, status=status))
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", sandbox.key)
     monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", sandbox.url)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -156,6 +199,5 @@ def test_example_of_the_readme_runs(
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - the README's own
     printed = capsys.readouterr().out
-    assert "SUCCESS" in printed
-    assert "ERROR" in printed
-    assert len(sandbox.requests) == 1
+    assert re.findall(r"│ (\w+) +│ FAST +│ +1 │", printed) == statuses
+    assert [request.path for request in sandbox.requests] == [V2]

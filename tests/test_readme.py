@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
-from builders import ALL_STREAMS
-from conftest import ROOT
+from builders import ALL_STREAMS, V2_STREAMS, job
+from conftest import COMMAND, ROOT
+from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify import errors
 from tap_llamaclassify.config import config_jsonschema
 from tap_llamaclassify.tap import TapLlamaClassify
 
 README = ROOT / "README.md"
+V2_FIRST = sorted(ALL_STREAMS, key=lambda name: name not in V2_STREAMS)
 
 
 def table(head: str, rows: Iterable[Iterable[str]]) -> str:
@@ -46,7 +50,7 @@ def streams() -> str:
             f"`{stream.replication_key}`" if stream.replication_key else "",
             ", ".join(stream.schema["properties"]),
         )
-        for stream in sorted(tap.streams.values(), key=lambda s: ALL_STREAMS.index(s.name))
+        for stream in sorted(tap.streams.values(), key=lambda s: V2_FIRST.index(s.name))
     )
     return table("| stream | key | replication key | columns |", rows)
 
@@ -120,6 +124,44 @@ def test_readme_shows_what_the_code_says(name: str, content: object) -> None:
 def test_readme_shows_no_bound_that_was_missed() -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_bytes())
     assert {figure["verdict"] for figure in result["figures"]} == {"ok"}
+
+
+LOADER = """#!/usr/bin/env python3
+import json, sys
+for message in map(json.loads, sys.stdin):
+    if message["type"] == "STATE":
+        print(json.dumps(message["value"]), flush=True)
+"""
+
+
+def test_pipe_of_the_readme_runs_from_no_state_on_and_keeps_the_state_of_a_good_run(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    text = README.read_text(encoding="utf-8").split("<!-- pipe -->")[1]
+    (snippet,) = re.findall(r"```sh\n(.*?)```", text.split("<!-- /pipe -->")[0], re.DOTALL)
+    (tmp_path / "target-anything").write_text(LOADER, encoding="utf-8")
+    (tmp_path / "target-anything").chmod(0o755)
+    config = {"api_key": sandbox.key, "api_url": sandbox.url, "retry_seconds": 0}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    paths = [str(tmp_path), str(Path(COMMAND).parent), os.environ["PATH"]]
+
+    def run() -> tuple[int, str]:
+        ended = subprocess.run(
+            ["bash", "-c", snippet],  # noqa: S607 - the bash that a reader has
+            capture_output=True,
+            check=False,
+            cwd=tmp_path,
+            env=os.environ | {"PATH": os.pathsep.join(paths)},
+        )
+        return ended.returncode, (tmp_path / "state.json").read_text(encoding="utf-8")
+
+    for updated_at in ("2026-11-01T08:00:00.000000Z", "2026-11-02T08:00:00.000000Z"):
+        sandbox.world.put(job("one", project_id=sandbox.project_id, updated_at=updated_at))
+        code, state = run()
+        bookmark = json.loads(state)["bookmarks"]["classify_jobs"]
+        assert (code, bookmark["replication_key_value"]) == (0, updated_at)
+    sandbox.answer_next(500)
+    assert run() == (1, state)
 
 
 def test_readme_names_every_target_of_the_makefile_that_it_uses() -> None:

@@ -13,6 +13,7 @@ from tap_llamaclassify.config import check_config, config_jsonschema, read_envir
 from tap_llamaclassify.connection import Connection, connect
 from tap_llamaclassify.errors import SettingsError
 from tap_llamaclassify.settings import Settings, check
+from tap_llamaclassify.tap import TapLlamaClassify
 from tap_llamaclassify.texts import DEFAULT_API_URL
 
 PREFIX = "TAP_LLAMACLASSIFY_"
@@ -319,6 +320,17 @@ def test_schema_for_singer_sdk_is_plain_and_marks_the_key_as_secret() -> None:
         plain = {"type", "description", "default", "format", "secret", "items"}
         assert described.keys() <= plain, name
         assert described["description"].endswith("."), name
+
+
+def test_compressions_of_the_tap_are_not_those_of_every_plugin_of_the_process() -> None:
+    schemas: list[Any] = [{"properties": {}}, BATCH_CONFIG]
+    TapLlamaClassify.append_builtin_config(schemas[0])
+    own, sdk = (
+        schema["properties"]["batch_config"]["properties"]["encoding"]["properties"]["compression"]
+        for schema in schemas
+    )
+    assert own["enum"] == ["gzip", "none", "snappy", "zstd"]
+    assert sdk["enum"] == ["gzip", "none"]
 
 
 def test_settings_that_the_environment_may_supply_have_no_default_in_the_schema() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
 
 from builders import (
+    ALL_STREAMS,
+    DEFAULT_STREAMS,
     STREAMS,
     SimulatedClock,
     captured,
@@ -20,11 +23,13 @@ from builders import (
     sync,
 )
 from conftest import Command
+from items import v2_job
 from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.client import Client
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.listing import Listing
 from tap_llamaclassify.steps import step_of
+from tap_llamaclassify.summary import Part
 from tap_llamaclassify.sync import Progress
 
 OLD = "2026-10-01T00:00:00.000000Z"
@@ -261,7 +266,7 @@ def test_tap_can_sync_again_after_a_failed_run(history: Sandbox) -> None:
         captured(tap)
     output = captured(tap)
     assert len(output.ids()) == 3
-    assert len(output.of_type("SCHEMA")) == 3
+    assert len(output.of_type("SCHEMA")) == len(DEFAULT_STREAMS)
 
 
 @pytest.mark.parametrize("selected", [STREAMS, STREAMS[:1], STREAMS[1:2], STREAMS[2:], ()])
@@ -395,14 +400,14 @@ def test_progress_is_logged_at_page_ends_every_ten_seconds_at_most(
     put(sandbox, *(job(f"j{number}") for number in range(6)))
     clock = SimulatedClock()
     client = Client(connection(sandbox, page_size=1), clock=clock)
-    progress = Progress([client], clock)
+    progress = Progress([Part(client, {})], clock)
     for page in Listing(client).pages(ahead=False):
         clock.sleep(4)
         progress.at_end(step_of(page, {}))
     lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("So far")]
     assert lines == [
-        "So far 3 pages, 3 jobs, 3 requests, 0 waits of about 6 jobs",
-        "So far 6 pages, 6 jobs, 6 requests, 0 waits of about 6 jobs",
+        "So far 3 pages, 3 jobs, 3 requests, 0 waits; of this listing 3 of about 6",
+        "So far 6 pages, 6 jobs, 6 requests, 0 waits; of this listing 6 of about 6",
     ]
 
 
@@ -437,3 +442,117 @@ def test_metrics_of_many_requests_fill_the_log_at_debug_level_only(
     assert levels == [logging.INFO] * 100 + [logging.DEBUG] * 3
     counts = [(level, p["value"]) for level, p in found if p["metric"] == "http_request_count"]
     assert counts == [(logging.INFO, 103)]
+
+
+def test_every_stream_is_announced_once_and_before_anything_is_asked_for(
+    history: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    sync(history)
+    texts = [text.split(" in ")[0] for text in caplog.messages]
+    announced = [text for text in texts if text.startswith("Beginning sync of")]
+    assert sorted(announced) == sorted(f"Beginning sync of '{name}'" for name in STREAMS)
+    begun = [text for text in caplog.messages if "emitting everything" in text]
+    assert caplog.messages.index(begun[0]) > texts.index(announced[-1])
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["good", "failed"])
+def test_run_ends_with_its_rows_requests_and_seconds(
+    history: Sandbox, command: Command, config: dict[str, Any], *, fails: bool
+) -> None:
+    history.world.put_v2(v2_job("v2", project_id=history.project_id))
+    if fails:
+        history.settings.gone = {"/api/v2": 500}
+    maps = {"classify_job_rules": {"__filter__": "job_id != 'old'", "__alias__": "rules"}}
+    ended = command("--config", config | {"page_size": 2, "stream_maps": maps})
+    assert ended.code == fails
+    (said,) = [line for line in ended.lines("INFO") if "tap_llamaclassify.summary" in line]
+    v2, asked = (0, "2 pages, 3 jobs, 3") if fails else (1, "3 pages, 4 jobs, 3")
+    assert re.search(
+        f" {'Broken off after' if fails else 'Done in'} [0-9.]+ s. Rows: classify_jobs 3, rules 2, "
+        f"classify_job_parsing_configs 3, classify_v2_jobs {v2}, classify_v2_job_rules {v2}, "
+        f"classify_v2_job_parsing_configs {v2}. {asked} requests, 0 waits$",
+        said,
+    )
+
+
+def test_progress_sets_no_listing_against_the_total_of_another(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    put(sandbox, *(job(f"j{number}") for number in range(3)))
+    clock = SimulatedClock()
+    client = Client(connection(sandbox), clock=clock)
+    progress = Progress([Part(client, {})], clock)
+    for _ in range(2):
+        for page in Listing(client).pages(ahead=False):
+            clock.sleep(10)
+            progress.at_end(step_of(page, {}))
+    assert [text for text in caplog.messages if text.startswith("So far")] == [
+        "So far 1 pages, 3 jobs, 1 requests, 0 waits; of this listing 3 of about 3",
+        "So far 2 pages, 6 jobs, 2 requests, 0 waits; of this listing 3 of about 3",
+    ]
+
+
+# Nothing at all.
+
+
+@pytest.mark.parametrize(
+    ("given", "scope"),
+    [
+        ({}, "the key's own project"),
+        ({"project_id": "other", "organization_id": "x"}, "organization_id and project_id"),
+    ],
+)
+def test_run_in_which_nothing_has_a_job_says_what_was_asked_and_shows_no_value(
+    sandbox: Sandbox, command: Command, config: dict[str, Any], given: dict[str, Any], scope: str
+) -> None:
+    if given:
+        sandbox.answer_next(200, {"items": []}, times=4)
+    ended = command("--config", config | given)
+    again = command("--config", config | given, "--state", ended.output.state)
+    for each in (ended, again):
+        assert each.code == 0
+        (warning,) = each.lines("WARNING")
+        host = sandbox.url.removeprefix("http://")
+        assert warning.endswith(
+            f"No jobs: asked were v2 and v1 at {host} for {scope}. --check shows what else there is"
+        )
+
+
+@pytest.mark.parametrize(
+    "case", ["v1 has some", "v2 has some", "all read before", "no jobs wanted"]
+)
+def test_run_that_has_jobs_or_had_them_or_wants_none_warns_of_nothing(
+    sandbox: Sandbox, command: Command, config: dict[str, Any], case: str
+) -> None:
+    given: list[Any] = []
+    match case:
+        case "v1 has some":
+            put(sandbox, job("one"))
+        case "v2 has some":
+            sandbox.world.put_v2(v2_job("one", project_id=sandbox.project_id))
+        case "all read before":
+            given = ["--state", bookmarks_at(NEW)]
+        case _:
+            wish = {name: {"selected": name == "classify_projects"} for name in ALL_STREAMS}
+            given = ["--catalog", catalog_with(sandbox, **wish)]
+    ended = command("--config", config, *given)
+    assert (ended.code, ended.lines("WARNING")) == (0, [])
+
+
+def test_connections_without_a_job_are_named_once_with_the_start_date(
+    sandbox: Sandbox, command: Command, config: dict[str, Any]
+) -> None:
+    put(sandbox, job("one"))
+    connections = [
+        {"name": name, "api_key": key}
+        for name, key in zip(("full", "empty", "bare"), sandbox.keys.values(), strict=False)
+    ]
+    del config["api_key"]
+    given = {"connections": connections, "start_date": "2026-10-01"}
+    ended = command("--config", config | given)
+    (warning,) = ended.lines("WARNING")
+    assert "No jobs since start_date (2026-10-01T00:00:00.000000Z): asked were empty: v2" in warning
+    assert "; bare: v2 and v1 at" in warning
+    assert "full" not in warning
