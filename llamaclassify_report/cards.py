@@ -142,10 +142,9 @@ def outcomes(figures: Figures) -> Card:
     names = labels("no rule matched" if row["name"] is None else row["name"] for row in rows)
     sentence = f"Most are {names[0]}: {count(rows[0]['documents'], 'document')}."
     if figures.credits["documents"]:
-        spent = sum(figures.credits[name] or 0 for name in ("credits", "parse_credits"))
         sentence += (
             f" {count(figures.credits['documents'], 'document')} with a known cost took "
-            f"{count(spent, 'credit')}, reading included."
+            f"{count(figures.credits['credits'], 'credit')}, reading included."
         )
     return Card(
         title=title,

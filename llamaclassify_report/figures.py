@@ -71,7 +71,7 @@ CONFIDENCE = """
     GROUP BY 1 ORDER BY 1
 """
 CREDITS = """
-    SELECT sum(credits) AS credits, sum(parse_credits) AS parse_credits, count(credits) AS documents
+    SELECT sum(credits) AS credits, count(credits) AS documents
     FROM fct_classify_outcomes
 """
 PENDING = f"""

@@ -116,7 +116,8 @@ def ordinary() -> Made:
             document_type="invoice",
             outcome="matched",
             confidence=number / 20,
-            credits=1.0,
+            credits=2.5,
+            parse_credits=1.5,
             job_id="job-0",
             api_version="v1",
         )

@@ -107,6 +107,11 @@ def test_page_groups_thousands_and_names_the_zone(page: str) -> None:
     assert "2026-11-24 12:00 UTC" in Page(page).text
 
 
+def test_page_counts_what_documents_cost_once(page: str) -> None:
+    text = Page(page).text
+    assert "50 credits" in text, "20 documents of 2.5 credits, of which 1.5 were for reading"
+
+
 def test_page_of_no_data_says_so_and_draws_nothing(tmp_path: Path) -> None:
     html = made_of(Made(), tmp_path)
     assert "No jobs are loaded yet" in Page(html).text
