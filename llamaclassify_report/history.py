@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 
 from llamaclassify_report import charts, scales
@@ -157,16 +158,16 @@ def durations(figures: Figures) -> Card:
     )
 
 
+def side_by_side(figures: Figures) -> list[Card]:
+    """Draw how well and how long, and where costs are known, at what cost."""
+    if figures.cost["documents"]:
+        return [success_rate(figures), durations(figures), credits_by_day(figures)]
+    return [replace(card, width=3) for card in (success_rate(figures), durations(figures))]
+
+
 def credits_by_day(figures: Figures) -> Card:
     """Draw what the documents of each day have cost, as far as that is known."""
     title, days, cost = "Credits per day", figures.days, figures.cost
-    if not cost["documents"]:
-        return Card(
-            title=title,
-            span=SPAN,
-            sentence="No cost is known: it takes v2 jobs and the tap's setting fetch_usage.",
-            is_alone=True,
-        )
     spent = {row["day"]: row["credits"] for row in figures.credits}
     documents = {row["day"]: row["documents"] for row in figures.credits}
     scale = scales.of_counts(max(spent.values(), default=1))

@@ -57,9 +57,7 @@ def _sections(figures: Figures, pages: JobPages) -> list[Section]:
         return []
     history_cards = [
         history.jobs_by_day(figures),
-        history.success_rate(figures),
-        history.durations(figures),
-        history.credits_by_day(figures),
+        *history.side_by_side(figures),
         projects.by_project(figures),
     ]
     document_cards = [

@@ -40,16 +40,17 @@ def by_project(figures: Figures) -> Card:
     rows = [_row(row, weeks[row["api_version"], row["project_id"]]) for row in figures.projects]
     if kinds > len(figures.apis):
         rows = [*map(_whole, figures.apis), *rows]
-    columns = [*COLUMNS, Column("credits", 9)]
+    columns, unknown = [*COLUMNS, Column("credits", 9)], ""
     if not figures.cost["documents"]:
         columns, rows = columns[:-1], [row[:-1] for row in rows]
+        unknown = " No cost is known: that takes v2 jobs and the tap's setting fetch_usage."
     shown = len(figures.projects)
     more = f" The busiest {count(shown)} of {count(kinds)} are shown." if shown < kinds else ""
     return Card(
         title=title,
         span=span,
         sentence="A row for each version of the API that a project uses; half of its jobs took at "
-        f"most the median, 95 of 100 at most what stands beside it.{more}",
+        f"most the median, 95 of 100 at most what stands beside it.{more}{unknown}",
         width=6,
         legend=[("jobs per week", COLOURS["others"]), ("failed", COLOURS["failed"])],
         table=Table(columns=columns, rows=rows, folds=FOLDS),

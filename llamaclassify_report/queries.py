@@ -6,8 +6,8 @@ DAYS = 90
 WEEK = 7
 MOST_BARS = 12
 MOST_PROJECTS = 12
-MOST_FAILURES = 10
-MOST_LINES = 6
+MOST_FAILURES = 8
+MOST_LINES = 5
 
 AS_OF = "(SELECT max(as_of) AS as_of FROM classify_freshness) AS now"
 RECENT = f"created_at > as_of - INTERVAL '{DAYS} days' AND created_at <= as_of"

@@ -110,9 +110,9 @@ def test_marts_are_the_same_on_both_after_each_of_two_syncs(
 
     pages = [reported(tmp_path / "duckdb.html", DBT_FILEPATH=str(tmp_path / "warehouse.duckdb"))]
     pages.append(reported(tmp_path / "postgres.html", **environment))
-    in_duckdb, in_pg = "warehouse.duckdb, schema", f"{HOST}/{DATABASE}, schema"
-    assert in_duckdb in pages[0]
-    assert pages[0].replace(in_duckdb, in_pg) == pages[1]
+    here, there = "warehouse.duckdb, schema", f"{HOST}/{DATABASE}, schema"
+    assert here in pages[0]
+    assert pages[0].replace(here, there) == pages[1]
     assert "<svg" in pages[0]
 
 
