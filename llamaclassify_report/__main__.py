@@ -1,4 +1,4 @@
-"""`python -m llamaclassify_report`: one HTML file from the marts."""
+"""`llamaclassify-report`: one HTML file from the marts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llamaclassify_report.figures import figures_of
+from llamaclassify_report.links import JobPages, LinkError
 from llamaclassify_report.marts import MartsError, opened
 from llamaclassify_report.page import page_of
 
@@ -21,11 +22,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog="DBT_TARGET, DBT_SCHEMA, DBT_FILEPATH and libpq's PG* variables say where they are.",
     )
     parser.add_argument("--output", type=Path, default=Path("output", "report.html"))
-    output: Path = parser.parse_args(arguments).output
+    parser.add_argument(
+        "--job-url",
+        default=os.environ.get("LLAMACLASSIFY_JOB_URL"),
+        metavar="PATTERN",
+        help="the address of a job's page, with {job_id} and, where it is needed, {project_id} in "
+        "it; jobs then link there (by default LLAMACLASSIFY_JOB_URL)",
+    )
+    given = parser.parse_args(arguments)
+    output: Path = given.output
     try:
+        pages = JobPages(given.job_url)
         with opened(os.environ) as marts:
-            page = page_of(figures_of(marts))
+            page = page_of(figures_of(marts), pages)
         _write(page, output)
+    except LinkError as error:
+        return _failed(f"LLAMACLASSIFY_JOB_URL, or --job-url, {error}")
     except MartsError as error:
         return _failed(str(error))
     except OSError as error:

@@ -1,150 +1,121 @@
-"""Draws charts as SVG whose colours are the page's own; the one place that knows Altair."""
+"""The shapes of charts, in percent of their width and height; the template draws and escapes."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 
-import altair as alt
-import vl_convert
+from llamaclassify_report.scales import Scale, Tick
 
-from llamaclassify_report.marts import Row
-
-WIDTH = 300
-HEIGHT = 170
-BAR = 17
 STATUSES = ("succeeded", "partly_succeeded", "failed", "cancelled", "other", "running", "pending")
 COLOURS = {status: f"var(--{status.replace('_', '-')})" for status in STATUSES}
-
-INK, LINE, FIRST, SECOND = "var(--muted)", "var(--line)", "var(--first)", "var(--second)"
-SERIES = (FIRST, SECOND)
-"""The colours of a chart's series, in their order. Its legend is the page's, which can wrap."""
-
-SPREAD = 20
-CHARACTER = 7.0
-"""Pixels that a character of an axis' labels takes at most, in a browser's widest usual font."""
-TICKS = (0.1, 1, 10, 60, 600, 3_600, 36_000, 86_400, 864_000, 8_640_000)
-"""Where durations are marked on a logarithmic axis, in seconds."""
+FIRST, SECOND, FAINT = "var(--first)", "var(--second)", "var(--faint)"
+FULL = 0.8
+"""Which share of its slot a column fills."""
+FEW = 14
+"""A line over more days than this has no dots."""
 
 
-def stacked_days(rows: Sequence[Row]) -> str:
-    """Bars of jobs by day, in the colours of their statuses; rows of day, status and jobs."""
-    present = [status for status in STATUSES if any(row["status"] == status for row in rows)]
-    values = [
-        row | {"day": f"{row['day']}", "order": STATUSES.index(row["status"])} for row in rows
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """A part of a column: where its upper left corner is, from the upper left of the chart."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    colour: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Path:
+    """A line, or dots, in one colour; `d` is SVG's."""
+
+    d: str
+    colour: str
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A slot of the chart, of all its height, and what is said where the pointer rests on it."""
+
+    left: float
+    width: float
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """What is drawn between two axes, over slots from left to right."""
+
+    boxes: Sequence[Box] = ()
+    paths: Sequence[Path] = ()
+    spans: Sequence[Span] = ()
+    across: Sequence[Tick] = ()
+    upwards: Sequence[Tick] = ()
+
+
+def stacks(
+    columns: Sequence[Mapping[str, float]], colours: Mapping[str, str], scale: Scale
+) -> list[Box]:
+    """Stack each slot's numbers, the first of the colours at the bottom."""
+    slot = 100 / max(1, len(columns))
+    boxes = []
+    for index, column in enumerate(columns):
+        below = 0.0
+        for name, colour in colours.items():
+            if column.get(name):
+                above = below + column[name]
+                boxes.append(
+                    Box(
+                        left=slot * (index + (1 - FULL) / 2),
+                        top=100 - scale.at(above),
+                        width=slot * FULL,
+                        height=scale.at(above) - scale.at(below),
+                        colour=colour,
+                    )
+                )
+                below = above
+    return boxes
+
+
+def line(
+    days: Sequence[date], values: Mapping[date, float], scale: Scale, colour: str
+) -> list[Path]:
+    """Draw a line through the middle of each day's slot; days without a value are passed over."""
+    points = _points(days, values, scale)
+    found = [Path(d="M" + "L".join(points), colour=colour, kind="line")]
+    if len(points) > FEW:
+        return found
+    return [*found, *dots(days, values, scale, colour, kind="dots")]
+
+
+def dots(
+    days: Sequence[date],
+    values: Mapping[date, float],
+    scale: Scale,
+    colour: str,
+    *,
+    kind: str,
+) -> list[Path]:
+    """Draw a dot in the middle of each day's slot."""
+    # Round, though the chart is stretched: a line without length has the ends of its stroke only.
+    d = "".join(f"M{point}h0" for point in _points(days, values, scale))
+    return [Path(d=d, colour=colour, kind=kind)]
+
+
+def spans(titles: Sequence[str]) -> list[Span]:
+    """Give each slot what is said of it."""
+    slot = 100 / max(1, len(titles))
+    return [Span(left=slot * index, width=slot, title=title) for index, title in enumerate(titles)]
+
+
+def _points(days: Iterable[date], values: Mapping[date, float], scale: Scale) -> list[str]:
+    every = [*days]
+    return [
+        f"{100 * (index + 0.5) / len(every):.2f} {100 - scale.at(values[day]):.2f}"
+        for index, day in enumerate(every)
+        if day in values
     ]
-    chart = alt.Chart(alt.InlineData(values=values)).mark_bar()
-    return _drawn(
-        chart.encode(
-            x=_days(rows),
-            y=alt.Y("jobs:Q", title=None, axis=alt.Axis(tickCount=5, format="~s")),
-            color=alt.Color(
-                "status:N",
-                scale=alt.Scale(domain=present, range=[COLOURS[status] for status in present]),
-                legend=None,
-            ),
-            order=alt.Order("order:Q"),
-        )
-    )
-
-
-def lines(rows: Sequence[Row], names: Sequence[str], *, percent: bool = False) -> str:
-    """A line for each of the columns named, over days; durations in seconds, or shares of 1."""
-    values = [
-        {"day": f"{row['day']}", "name": name, "value": row[name]}
-        for row in rows
-        for name in names
-        if row[name] is not None and (percent or row[name] > 0)
-    ]
-    highest = max((value["value"] for value in values), default=1)
-    lowest = min((value["value"] for value in values), default=1)
-    if percent:
-        scale = alt.Scale(domain=[min(0.9, math.floor(lowest * 10) / 10), 1])
-        axis = alt.Axis(tickCount=5, format=".0%")
-    elif highest > SPREAD * lowest:
-        scale = alt.Scale(type="log")
-        axis = alt.Axis(values=[tick for tick in TICKS if lowest <= tick <= highest])
-    else:
-        scale, axis = alt.Scale(zero=True), alt.Axis(tickCount=4)
-    if not percent:
-        axis.labelExpr = LASTING
-    chart = alt.Chart(alt.InlineData(values=values)).mark_line(
-        point={"size": 14, "filled": True}, strokeWidth=1.5
-    )
-    return _drawn(
-        chart.encode(
-            x=_days(rows),
-            y=alt.Y("value:Q", title=None, scale=scale, axis=axis),
-            color=_series(names),
-        )
-    )
-
-
-LASTING = (
-    "datum.value >= 86400 ? format(datum.value / 86400, '.3~r') + ' d'"
-    " : datum.value >= 3600 ? format(datum.value / 3600, '.3~r') + ' h'"
-    " : datum.value >= 60 ? format(datum.value / 60, '.3~r') + ' min'"
-    " : format(datum.value, '.3~r') + ' s'"
-)
-
-
-def bars(labels: Sequence[str], series: dict[str, Sequence[float]]) -> str:
-    """Bars to the right, one for each label and series."""
-    values = [
-        {"label": label, "name": name, "value": numbers[index]}
-        for index, label in enumerate(labels)
-        for name, numbers in series.items()
-    ]
-    names = [*series]
-    beside = CHARACTER * max(map(len, labels))
-    height = BAR * len(labels) * (1.4 if len(names) > 1 else 1)
-    encoding: dict[str, Any] = {
-        "y": alt.Y("label:N", title=None, sort=[*labels], axis=alt.Axis(minExtent=beside)),
-        "x": alt.X("value:Q", title=None, axis=alt.Axis(tickCount=4, format="~s")),
-        "color": _series(names),
-    }
-    if len(names) > 1:
-        encoding["yOffset"] = alt.YOffset("name:N", sort=names)
-    chart = alt.Chart(alt.InlineData(values=values)).mark_bar()
-    return _drawn(chart.encode(**encoding), width=WIDTH + 30 - beside, height=height)
-
-
-def histogram(labels: Sequence[str], numbers: Sequence[float]) -> str:
-    """Columns side by side, one for each label."""
-    values = [
-        {"label": label, "value": number} for label, number in zip(labels, numbers, strict=True)
-    ]
-    chart = alt.Chart(alt.InlineData(values=values)).mark_bar(color=FIRST)
-    return _drawn(
-        chart.encode(
-            x=alt.X("label:N", title=None, sort=None, axis=alt.Axis(labelAngle=0, labelFontSize=9)),
-            y=alt.Y("value:Q", title=None, axis=alt.Axis(tickCount=5, format="~s")),
-        )
-    )
-
-
-def _days(rows: Sequence[Row]) -> alt.X:
-    days = sorted(row["day"] for row in rows)
-    span = (days[-1] - days[0]).days if days else 0
-    axis = alt.Axis(format="%-d %b", tickCount=min(5, span + 1), grid=False)
-    # Days stand on whole hours of the same zone, wherever the page is made.
-    return alt.X("utcyearmonthdate(day):T", title=None, axis=axis, scale=alt.Scale(type="utc"))
-
-
-def _series(names: Sequence[str]) -> alt.Color:
-    colours = alt.Scale(domain=[*names], range=[*SERIES])
-    return alt.Color("name:N", scale=colours, legend=None)
-
-
-def _drawn(chart: alt.Chart, *, width: float = WIDTH, height: float = HEIGHT) -> str:
-    styled = (
-        chart.properties(width=width, height=height, padding=2)
-        .configure(background="transparent", font="system-ui, sans-serif", aria=False)
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=INK, gridColor=LINE, domainColor=LINE, tickColor=LINE, labelFontSize=11
-        )
-    )
-    svg: str = vl_convert.vegalite_to_svg(styled.to_dict())
-    return svg

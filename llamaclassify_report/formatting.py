@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import unicodedata
-from collections.abc import Iterable
 from datetime import datetime
 
-LONGEST_LABEL = 22
 UNKNOWN = "-"
 FEW = 2
 UNSEEN = {"Cc", "Cf", "Zl", "Zp", "Cs"}
+JOINERS = "\u200c\u200d"
+"""Of the unseen, what emoji and some scripts are written with."""
 NOT_XML = "\ufffe\uffff"
-"""Characters that XML forbids: one of them in a chart ends the process that draws it."""
+"""Characters that XML forbids, and that no font shows."""
 UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
@@ -20,6 +19,14 @@ def count(number: float, name: str = "", plural: str = "") -> str:
     """`1,234 jobs`, `1 job`."""
     text = f"{number:,.0f}"
     return f"{text} {name if text == '1' else plural or name + 's'}" if name else text
+
+
+def amount(number: float | None, name: str = "") -> str:
+    """`1,234.5 credits`, `1 credit`, `0.1`."""
+    if number is None:
+        return UNKNOWN
+    text = f"{number:,.1f}".removesuffix(".0")
+    return f"{text} {name if text == '1' else name + 's'}" if name else text
 
 
 def share(part: float | None) -> str:
@@ -43,24 +50,20 @@ def lasting(seconds: float | None) -> str:
 
 def instant(time: datetime | None) -> str:
     """`2026-11-24 12:00 UTC`."""
-    return f"{time:%Y-%m-%d %H:%M} UTC" if time else UNKNOWN
+    return f"{minute(time)} UTC" if time else UNKNOWN
+
+
+def minute(time: datetime | None) -> str:
+    """`2026-11-24 12:00`, where the page says once that all times are UTC."""
+    return f"{time:%Y-%m-%d %H:%M}" if time else UNKNOWN
 
 
 def plain(text: str | None, longest: int = 300) -> str:
     """A text from outside on one line: without control characters, and not too long."""
-    visible = "".join(
-        " " if unicodedata.category(char) in UNSEEN or char in NOT_XML else char
-        for char in text or ""
-    )
+    visible = "".join(" " if _is_unseen(char) or char in NOT_XML else char for char in text or "")
     words = " ".join(visible.split())
     return words if len(words) <= longest else f"{words[: longest - 1]}…"
 
 
-def labels(names: Iterable[str | None]) -> list[str]:
-    """Short labels for names from outside, of which no two are alike."""
-    found: list[str] = []
-    for name in names:
-        label = plain(name, LONGEST_LABEL) or "(empty)"
-        alike = (f"{label} ({number})" for number in itertools.count(2))
-        found.append(label if label not in found else next(a for a in alike if a not in found))
-    return found
+def _is_unseen(char: str) -> bool:
+    return unicodedata.category(char) in UNSEEN and char not in JOINERS

@@ -34,21 +34,36 @@ class Cursor(Protocol):
 
 
 class Marts:
-    """The marts in one database. Timestamps are without zone, in UTC."""
+    """The marts in one database. Timestamps are without zone, in UTC.
 
-    def __init__(self, cursor: Cursor) -> None:
+    `place` names the database and its schema, for people.
+    """
+
+    def __init__(self, cursor: Cursor, place: str) -> None:
         self._cursor = cursor
+        self.place = place
 
     def rows(self, query: str) -> list[Row]:
-        """Answer what a query finds, a dictionary a row."""
+        """Return what a query finds, a dictionary a row.
+
+        Raises:
+            MartsError: The marts are not there, are those of another version, or cannot be read.
+        """
         try:
             self._cursor.execute(query)
         except (duckdb.CatalogException, psycopg2.errors.UndefinedTable) as error:
             raise MartsError(
-                "the marts are not built there; run `meltano run dbt:build` first"
+                f"the marts are not in {self.place}; run `meltano run dbt:build` first"
+            ) from error
+        except (duckdb.BinderException, psycopg2.errors.UndefinedColumn) as error:
+            raise MartsError(
+                f"the marts in {self.place} were built by another version; run `meltano run "
+                "dbt:build` first"
             ) from error
         except (duckdb.Error, psycopg2.Error) as error:
-            raise MartsError(f"the marts cannot be read: {_first_line(error)}") from error
+            raise MartsError(
+                f"the marts in {self.place} cannot be read: {_first_line(error)}"
+            ) from error
         names = [column[0] for column in self._cursor.description]
         return [
             dict(zip(names, map(_number, values), strict=True))
@@ -70,10 +85,12 @@ def opened(environ: Mapping[str, str]) -> Iterator[Marts]:
             with _duckdb(Path(file)) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
                 connection.execute(f"SET search_path = '{_quoted(schema)}'")
-                yield Marts(connection)
+                yield Marts(connection, f"{Path(file).name}, schema {schema}")
         case "postgres":
             with _postgres(environ, schema) as cursor:
-                yield Marts(cursor)
+                parameters = cursor.connection.info
+                where = f"{parameters.host}/{parameters.dbname}"
+                yield Marts(cursor, f"{where}, schema {schema}")
         case other:
             raise MartsError(f"DBT_TARGET is {other!r}; it must be duckdb or postgres")
 

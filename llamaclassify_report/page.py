@@ -1,20 +1,19 @@
-"""Puts figures, charts and words together into one HTML page; the template escapes all text."""
+"""Puts figures, charts and words together into one HTML page; the templates escape all text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
 
-from llamaclassify_report import cards
-from llamaclassify_report.cards import Card
-from llamaclassify_report.figures import DAYS, Figures
+from llamaclassify_report import documents, history, projects
+from llamaclassify_report.attention import attention
+from llamaclassify_report.cards import Section, project_of
+from llamaclassify_report.figures import Figures
 from llamaclassify_report.formatting import count, instant, lasting, plain, share
-
-STALE = timedelta(hours=48)
+from llamaclassify_report.links import JobPages
+from llamaclassify_report.queries import DAYS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +23,11 @@ class Headline:
     name: str
     figure: str
     note: str
+    job: str = ""
+    href: str = ""
 
 
-def page_of(figures: Figures) -> str:
+def page_of(figures: Figures, pages: JobPages) -> str:
     """Make the page; it says so where there is nothing to show."""
     environment = Environment(
         loader=PackageLoader("llamaclassify_report", "."),
@@ -35,27 +36,44 @@ def page_of(figures: Figures) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"instant": instant, "count": count, "plain": plain}
-    environment.globals["svg"] = _labelled
+    environment.filters |= {"instant": instant, "count": count, "place": _place}
     return environment.get_template("page.html.j2").render(
         as_of=figures.as_of,
-        days=DAYS,
+        source=plain(figures.place, 200),
         freshness=figures.freshness,
-        headlines=_headlines(figures),
+        headlines=_headlines(figures, pages),
         notes=_notes(figures),
-        cards=_cards(figures),
-        attention=cards.attention(figures),
-        calm="Nothing needs attention." if figures.jobs else "",
+        sections=_sections(figures, pages),
     )
 
 
-def _labelled(card: Card) -> Markup:
-    """Give a chart its text alternative; what it draws was escaped when it was drawn."""
-    label = f'<svg role="img" aria-label="{escape(card.title)}. {escape(card.sentence)}" '
-    return Markup(card.svg.replace("<svg ", label, 1))  # noqa: S704 - Vega escapes what it draws
+def _place(number: float) -> str:
+    """Write a percentage as short as it may be: `12.5`, `0`."""
+    return f"{number:.2f}".rstrip("0").rstrip(".")
 
 
-def _headlines(figures: Figures) -> list[Headline]:
+def _sections(figures: Figures, pages: JobPages) -> list[Section]:
+    if not figures.jobs:
+        return []
+    history_cards = [
+        history.jobs_by_day(figures),
+        *history.side_by_side(figures),
+        projects.by_project(figures),
+    ]
+    document_cards = [
+        documents.types(figures),
+        documents.confidence(figures),
+        documents.languages(figures),
+        documents.modes(figures),
+    ]
+    return [
+        attention(figures, pages),
+        Section(name="history", title=f"Jobs of the last {DAYS} days", cards=history_cards),
+        Section(name="documents", title="All that is loaded", cards=document_cards),
+    ]
+
+
+def _headlines(figures: Figures, pages: JobPages) -> list[Headline]:
     this, last = (figures.weeks.get(weeks_ago) for weeks_ago in (0, 1))
     jobs, before = (week["jobs"] if week else 0 for week in (this, last))
     rate, rate_before = (
@@ -71,19 +89,30 @@ def _headlines(figures: Figures) -> list[Headline]:
         Headline(
             name="Success rate of these",
             figure=share(rate),
-            note="none has ended" if rate is None else f"{share(rate_before)} in the 7 days before",
+            note=_before(rate, rate_before),
         ),
-        _oldest(figures),
+        _oldest(figures, pages),
     ]
 
 
-def _oldest(figures: Figures) -> Headline:
-    name, job = "Oldest pending job", figures.oldest_unfinished
+def _before(rate: float | None, rate_before: float | None) -> str:
+    if rate is None:
+        return "none has ended"
+    before = "none ended" if rate_before is None else share(rate_before)
+    return f"{before} in the 7 days before"
+
+
+def _oldest(figures: Figures, pages: JobPages) -> Headline:
+    name, job = "Oldest unfinished job", figures.oldest_unfinished
     if job is None:
         return Headline(name=name, figure="none", note="no job is pending or running")
-    where = plain(job["project_name"] or job["project_id"], 40)
-    note = f"{plain(job['job_id'], 60)}, {job['status']}, project {where}"
-    return Headline(name=name, figure=lasting(job["age_seconds"]), note=note)
+    return Headline(
+        name=name,
+        figure=lasting(job["age_seconds"]),
+        note=f"{job['status']}, {project_of(job)}, {job['api_version']}",
+        job=plain(job["job_id"], 60),
+        href=pages.address_of(job["job_id"], job["project_id"]),
+    )
 
 
 def _notes(figures: Figures) -> list[str]:
@@ -98,21 +127,7 @@ def _notes(figures: Figures) -> list[str]:
     ]
     changes = [row["newest_updated_at"] for row in figures.freshness if row["newest_updated_at"]]
     newest = max(changes, default=figures.as_of)
-    if figures.as_of - newest > STALE:
+    if figures.as_of - newest > timedelta(hours=figures.build["stale_after_hours"]):
         age = lasting((figures.as_of - newest).total_seconds())
         notes.append(f"No job has changed for {age}: does the sync still run?")
     return notes
-
-
-def _cards(figures: Figures) -> Sequence[Card]:
-    makers: Sequence[Callable[[Figures], Card]] = (
-        cards.jobs_by_day,
-        cards.success_rate,
-        cards.durations,
-        cards.rule_types,
-        cards.outcomes,
-        cards.confidence,
-        cards.languages,
-        cards.modes,
-    )
-    return [make(figures) for make in makers] if figures.jobs else []

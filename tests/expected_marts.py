@@ -49,6 +49,7 @@ def expected_marts(tables: Tables, as_of: datetime) -> dict[str, Mart]:
         "fct_classify_outcomes": documents,
         "agg_classify_daily": _daily(jobs),
         "agg_rule_types": _rule_types(tables, jobs, documents),
+        "agg_classify_failures": _failures(jobs, as_of),
         "jobs_needing_attention": _attention(jobs, documents, as_of),
         "classify_freshness": [_freshness(version, jobs, as_of) for version in ("v1", "v2")],
     }
@@ -176,19 +177,40 @@ def _rule_types(tables: Tables, jobs: list[Row], documents: list[Row]) -> list[R
     return rows
 
 
+def _failures(jobs: list[Row], as_of: datetime) -> list[Row]:
+    names = ("api_version", "project_id", "error_message")
+    groups = _grouped(_failed(jobs, as_of), lambda job: tuple(job[name] for name in names))
+    rows = []
+    for key, group in groups.items():
+        times = [job["updated_at"] for job in group]
+        newest = [job["job_id"] for job in group if job["updated_at"] == max(times)]
+        rows.append(
+            {
+                **dict(zip(names, key, strict=True)),
+                "project_name": group[0]["project_name"],
+                "jobs": len(group),
+                "jobs_in_7_days": sum(time >= as_of - timedelta(days=7) for time in times),
+                "first_failed_at": min(times),
+                "last_failed_at": max(times),
+                "last_job_id": min(newest),
+            }
+        )
+    return rows
+
+
+def _failed(jobs: list[Row], as_of: datetime) -> list[Row]:
+    return [
+        job for job in jobs if job["status"] == "failed" and _is_recent(job["updated_at"], as_of)
+    ]
+
+
 def _attention(jobs: list[Row], documents: list[Row], as_of: datetime) -> list[Row]:
     rows = []
     limits = {
         project: percentile((job["duration_seconds"] for job in group), 0.99)
         for project, group in _grouped(jobs, lambda job: job["project_id"]).items()
     }
-    failed = [
-        job
-        for job in jobs
-        if job["status"] == "failed"
-        and job["error_message"] is not None
-        and _is_recent(job["updated_at"], as_of)
-    ]
+    failed = [job for job in _failed(jobs, as_of) if job["error_message"] is not None]
     alike = _grouped(failed, lambda job: (job["project_id"], job["error_message"]))
     for job in jobs:
         limit, age = limits[job["project_id"]], job["age_seconds"]
@@ -233,7 +255,8 @@ def _freshness(version: str, jobs: list[Row], as_of: datetime) -> Row:
         f"newest_{name}": max((job[name] for job in ours if job[name]), default=None)
         for name in ("created_at", "updated_at")
     }
-    return {"api_version": version, "jobs": len(ours), "as_of": as_of} | newest
+    variables = {"attention_days": 30, "low_confidence": LOW, "stale_after_hours": 48}
+    return {"api_version": version, "jobs": len(ours), "as_of": as_of} | newest | variables
 
 
 def _grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Row]]:

@@ -30,7 +30,7 @@ def v2_job(identity: str, **fields: Any) -> Json:
         "transaction_id": None,
         "error_message": None,
         "result": {"type": "invoice", "confidence": 0.75, "reasoning": "it has an amount"},
-        "usage": {"credits": 1.5, "parse_credits": 3},
+        "usage": {"credits": 1.5, "parse_credits": 1},
         "created_at": CREATED_AT,
         "updated_at": UPDATED_AT,
     } | fields

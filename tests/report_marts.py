@@ -29,10 +29,20 @@ DAILY = """
     SELECT CAST(created_at AS date) AS day, project_id, project_name, status, count(*) AS jobs
     FROM {schema}.fct_classify_jobs GROUP BY ALL
 """
+FAILURES = """
+    CREATE TABLE {schema}.agg_classify_failures AS
+    SELECT api_version, project_id, max(project_name) AS project_name, error_message,
+        count(*) AS jobs, max(updated_at) AS last_failed_at, min(updated_at) AS first_failed_at,
+        count(*) FILTER (updated_at >= TIMESTAMP '{as_of}' - INTERVAL 7 DAY) AS jobs_in_7_days,
+        arg_max(job_id, updated_at) AS last_job_id
+    FROM {schema}.fct_classify_jobs
+    WHERE status = 'failed' AND updated_at >= TIMESTAMP '{as_of}' - INTERVAL 30 DAY GROUP BY ALL
+"""
 FRESHNESS = """
     CREATE TABLE {schema}.classify_freshness AS
     SELECT v AS api_version, count(job_id) AS jobs, max(created_at) AS newest_created_at,
-        max(updated_at) AS newest_updated_at, CAST('{as_of}' AS timestamp) AS as_of
+        max(updated_at) AS newest_updated_at, CAST('{as_of}' AS timestamp) AS as_of,
+        30 AS attention_days, 0.5 AS low_confidence, 48 AS stale_after_hours
     FROM (VALUES ('v1'), ('v2')) AS versions (v)
     LEFT JOIN {schema}.fct_classify_jobs ON api_version = v GROUP BY v
 """
@@ -82,9 +92,69 @@ class Made:
                         [*row.values()],
                     )
             connection.execute(DAILY.format(schema=schema))
-            connection.execute(FRESHNESS.format(schema=schema, as_of=AS_OF))
+            for made in (FAILURES, FRESHNESS):
+                connection.execute(made.format(schema=schema, as_of=AS_OF))
             connection.commit()
         return file
+
+
+PROJECTS = ("Invoices", "請求書と領収書の分類", "Büro Zürich 📷", "accounts_payable", None)
+ERRORS = (
+    "Could not parse file: PDF is encrypted",
+    "ファイルを解析できませんでした: 請求書_2026年.pdf",
+    "Unsupported file type: .heic 📷",
+    None,
+)
+
+
+def several() -> Made:
+    """Marts of several projects in many scripts, with all that the page can show."""
+    made = Made()
+    for number in range(1_500):
+        days_ago = (number * 7_919 % 9_973) / 9_973 * 100
+        index = number * number % 11 % len(PROJECTS)
+        its: Row = {
+            "project_id": f"d6ba0a37-9545-4b1c-8f7e-00000000000{index}",
+            "project_name": PROJECTS[index],
+            "api_version": "v2" if days_ago < 60 - 10 * index else "v1",
+            "job_id": f"5f0c7a52-5b1e-4f3b-9d0a-3c8e{number:08d}",
+        }
+        status = ("failed", "partly_succeeded", "cancelled", *["succeeded"] * 20)[number % 23]
+        seconds = 10 + number * number % 300 * (50 if number % 97 == 0 else 1)
+        made.job(
+            days_ago=days_ago,
+            status="pending" if number % 301 == 7 else status,
+            duration_seconds=float(seconds),
+            error_message=ERRORS[number % 4] if status == "failed" else None,
+            language=("de", "en", "ja", None)[number % 4],
+            **its,
+        )
+        if its["api_version"] == "v2" and status == "succeeded":
+            made.add(
+                "fct_classify_outcomes",
+                outcome_id=its["job_id"],
+                document_type=("invoice", "領収書", None)[number % 3],
+                outcome="unmatched" if number % 3 == 2 else "matched",
+                confidence=(number * 37 % 100) / 100,
+                credits=number % 7 / 2,
+                parse_credits=number % 3 / 2,
+                classified_at=AS_OF - timedelta(days=days_ago),
+                **its,
+            )
+        if number % 250 == 7:
+            for reason in ("pending_too_long", "low_confidence"):
+                more: Row = {"age_seconds": days_ago * 86_400, "limit_seconds": 239.0}
+                more |= {"confidence": number / 5_000, "document_type": "領収書", "since": AS_OF}
+                made.add("jobs_needing_attention", reason=reason, status="pending", **its, **more)
+    for number, name in enumerate(("invoice", "領収書", "identity_document", "Büroanträge 📷")):
+        made.add(
+            "agg_rule_types",
+            rule_type=name,
+            jobs_offering=1_000 - number * 90,
+            documents=400 - number * 130,
+            mean_confidence=0.8 - number / 10,
+        )
+    return made
 
 
 HOSTILE = (
@@ -116,7 +186,8 @@ def ordinary() -> Made:
             document_type="invoice",
             outcome="matched",
             confidence=number / 20,
-            credits=1.0,
+            credits=2.5,
+            parse_credits=1.5,
             job_id="job-0",
             api_version="v1",
         )

@@ -28,7 +28,7 @@ _COPIED = (
 
 def cost_of(status: str, pick: int) -> Row | None:
     """Answer what a job has cost, which is known when it has finished."""
-    return {"credits": pick / 2, "parse_credits": pick} if status in ENDINGS else None
+    return {"credits": pick, "parse_credits": pick / 2} if status in ENDINGS else None
 
 
 def expected_v2(jobs: Collection[Row], *, with_usage: bool) -> Tables:

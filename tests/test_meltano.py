@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -455,6 +456,20 @@ def test_select_lists_the_streams_that_the_tap_selects_by_default(
 def test_project_file_names_every_stream_that_could_be_selected(catalog: dict[str, Any]) -> None:
     named = re.findall(r"(classify_\w+)\.\*", PROJECT_FILE.read_text(encoding="utf-8"))
     assert sorted(named) == sorted(stream["tap_stream_id"] for stream in catalog["streams"])
+
+
+@pytest.mark.parametrize("kind", ["loaders", "utilities"])
+def test_loaders_and_dbt_can_be_taken_over_as_they_stand(
+    kind: str, project_file: dict[str, Any]
+) -> None:
+    constraints = {*(ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()}
+    for plugin in project_file["plugins"][kind]:
+        words = shlex.split(plugin["pip_url"])
+        assert "-c" not in words
+        pins = {word for word in words if word not in {"-e", ".[report]"}}
+        assert all(re.search("==|<", pin) for pin in pins)
+        if kind == "utilities":
+            assert {pin for pin in pins if "==" in pin} <= constraints
 
 
 def test_duckdb_file_has_another_name_than_its_schema(project_file: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from builders import ALL_STREAMS, V2_STREAMS, job
 from conftest import COMMAND, ROOT
@@ -170,6 +171,14 @@ def test_readme_names_every_target_of_the_makefile_that_it_uses() -> None:
         re.findall(r"(?:`|^)make ([a-z-]+)", README.read_text(encoding="utf-8"), re.MULTILINE)
     ):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_readme_shows_the_variables_of_the_dbt_project() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (shown,) = [told for block in blocks if "vars" in (told := yaml.safe_load(block))]
+    project = yaml.safe_load((ROOT / "transform" / "dbt_project.yml").read_text(encoding="utf-8"))
+    assert shown["vars"] == {project["name"]: project["vars"]}
+    assert (ROOT / shown["packages"][0]["subdirectory"] / "dbt_project.yml").exists()
 
 
 def test_readme_shows_each_mart_with_a_question() -> None:

@@ -4,51 +4,22 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import duckdb
 import pytest
-from typing_extensions import override
 
 from llamaclassify_report.figures import figures_of
-from llamaclassify_report.formatting import labels
-from llamaclassify_report.marts import opened
-from llamaclassify_report.page import page_of
-from report_marts import AS_OF, Made, hostile, ordinary
+from llamaclassify_report.marts import MartsError, opened
+from report_marts import AS_OF, HOSTILE, Made, hostile, ordinary
+from report_page import PATTERN, Page, made_of, read
 
-SAFE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+SAFE = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none';"
+    " form-action 'none'"
+)
 LARGEST = 1_000_000
-
-
-class Page(HTMLParser):
-    """Collects elements with their attributes, and all text outside style sheets."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.words: list[str] = []
-        self.feed(html)
-        self.close()
-
-    @property
-    def text(self) -> str:
-        """All text, its white space made single."""
-        return " ".join(" ".join(self.words).split())
-
-    @override
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    @override
-    def handle_data(self, data: str) -> None:
-        if self.elements and self.elements[-1][0] != "style":
-            self.words.append(data)
-
-
-def made_of(made: Made, folder: Path) -> str:
-    with opened({"DBT_FILEPATH": str(made.write(folder / "marts.duckdb"))}) as marts:
-        return page_of(figures_of(marts))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +29,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return made_of(hostile(), tmp_path_factory.mktemp("hostile"))
+    return made_of(hostile(), tmp_path_factory.mktemp("hostile"), PATTERN)
 
 
 def test_figures_count_seven_days_before_as_of_and_the_seven_before_those(tmp_path: Path) -> None:
@@ -74,8 +45,7 @@ def test_figures_count_seven_days_before_as_of_and_the_seven_before_those(tmp_pa
         (-1, "succeeded"),
     ):
         made.job(days_ago=days_ago, status=status)
-    with opened({"DBT_FILEPATH": str(made.write(tmp_path / "marts.duckdb"))}) as marts:
-        figures = figures_of(marts)
+    figures = read(made, tmp_path)
     assert figures.weeks == {
         0: {"weeks_ago": 0, "jobs": 4, "succeeded": 1, "ended": 2},
         1: {"weeks_ago": 1, "jobs": 2, "succeeded": 1, "ended": 2},
@@ -107,6 +77,11 @@ def test_page_groups_thousands_and_names_the_zone(page: str) -> None:
     assert "2026-11-24 12:00 UTC" in Page(page).text
 
 
+def test_page_counts_what_documents_cost_once(page: str) -> None:
+    text = Page(page).text
+    assert "50 credits" in text, "20 documents of 2.5 credits, of which 1.5 were for reading"
+
+
 def test_page_of_no_data_says_so_and_draws_nothing(tmp_path: Path) -> None:
     html = made_of(Made(), tmp_path)
     assert "No jobs are loaded yet" in Page(html).text
@@ -136,13 +111,16 @@ def test_page_of_a_single_job_that_never_ended_is_no_failure(status: str, tmp_pa
 
 def test_charts_are_well_formed_and_named_and_have_their_numbers_as_a_table(page: str) -> None:
     drawings = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
-    assert len(drawings) == 8
+    charts = []
     for drawing in drawings:
         root = ET.fromstring(drawing)  # noqa: S314 - the report's own
         assert root.get("role") == "img"
         assert len(root.get("aria-label") or "") > 20
+        charts.append(root.get("aria-label", "").partition(",")[0])
+    titles = ["Jobs per day", "Success rate", "Duration", "Credits per day"]
+    assert charts == [*titles, "Invoices", "Invoices"]
     tags = [tag for tag, _ in Page(page).elements]
-    assert tags.count("details") == tags.count("figcaption") == len(drawings)
+    assert tags.count("details") == len(titles)
 
 
 def test_colours_of_charts_are_the_pages_own(page: str) -> None:
@@ -154,7 +132,10 @@ def test_colours_of_charts_are_the_pages_own(page: str) -> None:
 
 def test_hostile_names_make_no_element_and_no_attribute_that_acts(hostile_page: str) -> None:
     elements = Page(hostile_page).elements
-    assert not {tag for tag, _ in elements} & {"script", "img", "iframe", "object", "a", "form"}
+    assert not {tag for tag, _ in elements} & {"script", "img", "iframe", "object", "form"}
+    assert {a["href"].partition("/p/")[0] for tag, a in elements if tag == "a"} == {
+        "https://cloud.example"
+    }
     acting = [
         (tag, name)
         for tag, attributes in elements
@@ -171,6 +152,7 @@ def test_hostile_names_are_shown_as_they_are_and_cut_short(hostile_page: str) ->
     assert "two lines and a bell" in text
     assert "x" * 400 not in hostile_page
     assert not set("\x07\u202e\u2066") & set(hostile_page)
+    assert HOSTILE[7] in text, "emoji that are joined stay so"
 
 
 def test_hostile_names_leave_charts_well_formed(hostile_page: str) -> None:
@@ -183,7 +165,7 @@ def test_page_forbids_scripts_and_network_and_asks_for_neither(page: str) -> Non
     [policy] = [a["content"] for _, a in elements if "http-equiv" in a]
     assert policy == SAFE
     for _, attributes in elements:
-        for name in ("src", "href", "xlink:href"):
+        for name in ("src", "href", "xlink:href", "action"):
             assert attributes.get(name, "data:").startswith("data:")
     assert "url(" not in page
     assert "@import" not in page
@@ -236,13 +218,22 @@ def test_page_with_jobs_that_took_no_time_is_no_failure(tmp_path: Path) -> None:
 
 def test_page_tells_long_names_apart_that_begin_alike(tmp_path: Path) -> None:
     made = Made().job()
-    for name in ("same " * 20 + "1", "same " * 20 + "2", "A", "A (2)", "a\ufffeb"):
-        made.add("agg_rule_types", rule_type=name, jobs_offering=2, documents=1)
-    html = made_of(made, tmp_path)
-    for drawing in re.findall(r"<svg role.*?</svg>", html, re.DOTALL):
-        ET.fromstring(drawing)  # noqa: S314 - the report's own
+    names = ("same " * 20 + "1", "same " * 20 + "2", "A", "a\ufffeb")
+    for name in names:
+        made.add("agg_rule_types", rule_type=name, jobs_offering=2_222, documents=1)
+    assert Page(made_of(made, tmp_path)).text.count("2,222") == len(names) + 1
 
 
-def test_labels_are_told_apart_whatever_they_are() -> None:
-    names = ["A", "A", "A (2)", "A (2)", "same " * 20 + "1", "same " * 20 + "2"]
-    assert len(set(labels(names))) == len(names)
+def test_page_names_the_database_and_the_schema_that_it_was_made_of(page: str) -> None:
+    assert "from marts.duckdb, schema llamaclassify." in Page(page).text
+
+
+def test_marts_of_another_version_are_told_from_marts_that_are_not_there(tmp_path: Path) -> None:
+    file = Made().job().write(tmp_path / "marts.duckdb")
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("ALTER TABLE llamaclassify.agg_rule_types DROP documents")
+    with (
+        opened({"DBT_FILEPATH": str(file)}) as marts,
+        pytest.raises(MartsError, match=r"marts.duckdb, .* another version; run .*dbt:build"),
+    ):
+        figures_of(marts)

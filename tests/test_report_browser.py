@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 from browser import Browser
-from llamaclassify_report.figures import figures_of
-from llamaclassify_report.marts import opened
-from llamaclassify_report.page import page_of
-from report_marts import Made, hostile, ordinary
+from report_marts import Made, hostile, ordinary, several
+from report_page import PATTERN, made_of
 
 pytestmark = pytest.mark.heavy
 
@@ -29,10 +27,31 @@ src="{page}"></iframe><pre id="found"></pre><script>
 const it = document.getElementById("it");
 it.onload = () => {{
   const page = it.contentDocument, root = page.documentElement, view = it.contentWindow;
+  for (const closed of page.querySelectorAll("details")) closed.open = true;
   const right = (e) => e.getBoundingClientRect().right;
   const beyond = [...page.querySelectorAll(".card")].filter((e) => right(e) > {width} + 0.5);
   const style = (e) => view.getComputedStyle(e);
-  const text = [...page.querySelectorAll("h1, p, dt, dd, th, summary, figcaption, svg text")];
+  const text = [...page.querySelectorAll(
+    "h1, h2, h3, p, dt, dd, th, summary, a, .said, .below, .upwards span, .across span, li")];
+  const wide = [...page.querySelectorAll("table, td, th")].filter((e) =>
+    e.scrollWidth > e.clientWidth + 1 || right(e) > right(e.closest(".card")) - 16);
+  const words = page.createTreeWalker(page.body, NodeFilter.SHOW_TEXT), broken = [];
+  while (words.nextNode()) {{
+    const node = words.currentNode;
+    if (node.parentElement.tagName === "title") continue;
+    for (const {{0: word, index}} of node.data.matchAll(/\\S+/g)) {{
+      if (!/^[\\p{{Script=Latin}}\\d_.,:;%-]{{2,36}}$/u.test(word)) continue;
+      const range = page.createRange();
+      range.setStart(node, index);
+      range.setEnd(node, index + word.length);
+      if (new Set([...range.getClientRects()].map((box) => box.top)).size > 1) broken.push(word);
+    }}
+  }}
+  const grids = [...page.querySelectorAll("div.grid, dl")].map((grid) => {{
+    const cards = [...grid.children].map((card) => card.getBoundingClientRect());
+    const area = (box) => (box.width + 16) * (box.height + 16);
+    return area(grid.getBoundingClientRect()) - cards.map(area).reduce((a, b) => a + b, 0);
+  }});
   const behind = (e) => {{
     for (let at = e; at; at = at.parentElement) {{
       const colour = style(at).backgroundColor;
@@ -42,8 +61,9 @@ it.onload = () => {{
   }};
   document.getElementById("found").textContent = JSON.stringify({{
     inner: view.innerWidth, scroll: root.scrollWidth, beyond: beyond.length, title: page.title,
-    images: page.images.length, scripts: page.scripts.length,
-    cards: new Set([...page.querySelectorAll("figure")].map(right)).size,
+    images: page.images.length, scripts: page.scripts.length, broken,
+    wide: wide.map((e) => e.textContent.slice(0, 40)), holes: grids.map(Math.round),
+    cards: new Set([...page.querySelectorAll("article:has(.plot)")].map(right)).size,
     colours: text.map((e) => [e instanceof view.SVGElement ? style(e).fill : style(e).color,
       behind(e), e.textContent.slice(0, 40)]),
   }});
@@ -64,9 +84,8 @@ def measured(browser: Browser, page: Path, width: int, *options: str) -> tuple[d
 
 
 def written(made: Made, folder: Path) -> Path:
-    with opened({"DBT_FILEPATH": str(made.write(folder / "marts.duckdb"))}) as marts:
-        page = folder / "report.html"
-        page.write_text(page_of(figures_of(marts)), encoding="utf-8")
+    page = folder / "report.html"
+    page.write_text(made_of(made, folder, PATTERN), encoding="utf-8")
     return page
 
 
@@ -75,7 +94,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
     return Browser(tmp_path_factory.mktemp("browser"))
 
 
-@pytest.fixture(scope="module", params=[ordinary, hostile], ids=["ordinary", "hostile"])
+@pytest.fixture(scope="module", params=[ordinary, several, hostile])
 def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(request.param(), tmp_path_factory.mktemp("page"))
 
@@ -93,10 +112,22 @@ def test_page_fits_its_window_and_no_name_in_it_runs(
     assert console == ""
 
 
-def test_charts_stand_in_one_column_on_a_phone_and_three_on_a_screen(
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_word_breaks_no_table_overflows_and_cards_leave_no_hole(
+    width: int, page: Path, browser: Browser
+) -> None:
+    found, _ = measured(browser, page, width)
+    assert found["broken"] == []
+    assert found["wide"] == []
+    assert {*found["holes"]} == {0}
+
+
+def test_charts_stand_in_one_column_on_a_phone_and_in_several_on_a_screen(
     page: Path, browser: Browser
 ) -> None:
-    assert [measured(browser, page, width)[0]["cards"] for width in WIDTHS] == [1, 3]
+    known = "Credits per day" in page.read_text(encoding="utf-8")
+    in_a_row = [measured(browser, page, width)[0]["cards"] for width in WIDTHS]
+    assert in_a_row == [1, 3 if known else 2]
 
 
 @pytest.mark.parametrize("scheme", [LIGHT, DARK], ids=["light", "dark"])

@@ -13,8 +13,9 @@ from conftest import ROOT
 from report_marts import Made, ordinary
 
 
-def run(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("DBT_", "PG"))}
+def run(folder: Path, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    users_own = ("DBT_", "PG", "LLAMACLASSIFY_", "TARGET_DUCKDB_")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(users_own)}
     return subprocess.run(
         [
             sys.executable,
@@ -22,6 +23,7 @@ def run(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
             "llamaclassify_report",
             "--output",
             str(folder / "page" / "report.html"),
+            *options,
         ],
         cwd=ROOT,
         env=clean | {"DBT_FILEPATH": str(folder / "marts.duckdb")} | environ,
@@ -37,6 +39,19 @@ def test_command_writes_one_file_and_prints_its_path_in_one_line(tmp_path: Path)
     output = tmp_path / "page" / "report.html"
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{output}\n", "")
     assert [*output.parent.iterdir()] == [output]
+
+
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_jobs_link_by_the_pattern_of_the_option_or_of_the_variable(
+    way: str, tmp_path: Path
+) -> None:
+    ordinary().write(tmp_path / "marts.duckdb")
+    pattern = "https://cloud.example/{project_id}/{job_id}"
+    given = {"LLAMACLASSIFY_JOB_URL": "no-pattern" if way == "option" else pattern}
+    done = run(tmp_path, *(("--job-url", pattern) if way == "option" else ()), **given)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert 'href="https://cloud.example/project-1/waiting"' in page
 
 
 def _file_of_marts(folder: Path) -> None:
@@ -73,6 +88,13 @@ POSTGRES = {
     [
         pytest.param(_nothing, {}, "DBT_FILEPATH", id="no-file"),
         pytest.param(_no_marts, {}, "dbt:build", id="no-marts"),
+        pytest.param(_no_marts, {}, "marts.duckdb", id="no-marts-where"),
+        pytest.param(
+            _file_of_marts,
+            {"LLAMACLASSIFY_JOB_URL": "javascript:{job_id}"},
+            "LLAMACLASSIFY_JOB_URL",
+            id="job-url",
+        ),
         pytest.param(_text, {}, "marts.duckdb", id="no-database"),
         pytest.param(_output_in_a_file, {}, "cannot be written", id="output-not-writable"),
         pytest.param(_nothing, {"DBT_TARGET": "oracle"}, "duckdb or postgres", id="target"),

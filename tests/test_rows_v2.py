@@ -28,7 +28,7 @@ JOB_ROW = {
     "result_confidence": 0.75,
     "result_reasoning": "it has an amount",
     "usage_credits": 1.5,
-    "usage_parse_credits": 3,
+    "usage_parse_credits": 1,
     "rule_count": 1,
     "created_at": CREATED_AT,
     "updated_at": UPDATED_AT,

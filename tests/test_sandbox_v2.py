@@ -39,7 +39,7 @@ def literal_v2(job_id: str, created: Any = "2026-03-04T10:00:00.000000Z", **fiel
         "id": job_id,
         "status": "COMPLETED",
         "file_input": f"dfl-{job_id}",
-        "usage": {"credits": 2.5, "parse_credits": 2.5},
+        "usage": {"credits": 2.5, "parse_credits": 1.5},
         "created_at": created,
         "updated_at": "2026-03-04T10:01:00.000000Z",
     } | fields
@@ -153,7 +153,22 @@ def test_v2_result_and_usage_follow_from_how_the_job_ended() -> None:
         if job["usage"] and job["document_input_type"] == "parse_job_id":
             assert job["usage"] == {"credits": 0, "parse_credits": None}
             assert job["parse_job_id"] == job["file_input"]
-    assert any(job["usage"]["parse_credits"] for job in jobs if job["usage"])
+
+
+def test_v2_credits_are_all_that_was_billed_and_parse_credits_a_part_of_them() -> None:
+    jobs = [job for job in world_of(1000).v2_jobs() if job["usage"]]
+    kinds: Counter[str] = Counter()
+    for job in jobs:
+        total, parsed = job["usage"]["credits"], job["usage"]["parse_credits"]
+        if job["document_input_type"] == "parse_job_id":
+            assert (total, parsed) == (0, None)
+        elif total is None:
+            assert parsed is None
+        else:
+            assert total > 0
+            assert parsed is None or 0 <= parsed <= total
+            kinds["null" if parsed is None else "all" if parsed == total else "part"] += 1
+    assert kinds.keys() == {"null", "all", "part"}
 
 
 def test_v2_job_is_pending_then_running_and_then_keeps_its_end() -> None:
@@ -598,7 +613,7 @@ def test_v2_items_made_by_hand_are_listed_as_they_are() -> None:
 
 
 def test_v2_usage_is_told_of_a_finished_job_when_it_is_asked_for() -> None:
-    usage = {"credits": 2.5, "parse_credits": 2.5}
+    usage = {"credits": 2.5, "parse_credits": 1.5}
     world = World.empty()
     for status in ("PENDING", "RUNNING", *FINISHED):
         world.put_v2(literal_v2(status, status=status))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -164,8 +165,11 @@ def test_every_model_and_column_is_described(story: Story) -> None:
     assert there == described
 
 
-BY_HAND = """
+BEFORE = """
     CREATE SCHEMA llamacloud;
+    CREATE TABLE llamacloud.classify_projects AS SELECT 'p' AS id, 'Invoices' AS name;
+"""
+BY_HAND = """
     CREATE TABLE llamacloud.classify_jobs AS
         SELECT unnest(['kept', 'gone']) AS id, 'p' AS project_id, 'SUCCESS' AS status,
             TIMESTAMPTZ '2026-11-20 12:00:00+02' AS created_at,
@@ -176,9 +180,11 @@ BY_HAND = """
 
 @pytest.fixture(scope="module")
 def of_little(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Mart], str]:
-    """Build twice: from nothing, then from one table that lacks columns."""
+    """Build twice: from projects alone, then from jobs that lack columns, too."""
     folder = tmp_path_factory.mktemp("little")
     as_of = datetime(2026, 11, 24)  # noqa: DTZ001 - as databases have it
+    with duckdb.connect(str(folder / "warehouse.duckdb")) as warehouse:
+        warehouse.execute(BEFORE)
     ended = built(folder, *NO_TESTS, as_of=as_of)
     assert ended.returncode == 0, ended.stdout
     empty = marts_of(folder)
@@ -217,6 +223,27 @@ def test_data_without_a_change_for_two_days_is_warned_of(
     of_little: tuple[dict[str, Mart], str],
 ) -> None:
     assert re.search(r"WARN 1 fresh_fct_classify_jobs_updated_at", of_little[1])
+
+
+@pytest.mark.parametrize(
+    ("variables", "change", "schema"),
+    [
+        pytest.param(("--vars", "loaded_into: elsewhere"), "", "elsewhere", id="another-schema"),
+        pytest.param((), "DROP SCHEMA llamacloud CASCADE", "llamacloud", id="another-file"),
+    ],
+)
+def test_build_that_finds_no_table_of_the_taps_fails_and_leaves_the_marts_as_they_were(
+    story: Story, variables: tuple[str, ...], change: str, schema: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "warehouse.duckdb"
+    shutil.copy(story.folder / "warehouse.duckdb", file)
+    with duckdb.connect(str(file)) as warehouse:
+        warehouse.execute(change or "SELECT 1")
+    ended = built(tmp_path, *variables, as_of=story.second.as_of)
+    assert ended.returncode == 2
+    (said,) = re.findall(r"None of the tap's tables .*", ended.stdout)
+    assert all(word in said for word in (f"'{schema}'", str(file), "loaded_into", "DBT_FILEPATH"))
+    assert marts_of(tmp_path) == story.second.marts
 
 
 def test_statuses_of_the_made_up_api_are_all_known(story: Story) -> None:

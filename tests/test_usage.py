@@ -23,7 +23,7 @@ from tap_llamaclassify.usage import Usage
 
 JOBS = "classify_v2_jobs"
 START = "2026-11-20T00:00:00.000000Z"
-USAGE = {"credits": 1.5, "parse_credits": 3}
+USAGE = {"credits": 1.5, "parse_credits": 1}
 
 
 @pytest.fixture

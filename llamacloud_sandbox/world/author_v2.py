@@ -19,6 +19,8 @@ LIMITED_SHARE = 0.3
 SAVED_SHARE = 0.4
 TRANSACTION_SHARE = 0.2
 UNBILLED_SHARE = 0.03
+UNPARSED_SHARE = 0.05
+PARTLY_PARSED_SHARE = 0.4
 INPUTS = {"file_id": 80, "parse_job_id": 15, "url": 5}
 TARGET_PAGES = ("1", "1,3,5-7", "2-4", "1-10", "1, 12")
 
@@ -120,14 +122,19 @@ class AuthorV2:
         }
 
     def _usage(self, *, is_parsed: bool) -> dict[str, Any]:
-        # As the vendor's client has it: who parsed the file beforehand is billed nothing, and
-        # credits are null until billing has recorded them.
-        credits_ = self._dice.random.randint(1, 40) / 2
+        # As the vendor's client has it: credits are all that was billed, null until billing has
+        # recorded them; parse_credits are that part of them which the parse job was billed that
+        # classify ran, most often all. Who parsed the file beforehand is billed nothing.
+        dice = self._dice
+        halves = dice.random.randint(1, 40)
         if is_parsed:
             return {"credits": 0, "parse_credits": None}
-        if self._dice.falls(UNBILLED_SHARE):
+        if dice.falls(UNBILLED_SHARE):
             return {"credits": None, "parse_credits": None}
-        return {"credits": credits_, "parse_credits": credits_}
+        if dice.falls(UNPARSED_SHARE):
+            return {"credits": halves / 2, "parse_credits": None}
+        parsed = dice.random.randint(0, halves) if dice.falls(PARTLY_PARSED_SHARE) else halves
+        return {"credits": halves / 2, "parse_credits": parsed / 2}
 
     def _add_unknown_fields(self, job: Job) -> None:
         random = self._dice.random
