@@ -10,6 +10,7 @@ TapError                what a user can cause or can act on: one line, no traceb
 └── ApiError            the API refuses, cannot be reached, or answers what cannot be read
     ├── GoneError       there is no such thing at the API, or no longer
     ├── PageTokenError  the API no longer takes a page token that it gave
+    ├── CancelledError  nobody waits for the answer any more
     └── ReplyError      a reply of status 200 that is not what was asked for
         └── CutShortError    a reply that ends in the middle: worth another try
 """
@@ -59,6 +60,10 @@ class GoneError(ApiError):
 
 class PageTokenError(ApiError):
     """The API no longer takes a page token that it gave."""
+
+
+class CancelledError(ApiError):
+    """Nobody waits for the answer any more."""
 
 
 class ReplyError(ApiError):

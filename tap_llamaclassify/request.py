@@ -81,6 +81,7 @@ class Request(Generic[_T]):
         Raises:
             GoneError: There is no such thing at the API, or no longer.
             PageTokenError: The API no longer takes a page token.
+            CancelledError: The client was cancelled.
             ApiError: The API refuses, or was not reached in the time given.
         """
         self._patience.go_on()

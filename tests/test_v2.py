@@ -285,7 +285,7 @@ def test_fault_of_the_wire_in_the_middle_of_a_window_loses_nothing(
 ) -> None:
     assert fault in FAULTS
     small_windows(monkeypatch)
-    monkeypatch.setattr("tap_llamaclassify.waits.Clock.sleep", lambda *_: None)
+    monkeypatch.setattr("tap_llamaclassify.waits.Clock.wait", lambda *_: None)
     put_history(sandbox, 60)
     sandbox.before_page = lambda number: sandbox.fail_next(fault) if number == 2 else None
     output = run(sandbox, page_size=4, retry_seconds=600)
