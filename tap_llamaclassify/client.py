@@ -15,7 +15,7 @@ import urllib3
 
 from tap_llamaclassify import errors
 from tap_llamaclassify.connection import Connection
-from tap_llamaclassify.errors import Outcome
+from tap_llamaclassify.errors import CancelledError, Outcome
 from tap_llamaclassify.failures import Failure, failure_of, redirect_target, refused_parameters
 from tap_llamaclassify.session import Session
 from tap_llamaclassify.waits import Clock, Pace, Patience, http_date, retry_after
@@ -112,15 +112,29 @@ class Client:
         self._pace = Pace(connection.requests_per_minute, self.clock)
         self._gate = threading.Lock()
         self._session = Session(connection)
+        self._cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        """Let what is under way in threads come to nothing: no try, no wait, no line in the log."""
+        self._cancelled.set()
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancelled.is_set():
+            raise CancelledError("cancelled")
 
     def turn(self, patience: Patience) -> int:
-        """Wait until another request may leave; return its number among those sent."""
+        """Wait until another request may leave; return its number among those sent.
+
+        Raises:
+            CancelledError: It may leave no more.
+        """
         came_at = self.clock.monotonic()
         with self._gate:
             if due_in := self._pace.due_in():
                 self.hold(due_in, "requests_per_minute")
             while held_for := self._pace.held_for():
                 self.hold(held_for, "Retry-After of another request")
+            self._stop_if_cancelled()
             self._pace.note()
             self.activity.requests += 1
             number = self.activity.requests
@@ -132,9 +146,11 @@ class Client:
 
         Raises:
             Failure: It brought nothing.
+            CancelledError: Nobody waits for what it brought.
         """
         left_at = self.clock.now()
         response, body = self._send(path, params)
+        self._stop_if_cancelled()
         if self._on_exchange:
             seconds = response.elapsed.total_seconds()
             self._on_exchange(Exchange(shown, response.status_code, seconds))
@@ -149,10 +165,16 @@ class Client:
         self._pace.hold(seconds)
 
     def hold(self, seconds: float, reason: str, *, level: int = logging.INFO) -> None:
-        """Let time pass before a request, and say why."""
+        """Let time pass before a request, and say why.
+
+        Raises:
+            CancelledError: It is waited for no more.
+        """
+        self._stop_if_cancelled()
         self.activity.waits += 1
         _logger.log(level, "Waiting %.1f s (%s); so far %s", seconds, reason, str(self.activity))
-        self.clock.sleep(seconds)
+        self.clock.wait(seconds, self._cancelled)
+        self._stop_if_cancelled()
 
     def _send(self, path: str, params: Params) -> tuple[requests.Response, bytes]:
         timeout = self.connection.timeout

@@ -12,6 +12,7 @@ TapError                what a user can cause or can act on: one line, no traceb
     ├── ItemError       this one thing cannot be had; others may be
     ├── SetAsideError   some things could not be had, and were left out; all others were read
     ├── PageTokenError  the API no longer takes a page token that it gave
+    ├── CancelledError  nobody waits for the answer any more
     └── ReplyError      a reply of status 200 that is not what was asked for
         └── CutShortError    a reply that ends in the middle: worth another try
 """
@@ -69,6 +70,10 @@ class SetAsideError(ApiError):
 
 class PageTokenError(ApiError):
     """The API no longer takes a page token that it gave."""
+
+
+class CancelledError(ApiError):
+    """Nobody waits for the answer any more."""
 
 
 class ReplyError(ApiError):

@@ -39,14 +39,24 @@ def steps_of(
     """Read all that is wanted of one connection.
 
     An API that is gone, or from which something could not be had, does not keep the others from
-    being read; any other failure does.
+    being read; any other failure does. At the end, however it comes, requests that are still under way are
+    cancelled.
 
     Args:
-        client: Asks.
+        client: Asks, and no more when all is read.
         settings: What the user set.
         wanted: The tables.
         limit: Read no further in an API when there are so many items, and keep nothing.
     """
+    try:
+        yield from _steps_of(client, settings, wanted, limit)
+    finally:
+        client.cancel()
+
+
+def _steps_of(
+    client: Client, settings: Settings, wanted: Wanted, limit: int | None
+) -> Iterator[Step | Failed]:
     for sources in ({Source.V1, Source.RESULTS}, {Source.V2}, {Source.PROJECTS}):
         names = {table.name for table in TABLES if table.source in sources}
         some = {name: kept for name, kept in wanted.items() if name in names}

@@ -94,6 +94,7 @@ class Request(Generic[_T]):
             GoneError: There is no such thing at the API, or no longer.
             ItemError: This one thing cannot be had.
             PageTokenError: The API no longer takes a page token.
+            CancelledError: The client was cancelled.
             ApiError: The API refuses, or was not reached in the time given.
         """
         self._patience.go_on()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -31,9 +32,9 @@ class Clock:
         """Answer seconds since some moment, never going back."""
         return time.monotonic()
 
-    def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        time.sleep(seconds)
+    def wait(self, seconds: float, end: threading.Event) -> None:
+        """Let time pass, until the event at the latest."""
+        end.wait(seconds)
 
     def up_to(self, seconds: float) -> float:
         """Answer a random wait between none and that many seconds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ def connection(sandbox: Sandbox, **changes: Any) -> Connection:
 
 
 class SimulatedClock(Clock):
-    """A clock that moves only while somebody sleeps by it, and takes down for how long.
+    """A clock that moves only while somebody waits by it, and takes down for how long.
 
     Its dice always show the longest wait.
     """
@@ -83,7 +84,11 @@ class SimulatedClock(Clock):
         return self._now.timestamp()
 
     @override
+    def wait(self, seconds: float, end: threading.Event) -> None:
+        self.sleep(seconds)
+
     def sleep(self, seconds: float) -> None:
+        """Let time pass."""
         self.naps.append(seconds)
         self._now += timedelta(seconds=seconds)
 

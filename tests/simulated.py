@@ -6,6 +6,7 @@ Nothing here knows how the tap works: what the warehouse must hold is worked out
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -203,7 +204,7 @@ class ClientClock(Clock):
         return self._life.sandbox.world.now().timestamp()
 
     @override
-    def sleep(self, seconds: float) -> None:
+    def wait(self, seconds: float, end: threading.Event) -> None:
         self._life.pass_time(seconds)
 
     @override

@@ -30,7 +30,7 @@ from llamacloud_sandbox.world.world import World
 from tap_llamaclassify import errors, replies
 from tap_llamaclassify.client import LONGEST_BODY, LONGEST_ERROR_BODY, Activity, Client, Exchange
 from tap_llamaclassify.door import read_jobs
-from tap_llamaclassify.errors import ApiError, GoneError, ReplyError
+from tap_llamaclassify.errors import ApiError, CancelledError, GoneError, ReplyError
 from tap_llamaclassify.listing import V1_JOBS_PATH
 from tap_llamaclassify.models import PageOfItems
 from tap_llamaclassify.request import Answer, Request
@@ -976,6 +976,25 @@ def test_exchange_is_told_of_every_reply(sandbox: Sandbox, clock: SimulatedClock
     told = [(exchange.path, exchange.status) for exchange in exchanges]
     assert told == [(V1_JOBS_PATH, 503), (V1_JOBS_PATH, 200), (V1_JOBS_PATH, 404)]
     assert all(exchange.seconds > 0 for exchange in exchanges)
+
+
+# What is cancelled.
+
+
+@pytest.mark.parametrize("sent", [0, 1], ids=["before it is sent", "while it is under way"])
+def test_request_that_is_cancelled_ends_without_a_trace(
+    sandbox: Sandbox, clock: SimulatedClock, caplog: pytest.LogCaptureFixture, sent: int
+) -> None:
+    caplog.set_level(logging.INFO)
+    exchanges: list[Exchange] = []
+    client = Client(connection(sandbox), clock=clock, on_exchange=exchanges.append)
+    sandbox.before_page = lambda _: client.cancel()
+    if not sent:
+        client.cancel()
+    with pytest.raises(CancelledError):
+        ask(client)
+
+    assert (len(sandbox.requests), exchanges, clock.naps, caplog.messages) == (sent, [], [], [])
 
 
 # When it was asked.

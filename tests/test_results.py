@@ -37,7 +37,7 @@ from llamacloud_sandbox.server import Sandbox
 from simulated import Life, clock_of
 from tap_llamaclassify.client import Client, Reply
 from tap_llamaclassify.errors import ApiError
-from tap_llamaclassify.waits import Pace
+from tap_llamaclassify.waits import Clock, Pace
 from test_batches import batch_config, files_of, lines_of
 
 RESULTS = "classify_job_results"
@@ -721,6 +721,38 @@ def test_retry_after_is_obeyed_by_each_request(
     refused = [request for request in sandbox.requests if request.status == 429]
     assert len(refused) == len(re.findall(r"Waiting \S+ s \(answered 429", caplog.text))
     assert len(refused) >= 2 if at_once > 1 else len(refused) == 2
+
+
+def test_requests_under_way_are_cancelled_when_another_one_fails_the_connection(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_many(sandbox, 2)
+    waits = threading.Event()
+    send, wait = Client.exchange, Clock.wait
+
+    def exchange(client: Client, path: str, *arguments: Any, **options: Any) -> Reply:
+        if path.endswith("j0000/results"):
+            assert waits.wait(PATIENCE)
+            sandbox.answer_next(401)
+        if path.endswith("j0001/results"):
+            sandbox.answer_next(503, headers={"Retry-After": "300"})
+        return send(client, path, *arguments, **options)
+
+    def noted(clock: Clock, seconds: float, end: threading.Event) -> None:
+        waits.set()
+        wait(clock, seconds, end)
+
+    monkeypatch.setattr(Client, "exchange", exchange)
+    monkeypatch.setattr(Clock, "wait", noted)
+    with pytest.raises(ApiError, match=r"j0000/results at .* answered 401"):
+        fetch(sandbox, retry_seconds=600)
+
+    for thread in threading.enumerate():
+        if thread.name == "ahead":
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+    assert len(asked(sandbox)) == 2
+    assert len([text for text in caplog.messages if text.startswith("Waiting ")]) == 1
 
 
 # A run that is broken off.

@@ -284,7 +284,7 @@ def test_fault_of_the_wire_in_the_middle_of_a_window_loses_nothing(
 ) -> None:
     assert fault in FAULTS
     small_windows(monkeypatch)
-    monkeypatch.setattr("tap_llamaclassify.waits.Clock.sleep", lambda *_: None)
+    monkeypatch.setattr("tap_llamaclassify.waits.Clock.wait", lambda *_: None)
     put_history(sandbox, 60)
     faults = [fault, fault]
     sandbox.before_page = lambda number: (
