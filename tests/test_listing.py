@@ -178,7 +178,8 @@ def test_page_has_what_the_reply_says(sandbox: Sandbox) -> None:
     pages = list(listing_of(sandbox).pages())
 
     noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
-    assert pages == [Page([{"id": "a", "mode": "\ufffd"}], asked_at=noon, total_size=7, replaced=1)]
+    items = [{"id": "a", "mode": "\ufffd"}]
+    assert pages == [Page(items, asked_at=noon, total_size=7, replaced=1, listed=1)]
 
 
 def test_every_page_was_asked_at_when_the_first_was(sandbox: Sandbox) -> None:
