@@ -13,7 +13,7 @@ import requests
 
 from benchmarks.figures import Figure
 from benchmarks.measure import Cost, cost_of
-from benchmarks.runs import command_line, file_with, median
+from benchmarks.runs import catalog_without, command_line, file_with, median
 from benchmarks.server import UNKNOWN_FIELDS
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import Settings
@@ -106,7 +106,8 @@ def many(
         "parallel_connections": at_once,
         "page_size": page_size,
     }
-    return [*command_line(), "--config", file_with(settings)]
+    catalog = file_with(catalog_without(()))
+    return [*command_line(), "--catalog", catalog, "--config", file_with(settings)]
 
 
 def page_in_memory(sandbox: Sandbox) -> float:

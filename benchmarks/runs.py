@@ -28,9 +28,9 @@ def command_line() -> list[str]:
 
 
 def tap(served: Served, *, catalog: Mapping[str, Any] | None = None, **more: Any) -> list[str]:
-    """Sync three streams from a server."""
+    """Sync the three streams of v1 jobs from a server."""
     settings = {"api_url": served.url, "api_key": served.key, "page_size": PAGE_SIZE} | more
-    options = ["--catalog", file_with(catalog)] if catalog else []
+    options = ["--catalog", file_with(catalog or catalog_without(()))]
     return [*command_line(), "--config", file_with(settings), *options]
 
 
@@ -45,8 +45,9 @@ def file_with(content: Mapping[str, Any]) -> str:
 
 
 def catalog_without(columns: Collection[str]) -> dict[str, Any]:
-    """Make a catalog in which these columns are not selected."""
+    """Make a catalog of the three streams in which these columns are not selected."""
     catalog = TapLlamaClassify(validate_config=False).catalog_dict
+    catalog["streams"] = [each for each in catalog["streams"] if each["tap_stream_id"] in STREAMS]
     for entry in catalog["streams"]:
         for metadata in entry["metadata"]:
             metadata["metadata"]["selected"] = metadata["breadcrumb"][-1:] not in [

@@ -39,8 +39,8 @@ def steps_of(
     """Read all that is wanted of one connection.
 
     An API that is gone, or from which something could not be had, does not keep the others from
-    being read; any other failure does. At the end, however it comes, requests that are still under way are
-    cancelled.
+    being read; any other failure does. At the end, however it comes, requests that are still under
+    way are cancelled.
 
     Args:
         client: Asks, and no more when all is read.

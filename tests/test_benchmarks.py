@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import connections
 from benchmarks.measure import Cost, cost_of
-from builders import STREAMS, Output, parse, sync
+from builders import STREAMS, Output, catalog_with, parse, sync
 from conftest import COMMAND, ROOT, Command
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
@@ -48,7 +48,7 @@ def test_short_run_sends_one_request_a_page_and_writes_every_row(
 ) -> None:
     jobs = served.world.jobs(served.project_id)
     config: dict[str, Any] = {"api_url": served.url, "api_key": served.key, "page_size": PAGE_SIZE}
-    output = command("--config", config).output
+    output = command("--config", config, "--catalog", catalog_with(served)).output
     assert len(jobs) > 4_500
     assert len(served.requests) == -(-len(jobs) // PAGE_SIZE)
     assert output.ids() == [job["id"] for job in reversed(jobs)]

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from builders import STREAMS, V2_STREAMS, catalog_with
+from builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS, catalog_with
 from conftest import Command
+from items import v2_job
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
@@ -76,6 +77,7 @@ def test_check_retries_nothing(sandbox: Sandbox, command: Command, config: dict[
     [
         (V1, STREAMS, 1),
         (V1, V2_STREAMS, 0),
+        (V1, DEFAULT_STREAMS, 0),
         (V2, STREAMS, 0),
         (V2, V2_STREAMS, 1),
         (PROJECTS, STREAMS, 0),
@@ -98,6 +100,8 @@ def test_check_fails_only_when_a_selected_stream_cannot_be_read(
     ended = command("--config", config, "--catalog", catalog, "--check")
     assert ended.code == code
     assert len(ended.errors) == code
+    left_out = "Left out unless they were read before: classify_jobs, classify_job_rules, "
+    assert (left_out in ended.stderr) == (selected == DEFAULT_STREAMS)
     if code:
         assert f"or deselect {', '.join(selected)}" in ended.errors[0]
 
@@ -132,9 +136,12 @@ def test_check_without_a_key_fails_before_it_asks(sandbox: Sandbox, command: Com
     assert not sandbox.requests
 
 
-def test_check_of_an_empty_project_is_fine(command: Command) -> None:
+def test_check_shows_what_has_some_though_the_api_does_not_count(command: Command) -> None:
     with Sandbox(World.empty()) as empty:
         empty.settings.total_size = False
+        for number in range(2):
+            empty.world.put_v2(v2_job(f"{number}", project_id=empty.project_id))
         ended = command("--config", {"api_url": empty.url, "api_key": empty.key}, "--check")
     assert (ended.code, ended.errors) == (0, [])
     assert [line[3] for line in table(ended.stdout)] == ["yes"] * 3
+    assert [line[-1] for line in table(ended.stdout)] == ["0", "1 or more", "3"]

@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from typing_extensions import override
 
-from builders import STREAMS, SimulatedClock, job, new_tap, parse
+from builders import STREAMS, SimulatedClock, catalog_with, job, new_tap, parse
 from conftest import Command, Tally
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.wire.faults import ABSURD_SECONDS, FAULTS, LARGE, OUTLASTABLE, RETRIED
@@ -178,7 +178,7 @@ def config_of(sandbox: Sandbox, **changes: Any) -> dict[str, Any]:
 
 def run(sandbox: Sandbox, **changes: Any) -> Ran:
     """Sync once, and take what came of it."""
-    tap = new_tap(sandbox, **config_of(sandbox, **changes))
+    tap = new_tap(sandbox, catalog=catalog_with(sandbox), **config_of(sandbox, **changes))
     buffer = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n")
     error = None
     with redirect_stdout(buffer):

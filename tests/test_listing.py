@@ -184,6 +184,7 @@ def test_page_has_what_the_reply_says(sandbox: Sandbox) -> None:
         asked_at=noon,
         total_size=7,
         replaced=1,
+        listed=1,
         is_server_clock=False,
     )
 

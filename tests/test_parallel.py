@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from tap_llamaclassify.parallel import begin, in_order, side_by_side
+from tap_llamaclassify.parallel import Rest, begin, in_order, side_by_side
 
 PATIENCE = 20
 """Seconds that a test waits for what must come, before it fails."""
@@ -361,3 +361,20 @@ def test_single_source_is_gone_through_by_whoever_asks() -> None:
 
 def test_no_sources_give_nothing() -> None:
     assert list(side_by_side([], 4)) == []
+
+
+def test_whoever_waits_for_sources_has_a_rest_each_time_that_nothing_came_for_so_long() -> None:
+    rested: list[threading.Thread] = []
+    enough = threading.Event()
+
+    def rest() -> None:
+        rested.append(threading.current_thread())
+        if len(rested) == 3:
+            enough.set()
+
+    def slow() -> Iterator[str]:
+        assert enough.wait(PATIENCE)
+        yield "slow"
+
+    assert [*side_by_side([slow(), ()], 2, Rest(0.01, rest))] == [(0, "slow")]
+    assert {*rested} == {threading.current_thread()}

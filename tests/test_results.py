@@ -21,6 +21,7 @@ import pytest
 from fastapi import HTTPException
 
 from builders import (
+    DEFAULT_STREAMS,
     STREAMS,
     Message,
     Output,
@@ -195,7 +196,7 @@ def test_results_are_not_selected_unless_asked_for(sandbox: Sandbox, command: Co
     ended = command("--config", config)
     assert ended.code == 0
     assert asked(sandbox) == []
-    assert RESULTS not in {m["stream"] for m in ended.output.of_type("SCHEMA")}
+    assert {m["stream"] for m in ended.output.of_type("SCHEMA")} == {*DEFAULT_STREAMS}
 
 
 def test_selected_results_are_left_out_with_a_warning_unless_the_setting_allows_them(
@@ -875,7 +876,7 @@ def test_signal_while_results_are_waited_for_ends_the_run_at_once_without_state(
     finally:
         release.set()
     assert whole_lines(tmp_path).of_type("STATE") == []
-    assert (tmp_path / "stderr").read_bytes().count(b"ERROR") == 1
+    assert (tmp_path / "stderr").read_bytes().count(b"ERROR: stopped by SIGTERM") == 1
     assert len(fetch(sandbox).records(RESULTS)) == sum(
         len(sandbox.world.results(f"j{n:04}")) for n in range(20)
     )

@@ -89,7 +89,7 @@ def config(**settings: Any) -> dict[str, Any]:
 
 
 WAYS_TO_START: dict[str, int] = {
-    "": 1,
+    "": 2,
     "--test": 3,
     "--test=schema": 0,
     "--check": 3,
@@ -121,7 +121,7 @@ def test_key_and_page_token_are_not_shown_by_a_whole_run(
     sandbox: Sandbox, told: Command, variable: str
 ) -> None:
     sandbox.answer_next(200, {"items": [job("a")], "next_page_token": TOKEN})
-    sandbox.answer_next(200, {"items": [job("b")]})
+    sandbox.answer_next(200, {"items": [job("b")]}, times=2)
     ended = told(env={variable: OTHER_KEY, "LLAMA_CLOUD_BASE_URL": sandbox.url})
     assert (ended.code, ended.output.ids()) == (0, ["a", "b"])
     assert sandbox.requests[1].query["page_token"] == TOKEN
@@ -153,7 +153,7 @@ def test_keys_of_connections_in_the_environment_are_not_shown(
     sandbox: Sandbox, told: Command
 ) -> None:
     sandbox.answer_next(200, {"items": [job("a")], "next_page_token": TOKEN})
-    sandbox.answer_next(200, {"items": [job("b")]}, times=2)
+    sandbox.answer_next(200, {"items": [job("b")]}, times=4)
     env = {"TAP_LLAMACLASSIFY_CONNECTIONS": json.dumps(TWO), "KEY_OF_APAC": SECOND_KEY}
     ended = told("--config=ENV", "--config", {"api_url": sandbox.url}, env=env)
     assert (ended.code, {*ended.output.ids()}) == (0, {"a", "b"})
@@ -163,7 +163,8 @@ def test_keys_of_connections_in_the_environment_are_not_shown(
 def test_state_of_connections_tells_them_by_name_only(sandbox: Sandbox, told: Command) -> None:
     sandbox.answer_next(200, {"items": [job("a")]}, times=2)
     given = in_connections(*TWO, api_url=sandbox.url)
-    ended = told("--config", given, env={"KEY_OF_APAC": SECOND_KEY})
+    catalog = ["--catalog", catalog_with(sandbox)]
+    ended = told("--config", given, *catalog, env={"KEY_OF_APAC": SECOND_KEY})
     for entry in ended.output.state["bookmarks"].values():
         assert [*entry] == ["partitions"]
         assert [{*partition} for partition in entry["partitions"]] == [
@@ -175,7 +176,7 @@ def test_state_of_connections_tells_them_by_name_only(sandbox: Sandbox, told: Co
 
 def test_project_stands_in_rows_and_nowhere_else(sandbox: Sandbox, told: Command) -> None:
     given = config(api_url=sandbox.url, project_id=MARK, organization_id=MARK)
-    sandbox.answer_next(200, {"items": [job("a", project_id="p")]})
+    sandbox.answer_next(200, {"items": [job("a", project_id="p")]}, times=2)
     assert told("--config", given).code == 0
     assert sandbox.requests[0].query["project_id"] == MARK
     sandbox.answer_next(403, {"detail": f"project {MARK}"})
@@ -403,7 +404,8 @@ def test_key_in_the_state_is_in_no_line(told: Command, state: Any) -> None:
 
 def test_state_that_is_written_has_nothing_but_bookmarks(sandbox: Sandbox, told: Command) -> None:
     sandbox.answer_next(200, {"items": [job("a")]})
-    ended = told("--config", config(api_url=sandbox.url))
+    given = ["--config", config(api_url=sandbox.url), "--catalog", catalog_with(sandbox)]
+    ended = told(*given)
     assert [*ended.output.state] == ["bookmarks"]
     entries = ended.output.state["bookmarks"].values()
     assert {*map(tuple, entries)} == {("replication_key", "replication_key_value")}

@@ -61,7 +61,7 @@ def test_state_without_bookmarks_reads_from_the_beginning_and_says_so(
 ) -> None:
     caplog.set_level(logging.INFO)
     assert sorted(sync(history, state=state).ids()) == ["new", "old"]
-    assert "classify_jobs: emitting what was updated since ever" in caplog.messages
+    assert "classify_jobs: emitting everything" in caplog.messages
 
 
 @pytest.mark.parametrize(

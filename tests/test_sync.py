@@ -494,6 +494,19 @@ def test_progress_sets_no_listing_against_the_total_of_another(
     ]
 
 
+def test_state_of_v1_alone_goes_on_and_v2_is_read_from_its_beginning(
+    history: Sandbox, command: Command, config: dict[str, Any]
+) -> None:
+    for name in ("v2 old", "v2 new"):
+        at = OLD if name == "v2 old" else NEW
+        own = {"project_id": history.project_id, "created_at": at, "updated_at": at}
+        history.world.put_v2(v2_job(name, **own))
+    output = command("--config", config, "--state", bookmarks_at(NEW)).output
+    assert output.ids() == ["new"]
+    assert {row["id"] for row in output.records("classify_v2_jobs")} == {"v2 old", "v2 new"}
+    assert output.bookmarks() == dict.fromkeys(DEFAULT_STREAMS, NEW)
+
+
 # Nothing at all.
 
 
