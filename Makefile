@@ -10,7 +10,7 @@ READY := .venv/.ready
 MATPLOTLIB := 3.11.2
 CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
 
-.PHONY: help demo demo-parquet test test-heavy soak lint golden sync key constraints clean report bench bench-peers chart
+.PHONY: help demo demo-parquet test test-heavy test-pythons soak lint golden sync key constraints clean report bench bench-peers chart
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -26,6 +26,9 @@ test: lint  ## lint, then every test that is not marked heavy
 
 test-heavy: $(READY)  ## the tests marked heavy: kills, PostgreSQL, a browser, long simulations
 	$(BIN)/pytest -n 2 --dist loadfile -m heavy
+
+test-pythons: $(READY)  ## what test runs, but for Meltano and dbt, on each Python from 3.11 on
+	$(BIN)/python tests/pythons.py $(PYTHONS)
 
 soak: $(READY)  ## put the tap through 10,000 histories and all that can fail; count what was tried
 	@mkdir -p output

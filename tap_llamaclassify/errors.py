@@ -190,9 +190,18 @@ def outcome_of(status: int, *, later: bool = False) -> Outcome:
     return STATUSES.get(status) or CLASSES.get(status // 100) or UNKNOWN_STATUS
 
 
+# Python 3.13 has other words for these: what an error says must not hang on that.
+_PHRASES = {
+    413: "Request Entity Too Large",
+    414: "Request-URI Too Long",
+    416: "Requested Range Not Satisfiable",
+    422: "Unprocessable Entity",
+}
+
+
 def status_text(status: int) -> str:
     """Name a status in words of our own, such as `429 Too Many Requests`."""
     try:
-        return f"{status} {HTTPStatus(status).phrase}"
+        return f"{status} {_PHRASES.get(status) or HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)

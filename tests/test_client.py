@@ -279,6 +279,21 @@ def test_cookies_are_not_sent_back_however_often_they_come(
     assert [request.headers.get("cookie") for request in sandbox.requests] == [None] * 4
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (413, "413 Request Entity Too Large"),
+        (414, "414 Request-URI Too Long"),
+        (416, "416 Requested Range Not Satisfiable"),
+        (422, "422 Unprocessable Entity"),
+        (429, "429 Too Many Requests"),
+        (599, "599"),
+    ],
+)
+def test_status_is_named_in_the_same_words_by_every_python(status: int, words: str) -> None:
+    assert errors.status_text(status) == words
+
+
 # Redirects.
 
 
@@ -1167,7 +1182,7 @@ def unprocessable(sandbox: Sandbox, body: Any, **params: str) -> str:
     """Answer 422; answer what the error says after that status."""
     sandbox.answer_next(422, body)
     text = refusal_of(Client(connection(sandbox)), **params)
-    begin = f"{where(sandbox.url)} answered 422 {HTTPStatus(422).phrase}"
+    begin = f"{where(sandbox.url)} answered 422 Unprocessable Entity"
     assert text.startswith(begin)
     return text.removeprefix(begin)
 
@@ -1176,7 +1191,7 @@ def test_422_of_the_api_itself_names_the_setting_page_size(sandbox: Sandbox) -> 
     text = refusal_of(Client(connection(sandbox)), page_size="1000")
 
     assert text == (
-        f"{where(sandbox.url)} answered 422 {HTTPStatus(422).phrase} (query.page_size): "
+        f"{where(sandbox.url)} answered 422 Unprocessable Entity (query.page_size): "
         "change the setting page_size"
     )
 

@@ -10,7 +10,6 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
-from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus
 
@@ -23,7 +22,7 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.wire.faults import ABSURD_SECONDS, FAULTS, LARGE, OUTLASTABLE, RETRIED
 from llamacloud_sandbox.wire.plan import FaultPlan
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify import sync
+from tap_llamaclassify import errors, sync
 from tap_llamaclassify.connection import connect
 from tap_llamaclassify.errors import TapError
 
@@ -231,9 +230,7 @@ def reason_for(kind: str) -> str:
     """Say why a request is tried again after a fault."""
     if reason := REASONS.get(kind):
         return reason
-    status = int(kind[:3])
-    known = status in set(HTTPStatus)
-    return f"answered {status} {HTTPStatus(status).phrase}" if known else f"answered {status}"
+    return f"answered {errors.status_text(int(kind[:3]))}"
 
 
 def wait_after(kind: str) -> float:

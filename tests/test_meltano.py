@@ -24,7 +24,7 @@ from llamacloud_sandbox.wire.front import Request
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 
-pytestmark = pytest.mark.usefixtures("_meltano_to_itself")
+pytestmark = [pytest.mark.pipeline, pytest.mark.usefixtures("_meltano_to_itself")]
 
 DAY = 86_400.0
 PROJECT_FILE = ROOT / "meltano.yml"

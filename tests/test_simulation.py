@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 from typing_extensions import override
 
 from builders import STREAMS, catalog_with, new_tap, seconds_after
-from conftest import Tally
+from conftest import DIVERGENCES, Tally
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import Settings, Tokens
 from llamacloud_sandbox.wire.faults import FAULTS
@@ -312,11 +312,13 @@ def simulate(kind: type[Histories], tally: Tally, *, seed: int, histories: int) 
         print_blob=False,
         suppress_health_check=list(HealthCheck),
     )
+    tally(DIVERGENCES, 0)
     logging.disable()  # pytest would keep every line of thousands of runs
     try:
         run_state_machine_as_test(hypothesis.seed(seed)(kind), settings=settings)
     except BaseException as error:
         error.add_note(f"It comes again with SEED={seed} HISTORIES={histories}.")
+        tally(DIVERGENCES, isinstance(error, Exception))
         raise
     finally:
         logging.disable(logging.NOTSET)

@@ -22,6 +22,8 @@ from loaders import Tables
 from loaders_v2 import api_shows
 from transform import KEYS, NO_TESTS, Mart, built, marts_of, outcomes, rounded, sync
 
+pytestmark = pytest.mark.pipeline
+
 DAY = 86_400.0
 
 
