@@ -16,8 +16,8 @@ from builders import ALL_STREAMS, V2_STREAMS, job
 from conftest import COMMAND, ROOT
 from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify import errors
-from tap_llamaclassify.config import config_jsonschema
-from tap_llamaclassify.tap import TapLlamaClassify
+from tap_llamaclassify.config.json_schema import config_jsonschema
+from tap_llamaclassify.singer.tap import TapLlamaClassify
 
 README = ROOT / "README.md"
 V2_FIRST = sorted(ALL_STREAMS, key=lambda name: name not in V2_STREAMS)
