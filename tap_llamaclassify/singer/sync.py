@@ -135,6 +135,8 @@ class OnePass:
     def _steps(self, part: Part, limit: int | None) -> Iterator[Step | Failed]:
         for step in steps_of(part.client, self._settings, part.wanted, limit):
             yield step
+            # Let go of it before the next one comes in.
+            del step
             if part.is_over:
                 return
 
