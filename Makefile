@@ -1,4 +1,4 @@
-# Everything from a bare Python 3.11+, pip and make. `make` alone lists the targets.
+# Everything from a bare Python 3.11 to 3.13, pip and make. `make` alone lists the targets.
 
 export UV_SYSTEM_CERTS = 1
 # Without byte code Meltano and the tap take twice as long to start.
@@ -78,8 +78,11 @@ clean:  ## remove environments, caches and the demo; keep output/ and Meltano's 
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt
-	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet -c constraints.txt uv; }
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e . --group dev
+	@echo "Installing the tap, Meltano and the tools that work on them into .venv ..."
+	@set -e; began=$$(date +%s); \
+	  test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet -c constraints.txt uv; }; \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e . --group dev; \
+	  echo "  $$(($$(date +%s) - began)) s"
 	@touch $@
 
 $(DOCS): pyproject.toml constraints.txt | $(READY)

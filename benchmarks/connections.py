@@ -19,8 +19,8 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import Settings
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify.door import read_jobs
-from tap_llamaclassify.listing import V1_JOBS_PATH
+from tap_llamaclassify.api.pagination import V1_JOBS_PATH
+from tap_llamaclassify.api.parsing import read_jobs
 
 CONNECTIONS = 8
 PAGES = 40

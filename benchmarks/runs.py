@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.measure import Cost, cost_of
 from benchmarks.server import Served
-from tap_llamaclassify.tap import TapLlamaClassify
+from tap_llamaclassify.singer.tap import TapLlamaClassify
 
 PAGE_SIZE = 500
 SMALL, LARGE, HUGE = 50_000, 250_000, 1_000_000

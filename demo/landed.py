@@ -15,18 +15,21 @@ MARTS = """
 """
 JOBS_BY_DAY = """
     WITH jobs AS (
-        SELECT 'v1' AS api, created_at, status FROM llamacloud.classify_jobs
+        SELECT 'v2' AS api, created_at, status FROM llamacloud.classify_v2_jobs
         UNION ALL
-        SELECT 'v2', created_at, status FROM llamacloud.classify_v2_jobs
+        SELECT 'v1', created_at, status FROM llamacloud.classify_jobs
     )
     SELECT created_at::date AS day, api, status, count(*) FROM jobs
     WHERE day > (SELECT max(created_at)::date - 7 FROM jobs)
     GROUP BY ALL ORDER BY ALL
 """
+APIS = ("v2", "v1")
+DIGITS = 4
+"""How wide a number of jobs by day is."""
 OUTCOMES = ("done", "failed", "cancelled", "unfinished")
 OUTCOME_OF = {
-    **dict.fromkeys(("SUCCESS", "PARTIAL_SUCCESS", "COMPLETED"), "done"),
-    **dict.fromkeys(("ERROR", "FAILED"), "failed"),
+    **dict.fromkeys(("COMPLETED", "SUCCESS", "PARTIAL_SUCCESS"), "done"),
+    **dict.fromkeys(("FAILED", "ERROR"), "failed"),
     "CANCELLED": "cancelled",
     **dict.fromkeys(("PENDING", "RUNNING"), "unfinished"),
 }
@@ -42,19 +45,19 @@ def rows_of_tables(warehouse: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def jobs_by_day(warehouse: duckdb.DuckDBPyConnection) -> str:
-    """A table of the last seven days: v1 and v2 jobs by the day of their creation and outcome."""
+    """A table of the last seven days: jobs of each API by the day of their creation and outcome."""
     days: defaultdict[date, Counter[tuple[str, str]]] = defaultdict(Counter)
     for day, api, status, jobs in warehouse.execute(JOBS_BY_DAY).fetchall():
-        days[day][api, OUTCOME_OF.get(status, status)] += jobs
+        days[day][OUTCOME_OF.get(status, status), api] += jobs
+    # A column without anything sets each outcome apart from the next.
+    columns = [(outcome, api) for outcome in OUTCOMES for api in (*APIS, "")]
+    header = ["", *(f"{api:>{DIGITS}}" if api else "" for _, api in columns)]
     rows = [
-        [f"{day:%a %Y-%m-%d}", *(_beside(jobs["v1", o], jobs["v2", o]) for o in OUTCOMES)]
+        [f"{day:%a %Y-%m-%d}", *(jobs[outcome, api] if api else None for outcome, api in columns)]
         for day, jobs in days.items()
     ]
-    return table(["Jobs by day, UTC: v1 | v2", *OUTCOMES], rows)
-
-
-def _beside(v1: int, v2: int) -> str:
-    return f"{v1:,} | {v2:>3,}" if v1 or v2 else ""
+    above = "".join(f"  {outcome:>{2 * DIGITS + 2}}  " for outcome in OUTCOMES)
+    return f"Jobs by day, UTC{above.rstrip()}\n{table(header, rows)}"
 
 
 def marts(warehouse: duckdb.DuckDBPyConnection) -> str:

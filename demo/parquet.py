@@ -9,9 +9,10 @@ from pathlib import Path
 
 import duckdb
 
-from demo.__main__ import FOLDER as DEMO
-from demo.__main__ import ROOT, UNKNOWN_FIELDS, USERS_OWN
+from demo.__main__ import ROOT, UNKNOWN_FIELDS
 from demo.landed import table
+from demo.pipeline import FOLDER as DEMO
+from demo.pipeline import USERS_OWN
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
@@ -25,20 +26,21 @@ CONFIG = {
         "batch_size": 5000,
     },
 }
-JOBS = 10_000
+HISTORY = History(v2_jobs=6_000, jobs=6_000, unknown_fields=UNKNOWN_FIELDS)
 
 FILES = """
 SELECT parse_filename(file_name) AS "Files", num_rows AS rows, size AS bytes
-FROM parquet_file_metadata($files) JOIN read_blob($files) ON filename = file_name ORDER BY ALL
+FROM parquet_file_metadata($files) JOIN read_blob($files) ON filename = file_name
+ORDER BY NOT contains("Files", '_v2_'), "Files"
 """
 STATUSES = """
-SELECT status AS "Jobs", count(*) AS jobs,
+SELECT status AS "v2 jobs", count(DISTINCT id) AS jobs,
   strftime(max(updated_at AT TIME ZONE 'UTC'), '%Y-%m-%d %H:%M:%S') AS "last update, UTC"
-FROM 'output/demo/parquet/classify_jobs-*.parquet' GROUP BY ALL ORDER BY jobs DESC
+FROM 'output/demo/parquet/classify_v2_jobs-*.parquet' GROUP BY ALL ORDER BY jobs DESC
 """
 RULE_TYPES = """
-SELECT type AS "Rules", count(*) AS rules
-FROM 'output/demo/parquet/classify_job_rules-*.parquet' GROUP BY ALL ORDER BY rules DESC LIMIT 5
+SELECT type AS "Rules of v2 jobs", count(DISTINCT (job_id, rule_index)) AS rules
+FROM 'output/demo/parquet/classify_v2_job_rules-*.parquet' GROUP BY ALL ORDER BY rules DESC LIMIT 5
 """
 
 
@@ -69,12 +71,14 @@ def _sync() -> None:
     command = ["tap-llamaclassify", "--config", str(path)]
     kept = {name: text for name, text in os.environ.items() if not name.startswith(USERS_OWN)}
     with (
-        Sandbox(World(History(jobs=JOBS, unknown_fields=UNKNOWN_FIELDS))) as sandbox,
+        Sandbox(World(HISTORY)) as sandbox,
         (DEMO / "parquet.jsonl").open("wb") as messages,
         (DEMO / "parquet.log").open("wb") as log,
     ):
-        jobs = len(sandbox.world.jobs(sandbox.project_id))
-        sys.stdout.write(f"A made-up LlamaCloud project has {jobs:,} jobs.\n{' '.join(command)}\n")
+        world, project = sandbox.world, sandbox.project_id
+        v2, v1 = len(world.v2_jobs(project)), len(world.jobs(project))
+        sys.stdout.write(f"A made-up LlamaCloud project has {v2:,} v2 jobs and {v1:,} v1 jobs.\n")
+        sys.stdout.write(f"{' '.join(command)}\n")
         sys.stdout.flush()
         subprocess.run(  # noqa: S603 - the command is our own
             [Path(sys.executable).with_name(command[0]), *command[1:]],

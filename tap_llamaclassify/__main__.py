@@ -6,7 +6,7 @@ import signal
 import sys
 from types import FrameType
 
-from tap_llamaclassify import signals
+from tap_llamaclassify.singer import signals
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
         if os.environ.get(name) == "":
             del os.environ[name]
     # Only now, because importing singer-sdk takes longer than many a run of the command.
-    from tap_llamaclassify.tap import TapLlamaClassify  # noqa: PLC0415
+    from tap_llamaclassify.singer.tap import TapLlamaClassify  # noqa: PLC0415
 
     try:
         command = TapLlamaClassify.cli

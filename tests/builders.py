@@ -15,9 +15,9 @@ from singer_sdk import Tap
 from typing_extensions import override
 
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify.connection import Connection
-from tap_llamaclassify.tap import TapLlamaClassify
-from tap_llamaclassify.waits import Clock
+from tap_llamaclassify.config.connections import Connection
+from tap_llamaclassify.http.pacing import Clock
+from tap_llamaclassify.singer.tap import TapLlamaClassify
 
 STREAMS = ("classify_jobs", "classify_job_rules", "classify_job_parsing_configs")
 """The tables of v1 jobs: what `sync` and `catalog_with` select unless told otherwise."""

@@ -20,7 +20,7 @@ import pytest
 from builders import Output, parse
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify import messages
+from tap_llamaclassify.singer import messages
 
 ROOT = Path(__file__).parent.parent
 TALLY = pytest.StashKey[Counter[str]]()
@@ -210,7 +210,7 @@ def command(tmp_path: Path) -> Command:
 
 _FORKING = """
 import json, os, sys
-import tap_llamaclassify.sync, tap_llamaclassify.tap
+import tap_llamaclassify.singer.sync, tap_llamaclassify.singer.tap
 from tap_llamaclassify.__main__ import main
 print("ready", flush=True)
 for line in sys.stdin:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from builders import job
-from tap_llamaclassify.door import read_jobs, read_projects, read_results, read_v2_jobs
-from tap_llamaclassify.models import JOB, Json, PageOfItems
+from tap_llamaclassify.api.models import JOB, Json, PageOfItems
+from tap_llamaclassify.api.parsing import read_jobs, read_projects, read_results, read_v2_jobs
 
 CREATED_AT = "2026-11-01T07:59:00.000000Z"
 UPDATED_AT = "2026-11-01T08:00:00.000000Z"

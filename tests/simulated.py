@@ -19,7 +19,7 @@ from typing_extensions import override
 from builders import STREAMS, V2_STREAMS, job
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
-from tap_llamaclassify.waits import Clock
+from tap_llamaclassify.http.pacing import Clock
 
 Key = tuple[Any, ...]
 Row = dict[str, Any]
@@ -215,7 +215,9 @@ class ClientClock(Clock):
 @contextmanager
 def clock_of(life: Life, wrong_by: float = 0) -> Iterator[None]:
     """Let every tap that is made meanwhile go by the client's clock."""
-    with mock.patch("tap_llamaclassify.sync.Clock", return_value=ClientClock(life, wrong_by)):
+    with mock.patch(
+        "tap_llamaclassify.singer.sync.Clock", return_value=ClientClock(life, wrong_by)
+    ):
         yield
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib import metadata
 from pathlib import Path
 
@@ -17,62 +18,34 @@ import pytest
 from singer_sdk import Stream, Tap
 from singer_sdk.plugin_base import PluginBase, SingerCommand
 
-from tap_llamaclassify import streams
+from tap_llamaclassify.singer import streams
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "tap_llamaclassify"
 
-WAY = [
-    *(
-        "errors",
-        "encoding",
-        "nesting",
-        "timestamps",
-        "texts",
-        "settings",
-        "connection",
-        "waits",
-        "failures",
-        "replies",
-        "session",
-    ),
-    *("client", "request"),
-    *("decoding", "models", "leftovers", "door", "parallel", "listing"),
-    *("rows", "v2_rows", "tables", "shared_state", "kept", "state", "bookmarks", "marks", "steps"),
-    *("results", "v1_reader", "unfinished", "usage", "windows", "v2_reader", "projects", "readers"),
-    "check",
-    *(
-        "schemas",
-        "columns",
-        "arrow",
-        "storage",
-        "census",
-        "messages",
-        "batch_config",
-        "batches",
-        "streams",
-        "shapes",
-        "outlets",
-        "run",
-        "summary",
-        "sync",
-    ),
-    "notebooks",
-    *("config", "signals", "cli", "tap", "__main__"),
-]
-"""Each module may import those that stand before it, and no other."""
+MODULES = [path.relative_to(PACKAGE).as_posix() for path in sorted(PACKAGE.rglob("*.py"))]
+
+CLOSED = {
+    "config": {"http", "api", "tables", "replication", "singer"},
+    "http": {"api", "tables", "replication", "singer"},
+    "api": {"tables", "replication", "singer"},
+    "tables": {"http", "replication", "singer"},
+    "replication": {"singer"},
+    "singer": set(),
+}
+"""What each folder may not import; any of them may import the modules beside the folders."""
 
 ONLY = {
-    "requests": {"client", "failures", "replies", "session"},
-    "urllib3": {"client", "failures"},
-    "pydantic": {"settings", "models", "door", "decoding"},
-    "pydantic_core": {"door", "decoding"},
-    "singer_sdk": set(WAY[WAY.index("messages") :]),
-    "click": {"cli", "tap"},
-    "pyarrow": {"arrow", "notebooks"},
-    "fsspec": {"storage"},
+    "requests": {"http/"},
+    "urllib3": {"http/"},
+    "pydantic": {"config/settings.py", "api/"},
+    "pydantic_core": {"api/"},
+    "singer_sdk": {"singer/", "config/batch_config.py", "config/json_schema.py"},
+    "click": {"singer/"},
+    "pyarrow": {"tables/arrow.py", "record_batches.py"},
+    "fsspec": {"singer/storage.py"},
 }
-"""Which modules may know a library."""
+"""Where a library may be known."""
 
 
 def imports_of(path: Path) -> set[str]:
@@ -86,29 +59,58 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
-def test_way_names_every_module() -> None:
-    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
-    assert modules == set(WAY)
+def own_imports_of(module: str) -> set[str]:
+    """Return the modules of the package that one imports, as paths in it."""
+    names = [
+        n.partition(".")[2] for n in imports_of(PACKAGE / module) if n.startswith(PACKAGE.name)
+    ]
+    return {path for name in names if (path := f"{name.replace('.', '/')}.py") in MODULES}
 
 
-@pytest.mark.parametrize("module", WAY)
-def test_module_imports_only_what_stands_before_it(module: str) -> None:
-    own = {
-        name.split(".")[1]
-        for name in imports_of(PACKAGE / f"{module}.py")
-        if name.startswith("tap_llamaclassify.")
-    }
-    assert own & set(WAY) <= set(WAY[: WAY.index(module)])
+def folder_of(module: str) -> str:
+    """Return the folder that a module is in; nothing for one beside the folders."""
+    return module.rpartition("/")[0]
+
+
+def test_every_folder_has_its_rule_and_says_what_is_in_it() -> None:
+    assert {folder for module in MODULES if (folder := folder_of(module))} == CLOSED.keys()
+    for folder in CLOSED:
+        tree = ast.parse((PACKAGE / folder / "__init__.py").read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree)
+        assert len(tree.body) == 1, "nothing is exported once more"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_imports_nothing_from_further_along_the_way(module: str) -> None:
+    reached = {folder_of(imported) for imported in own_imports_of(module)} - {""}
+    assert not reached & CLOSED.get(folder_of(module), set())
+
+
+@pytest.mark.parametrize(
+    "module", ["errors.py", "timestamps.py", "json_text.py", "nesting.py", "concurrency.py"]
+)
+def test_what_every_folder_uses_imports_none_of_them(module: str) -> None:
+    assert not {folder_of(imported) for imported in own_imports_of(module)} - {""}
+
+
+def test_fronts_do_not_know_each_other() -> None:
+    assert "singer" not in {folder_of(name) for name in own_imports_of("record_batches.py")}
+
+
+def test_no_import_leads_back_to_where_it_came_from() -> None:
+    graph = {module: own_imports_of(module) - {module} for module in MODULES}
+    assert [*TopologicalSorter(graph).static_order()]
 
 
 @pytest.mark.parametrize("library", ONLY)
 def test_library_is_known_to_few_modules(library: str) -> None:
     knowing = {
         module
-        for module in WAY
-        if any(name.split(".")[0] == library for name in imports_of(PACKAGE / f"{module}.py"))
+        for module in MODULES
+        if any(name.split(".")[0] == library for name in imports_of(PACKAGE / module))
     }
-    assert knowing <= ONLY[library]
+    assert knowing
+    assert not [m for m in knowing if not any(m.startswith(place) for place in ONLY[library])]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_every_library_that_is_imported_is_declared(package: str, extras: list[s
     names = {name.split(".")[0] for p in (ROOT / package).rglob("*.py") for name in imports_of(p)}
     libraries = names - sys.stdlib_module_names - {"tap_llamaclassify", package}
     owners = metadata.packages_distributions()
-    assert len(libraries) > 3
+    assert len(libraries) > 2
     assert not [
         library
         for library in libraries
@@ -140,14 +142,14 @@ def test_every_library_that_is_imported_is_declared(package: str, extras: list[s
 
 @pytest.mark.parametrize("library", ["pyarrow", "pydantic", "pydantic_core"])
 def test_importing_the_tap_loads_no_heavy_library_and_says_nothing(library: str) -> None:
-    code = f"import sys, tap_llamaclassify.tap; sys.exit({library!r} in sys.modules)"
+    code = f"import sys, tap_llamaclassify.singer.tap; sys.exit({library!r} in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
 
 
-@pytest.mark.parametrize("module", WAY)
+@pytest.mark.parametrize("module", MODULES)
 def test_module_opens_with_a_sentence_and_stays_small(module: str) -> None:
-    text = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
+    text = (PACKAGE / module).read_text(encoding="utf-8")
     tree = ast.parse(text)
     assert (ast.get_docstring(tree) or "").partition("\n")[0].endswith(".")
     assert text.count("\n") <= 300
@@ -195,14 +197,14 @@ def test_singer_sdk_still_has_what_the_docstring_of_streams_names(name: str) -> 
 
 
 def test_docstring_of_streams_names_all_that_is_private_to_singer_sdk() -> None:
-    used = {name for module in WAY for name in private_names(module)}
+    used = {name for module in MODULES for name in private_names(module)}
     named = {name.rpartition(".")[2] for name in LEANED_ON}
     assert used == {name for name in named if name.startswith("_")}
 
 
 def private_names(module: str) -> Iterator[str]:
     """Yield what a module imports, overrides or calls that is private to singer-sdk."""
-    path = PACKAGE / f"{module}.py"
+    path = PACKAGE / module
     imported = [name for name in imports_of(path) if name.startswith("singer_sdk")]
     yield from (part for name in imported for part in name.split(".") if part.startswith("_"))
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

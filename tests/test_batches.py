@@ -26,10 +26,11 @@ import test_shapes
 from builders import STREAMS, Message, Output, catalog_with, job, new_tap, sync
 from conftest import COMMAND, Tally
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify import arrow, batches, messages
-from tap_llamaclassify.batch_config import FORMATS as COMPRESSIONS
-from tap_llamaclassify.batches import Batches
+from tap_llamaclassify.config.batch_config import FORMATS as COMPRESSIONS
 from tap_llamaclassify.errors import ApiError, SettingsError
+from tap_llamaclassify.singer import batches, messages
+from tap_llamaclassify.singer.batches import Batches
+from tap_llamaclassify.tables import arrow
 from test_shapes import CASES, schemas
 
 FORMATS = ("jsonl", "parquet")

@@ -17,7 +17,7 @@ from benchmarks.measure import Cost, cost_of
 from benchmarks.parquet import in_turn_loaded, into_files, rows_in
 from benchmarks.server import Served, serving
 from builders import STREAMS
-from tap_llamaclassify.tap import TapLlamaClassify
+from tap_llamaclassify.singer.tap import TapLlamaClassify
 
 
 @pytest.fixture(scope="module")

@@ -27,13 +27,20 @@ from typing_extensions import override
 from builders import SimulatedClock, connection, job
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify import errors, replies
-from tap_llamaclassify.client import LONGEST_BODY, LONGEST_ERROR_BODY, Activity, Client, Exchange
-from tap_llamaclassify.door import read_jobs
+from tap_llamaclassify import errors
+from tap_llamaclassify.api.models import PageOfItems
+from tap_llamaclassify.api.pagination import V1_JOBS_PATH
+from tap_llamaclassify.api.parsing import read_jobs
 from tap_llamaclassify.errors import ApiError, CancelledError, GoneError, ReplyError
-from tap_llamaclassify.listing import V1_JOBS_PATH
-from tap_llamaclassify.models import PageOfItems
-from tap_llamaclassify.request import Answer, Request
+from tap_llamaclassify.http import replies
+from tap_llamaclassify.http.client import (
+    LONGEST_BODY,
+    LONGEST_ERROR_BODY,
+    Activity,
+    Client,
+    Exchange,
+)
+from tap_llamaclassify.http.request import Answer, Request
 
 PAGE = {"items": [job("a")], "next_page_token": None}
 PAGE_BYTES = msgspec.json.encode(PAGE)
@@ -1440,5 +1447,5 @@ def test_refused_connection_tells_nothing_of_what_was_sent(
         ask(Client(marked, clock=SimulatedClock()), **PARAMS)
 
     texts = [*traceback.format_exception(caught.value), *map(told, caplog.records)]
-    assert [record.name for record in caplog.records] == ["tap_llamaclassify.client"] * 2
+    assert [record.name for record in caplog.records] == ["tap_llamaclassify.http.client"] * 2
     assert [text for text in texts if "MARKED" in text] == []

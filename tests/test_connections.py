@@ -27,8 +27,8 @@ from items import v2_job
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
 from simulated import Life, clock_of
-from tap_llamaclassify import messages, run
-from tap_llamaclassify.waits import Pace
+from tap_llamaclassify.http.pacing import Pace
+from tap_llamaclassify.singer import messages, run
 from test_results import PATIENCE, at, started, whole_lines
 
 NAMES = ("emea", "apac", "latam", "anz", "nordics", "iberia", "africa", "india")
@@ -485,7 +485,7 @@ def test_job_that_cannot_be_written_fails_its_connection_and_no_other(
 
 DEFECT = """
 import sys
-from tap_llamaclassify import v1_reader
+from tap_llamaclassify.replication import v1 as v1_reader
 
 step_of = v1_reader.step_of
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from conftest import Command
-from tap_llamaclassify.config import check_config, config_jsonschema, read_environment
-from tap_llamaclassify.connection import Connection, connect
+from tap_llamaclassify.config.connections import Connection, connect
+from tap_llamaclassify.config.json_schema import check_config, config_jsonschema, read_environment
+from tap_llamaclassify.config.settings import check
+from tap_llamaclassify.config.validators import DEFAULT_API_URL
 from tap_llamaclassify.errors import SettingsError
-from tap_llamaclassify.settings import check
-from tap_llamaclassify.texts import DEFAULT_API_URL
 
 SECRET = "llx-marked-secret"
 EMEA = {"name": "emea", "api_key": "llx-emea"}

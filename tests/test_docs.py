@@ -21,8 +21,8 @@ from items import v2_job
 from llamacloud_sandbox.__main__ import _parser as sandbox_options
 from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify import errors
-from tap_llamaclassify.config import config_jsonschema
-from tap_llamaclassify.tap import TapLlamaClassify
+from tap_llamaclassify.config.json_schema import config_jsonschema
+from tap_llamaclassify.singer.tap import TapLlamaClassify
 
 DOCS = {path.name: path for path in (ROOT / "docs").glob("*.md")}
 PAGES = DOCS | {name: ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")}

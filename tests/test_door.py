@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from builders import job
 from items import KINDS, Kind
-from tap_llamaclassify.door import read_jobs
+from tap_llamaclassify.api.models import MISFITS, Json, PageOfItems
+from tap_llamaclassify.api.parsing import read_jobs
 from tap_llamaclassify.errors import CutShortError, ReplyError
-from tap_llamaclassify.models import MISFITS, Json, PageOfItems
 
 NO_JSON = "answered what is no JSON; check api_url and any proxy"
 HTML = "answered HTML instead of JSON; check api_url and any proxy"

@@ -12,7 +12,8 @@ import pytest
 
 from builders import job
 from items import configuration, project, result, v2_job
-from tap_llamaclassify.door import (
+from tap_llamaclassify.api.models import MISFITS, Json, PageOfItems
+from tap_llamaclassify.api.parsing import (
     misfits_of,
     read_jobs,
     read_projects,
@@ -21,7 +22,6 @@ from tap_llamaclassify.door import (
     read_v2_jobs,
 )
 from tap_llamaclassify.errors import CutShortError, ReplyError
-from tap_llamaclassify.models import MISFITS, Json, PageOfItems
 
 Reader = Callable[[Json], Json]
 

@@ -22,9 +22,10 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.wire.faults import ABSURD_SECONDS, FAULTS, LARGE, OUTLASTABLE, RETRIED
 from llamacloud_sandbox.wire.plan import FaultPlan
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify import errors, sync
-from tap_llamaclassify.connection import connect
+from tap_llamaclassify import errors
+from tap_llamaclassify.config.connections import connect
 from tap_llamaclassify.errors import TapError
+from tap_llamaclassify.singer import sync
 
 PAGE_SIZE = 10
 PAGES = 5

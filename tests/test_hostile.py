@@ -19,11 +19,11 @@ from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 from builders import job, new_tap
 from conftest import Command, Tally
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify.door import read_jobs
+from tap_llamaclassify.api.parsing import read_jobs
 from tap_llamaclassify.errors import ReplyError, TapError
-from tap_llamaclassify.messages import MessageWriter
-from tap_llamaclassify.rows import job_rows, parsing_config_rows, rule_rows
-from tap_llamaclassify.schemas import schema_of
+from tap_llamaclassify.singer.messages import MessageWriter
+from tap_llamaclassify.tables.rows import job_rows, parsing_config_rows, rule_rows
+from tap_llamaclassify.tables.schemas import schema_of
 from tap_llamaclassify.timestamps import to_fixed
 
 DEEPEST_LINE = 64

@@ -17,11 +17,11 @@ from builders import SimulatedClock, connection, job
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import AtEnd, Settings
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify.client import Activity, Client, Exchange
-from tap_llamaclassify.door import read_jobs
+from tap_llamaclassify.api.models import PageOfItems
+from tap_llamaclassify.api.pagination import V1_JOBS_PATH, Listing, Page
+from tap_llamaclassify.api.parsing import read_jobs
 from tap_llamaclassify.errors import ApiError, ReplyError
-from tap_llamaclassify.listing import V1_JOBS_PATH, Listing, Page
-from tap_llamaclassify.models import PageOfItems
+from tap_llamaclassify.http.client import Activity, Client, Exchange
 
 THREAD = "ahead"
 LONG = 60.0

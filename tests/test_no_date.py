@@ -13,12 +13,12 @@ from items import v2_job
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify.client import Client
-from tap_llamaclassify.kept import Kept
-from tap_llamaclassify.readers import steps_of
-from tap_llamaclassify.settings import Settings
-from tap_llamaclassify.steps import Step
-from tap_llamaclassify.waits import Clock
+from tap_llamaclassify.config.settings import Settings
+from tap_llamaclassify.http.client import Client
+from tap_llamaclassify.http.pacing import Clock
+from tap_llamaclassify.replication.readers import steps_of
+from tap_llamaclassify.replication.steps import Step
+from tap_llamaclassify.replication.stream_state import Kept
 
 SETTINGS = Settings(lookback_seconds=0, reconcile_days=0)
 

@@ -17,7 +17,7 @@ from conftest import ROOT
 from items import v2_job
 from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.errors import ApiError, SettingsError
-from tap_llamaclassify.notebooks import record_batches
+from tap_llamaclassify.record_batches import record_batches
 from test_batches import ARROW, as_loaded, is_json, put_jobs
 
 V1, V2, RESULTS = "/api/v1/classifier/jobs", "/api/v2/classify", "classify_job_results"

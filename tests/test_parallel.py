@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from tap_llamaclassify.parallel import Rest, begin, in_order, side_by_side
+from tap_llamaclassify.concurrency import Rest, begin, in_order, side_by_side
 
 PATIENCE = 20
 """Seconds that a test waits for what must come, before it fails."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import Counter
+from pathlib import Path
 
 import duckdb
 
-from builders import STREAMS
+from builders import DEFAULT_STREAMS
 from conftest import ROOT
 from demo.__main__ import ROOT as DEMO_ROOT
-from demo.__main__ import UNKNOWN_FIELDS
-from demo.parquet import FOLDER, JOBS
+from demo.parquet import FOLDER, HISTORY
 from llamacloud_sandbox.server import Sandbox
-from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 
 FILE = re.compile(r"^  (\S+)-\d{8}T\d{6}\.\d{6}Z-\d{6}\.parquet +([\d,]+) +([\d,]+)$", re.MULTILINE)
@@ -32,31 +32,35 @@ def test_demo_begins_afresh_and_shows_each_file_and_what_is_in_them() -> None:
         encoding="utf-8",
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    shown: dict[str, int] = dict.fromkeys(STREAMS, 0)
+    shown: Counter[str] = Counter()
     for stream, rows, _ in FILE.findall(ended.stdout):
         shown[stream] += int(rows.replace(",", ""))
-    assert shown == rows_of_the_sandbox()
+    with duckdb.connect() as connection:
+        assert shown == {name: len(rows_of(connection, folder, name)) for name in DEFAULT_STREAMS}
+        with Sandbox(World(HISTORY)) as sandbox:
+            world, project = sandbox.world, sandbox.project_id
+            jobs = {"v2_jobs": world.v2_entries(project), "jobs": world.entries(project)}
+        for name, its in jobs.items():
+            found = rows_of(connection, folder, f"classify_{name}").project("id").fetchall()
+            assert {id_ for (id_,) in found} == its.keys()
+        assert_tops_are_shown(connection, folder, ended.stdout)
     sizes = sorted(int(size.replace(",", "")) for _, _, size in FILE.findall(ended.stdout))
     assert sizes == sorted(path.stat().st_size for path in folder.iterdir())
-    for line in most_frequent(folder.as_posix()):
-        assert re.search(line, ended.stdout, re.MULTILINE), line
 
 
-def rows_of_the_sandbox() -> dict[str, int]:
-    """Count the rows that the demo's jobs must give."""
-    with Sandbox(World(History(jobs=JOBS, unknown_fields=UNKNOWN_FIELDS))) as sandbox:
-        jobs = sandbox.world.jobs(sandbox.project_id)
-    configured = [job for job in jobs if job["parsing_configuration"] is not None]
-    rules = sum(len(job["rules"]) for job in jobs)
-    return dict(zip(STREAMS, (len(jobs), rules, len(configured)), strict=True))
+def rows_of(
+    connection: duckdb.DuckDBPyConnection, folder: Path, stream: str
+) -> duckdb.DuckDBPyRelation:
+    return connection.read_parquet(f"{folder}/{stream}-*.parquet")
 
 
-def most_frequent(folder: str) -> list[str]:
-    """Write the first lines that the queries' answers must have."""
-    top = "SELECT {0}, count(*) AS n FROM '{1}/{2}-*.parquet' GROUP BY ALL ORDER BY n DESC LIMIT 1"
-    with duckdb.connect() as connection:
-        answers = [
-            connection.sql(top.format(column, folder, stream)).fetchall()[0]
-            for column, stream in (("status", "classify_jobs"), ("type", "classify_job_rules"))
-        ]
-    return [rf"^  {name} +{count:,}\b" for name, count in answers]
+def assert_tops_are_shown(connection: duckdb.DuckDBPyConnection, folder: Path, shown: str) -> None:
+    """Look for the first line that each query's answer must have."""
+    for column, key, stream in (
+        ("status", "id", "v2_jobs"),
+        ("type", "(job_id, rule_index)", "v2_job_rules"),
+    ):
+        rows = rows_of(connection, folder, f"classify_{stream}")
+        counted = rows.aggregate(f"{column}, count(DISTINCT {key}) AS n").order("n DESC")
+        name, count = counted.fetchall()[0]
+        assert re.search(rf"^  {name} +{count:,}\b", shown, re.MULTILINE)

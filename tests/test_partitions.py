@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tap_llamaclassify.errors import StateError
-from tap_llamaclassify.kept import Kept
-from tap_llamaclassify.state import Place, check_state, read_kept, unused, write_kept
+from tap_llamaclassify.replication.state import Place, check_state, read_kept, unused, write_kept
+from tap_llamaclassify.replication.stream_state import Kept
 
 KEY = "updated_at"
 OLD = "2026-10-01T00:00:00.000000Z"

@@ -16,8 +16,8 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import Settings
 from llamacloud_sandbox.world.world import World
 from simulated import Event, Life, Loader, Row, clock_of
-from tap_llamaclassify.bookmarks import Bookmark
-from tap_llamaclassify.kept import Kept
+from tap_llamaclassify.replication.bookmarks import Bookmark
+from tap_llamaclassify.replication.stream_state import Kept
 
 JOBS = 150
 PAGE_SIZE = 10

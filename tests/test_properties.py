@@ -23,8 +23,8 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from loaders import installed
-from tap_llamaclassify.schemas import schema_folder
-from tap_llamaclassify.tables import TABLES
+from tap_llamaclassify.tables.schemas import schema_folder
+from tap_llamaclassify.tables.tables import TABLES
 
 STREAMS = sorted(path.stem for path in schema_folder().iterdir())
 REPLICATION_KEYS = {table.name: table.replication_key for table in TABLES}

@@ -36,9 +36,9 @@ from conftest import COMMAND, Command
 from items import result
 from llamacloud_sandbox.server import Sandbox
 from simulated import Life, clock_of
-from tap_llamaclassify.client import Client, Reply
 from tap_llamaclassify.errors import ApiError
-from tap_llamaclassify.waits import Clock, Pace
+from tap_llamaclassify.http.client import Client, Reply
+from tap_llamaclassify.http.pacing import Clock, Pace
 from test_batches import batch_config, files_of, lines_of
 
 RESULTS = "classify_job_results"

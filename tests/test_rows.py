@@ -11,11 +11,11 @@ import pytest
 
 from builders import job
 from items import CREATED_AT, UPDATED_AT, of_owner, project, result, v2_job
+from tap_llamaclassify.api.models import MISFITS, Json
 from tap_llamaclassify.errors import ReplyError
-from tap_llamaclassify.models import MISFITS, Json
-from tap_llamaclassify.rows import due, job_rows, parsing_config_rows, rule_rows
-from tap_llamaclassify.schemas import schema_of
-from tap_llamaclassify.tables import TABLES, Source, Table
+from tap_llamaclassify.tables.rows import due, job_rows, parsing_config_rows, rule_rows
+from tap_llamaclassify.tables.schemas import schema_of
+from tap_llamaclassify.tables.tables import TABLES, Source, Table
 
 MAKES: dict[Source, Callable[..., Json]] = {
     Source.V1: job,

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from items import CREATED_AT, OWNER, UPDATED_AT, configuration, of_owner, project, result, v2_job
-from tap_llamaclassify.models import MISFITS, Json
-from tap_llamaclassify.rows import project_rows, result_rows
-from tap_llamaclassify.v2_rows import v2_job_rows, v2_parsing_config_rows, v2_rule_rows
+from tap_llamaclassify.api.models import MISFITS, Json
+from tap_llamaclassify.tables.rows import project_rows, result_rows
+from tap_llamaclassify.tables.v2_rows import v2_job_rows, v2_parsing_config_rows, v2_rule_rows
 
 JOB_ROW = {
     "id": "a",

@@ -272,7 +272,7 @@ def test_run_that_fails_leaves_no_rows_among_the_temporary_files(
 
 
 IMPATIENT = """
-from tap_llamaclassify import storage
+from tap_llamaclassify.singer import storage
 from tap_llamaclassify.__main__ import main
 
 storage.UPLOAD_SECONDS = 2
@@ -302,7 +302,7 @@ def test_store_that_never_answers_ends_the_run(
 
 UPLOADING = """
 import hashlib, json, os, resource, sys
-from tap_llamaclassify.storage import Storage
+from tap_llamaclassify.singer.storage import Storage
 
 storage = Storage(sys.argv[1], "", json.loads(sys.argv[2]))
 said = hashlib.sha256()

@@ -26,8 +26,8 @@ import pytest
 from builders import captured, catalog_with, job
 from conftest import ROOT, Command, Ended, Tally
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify.settings import Settings
-from tap_llamaclassify.tap import TapLlamaClassify
+from tap_llamaclassify.config.settings import Settings
+from tap_llamaclassify.singer.tap import TapLlamaClassify
 
 MARK = "MaRkEd7Qx2"
 KEY = f"llx-{MARK}b9ZtV4kd0"

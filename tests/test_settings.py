@@ -9,12 +9,12 @@ import pytest
 from singer_sdk.configuration._dict_config import merge_missing_config_jsonschema
 from singer_sdk.helpers.capabilities import BATCH_CONFIG, FLATTENING_CONFIG, STREAM_MAPS_CONFIG
 
-from tap_llamaclassify.config import check_config, config_jsonschema, read_environment
-from tap_llamaclassify.connection import Connection, connect
+from tap_llamaclassify.config.connections import Connection, connect
+from tap_llamaclassify.config.json_schema import check_config, config_jsonschema, read_environment
+from tap_llamaclassify.config.settings import Settings, check
+from tap_llamaclassify.config.validators import DEFAULT_API_URL
 from tap_llamaclassify.errors import SettingsError
-from tap_llamaclassify.settings import Settings, check
-from tap_llamaclassify.tap import TapLlamaClassify
-from tap_llamaclassify.texts import DEFAULT_API_URL
+from tap_llamaclassify.singer.tap import TapLlamaClassify
 
 PREFIX = "TAP_LLAMACLASSIFY_"
 SECRET = "llx-marked-secret"

@@ -15,10 +15,10 @@ from builders import STREAMS, Output, captured, catalog_with, job, sync
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify.door import read_jobs
-from tap_llamaclassify.rows import Row
-from tap_llamaclassify.schemas import schema_of
-from tap_llamaclassify.tables import TABLES, Source, Table
+from tap_llamaclassify.api.parsing import read_jobs
+from tap_llamaclassify.tables.rows import Row
+from tap_llamaclassify.tables.schemas import schema_of
+from tap_llamaclassify.tables.tables import TABLES, Source, Table
 
 
 class StockStream(Stream):

@@ -11,7 +11,7 @@ from builders import STREAMS, V2_STREAMS, catalog_with, sync
 from items import v2_job
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
-from tap_llamaclassify.shared_state import shared, spelled_out
+from tap_llamaclassify.replication.shared_state import shared, spelled_out
 
 JOBS, RULES, CONFIGS = V2_STREAMS
 A = {"a": "2026-11-01T00:00:00.000000Z"}

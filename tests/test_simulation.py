@@ -36,9 +36,9 @@ from llamacloud_sandbox.settings import Settings, Tokens
 from llamacloud_sandbox.wire.faults import FAULTS
 from llamacloud_sandbox.world.world import World
 from simulated import FORMS, KEYS, Event, Key, Life, Loader, Row, clock_of, fixed
-from tap_llamaclassify.door import read_jobs
+from tap_llamaclassify.api.models import PageOfItems
+from tap_llamaclassify.api.parsing import read_jobs
 from tap_llamaclassify.errors import TapError
-from tap_llamaclassify.models import PageOfItems
 
 SEED = int(os.environ.get("SEED", "1"))
 A_FEW = 120
@@ -286,7 +286,7 @@ class HistoriesOfPositions(Histories):
             self.listed.update(each["id"] for each in page.items)
             return page
 
-        with mock.patch("tap_llamaclassify.v1_reader.read_jobs", read):
+        with mock.patch("tap_llamaclassify.replication.v1.read_jobs", read):
             return super().lines_of(plan)
 
     @override

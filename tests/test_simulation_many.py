@@ -33,7 +33,7 @@ NAMES = ("emea", "apac", "latam")
 def _results_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(simulated.KEYS, RESULTS, ("id",))
     # Each job is a step.
-    monkeypatch.setattr("tap_llamaclassify.results.JOBS_A_STEP", 1)
+    monkeypatch.setattr("tap_llamaclassify.replication.results.JOBS_A_STEP", 1)
 
 
 def result_rows(job: Row, results: Collection[Row]) -> dict[Key, Row]:

@@ -22,8 +22,8 @@ from llamacloud_sandbox.settings import Tokens
 from llamacloud_sandbox.world.clock import instant
 from simulated import Life, Row, fixed
 from simulated_v2 import V2Life
-from tap_llamaclassify.door import read_v2_jobs
-from tap_llamaclassify.models import PageOfItems
+from tap_llamaclassify.api.models import PageOfItems
+from tap_llamaclassify.api.parsing import read_v2_jobs
 from test_simulation import AT_A_TIME, SEED, SEEDS, Histories, Place, Plan, simulate
 
 A_FEW = 25
@@ -43,9 +43,9 @@ SMALL = {
 @pytest.fixture(autouse=True)
 def _small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, pages in SMALL.items():
-        monkeypatch.setattr(f"tap_llamaclassify.windows.{name}", pages)
+        monkeypatch.setattr(f"tap_llamaclassify.replication.windows.{name}", pages)
     # What is given up after 30 days is a limit, tested elsewhere.
-    monkeypatch.setattr("tap_llamaclassify.unfinished.DAYS", 3650)
+    monkeypatch.setattr("tap_llamaclassify.replication.unfinished.DAYS", 3650)
 
 
 class HistoriesOfV2(Histories):
@@ -146,7 +146,7 @@ class HistoriesOfV2Positions(HistoriesOfV2):
             return page
 
         self.sandbox.clear_requests()
-        with mock.patch("tap_llamaclassify.v2_reader.read_v2_jobs", read):
+        with mock.patch("tap_llamaclassify.replication.v2.read_v2_jobs", read):
             lines = super().lines_of(plan)
         self.note_passed_over(listed)
         return lines

@@ -23,7 +23,7 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import Clock
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify.tap import TapLlamaClassify
+from tap_llamaclassify.singer.tap import TapLlamaClassify
 
 GOLDEN = Path(__file__).parent / "golden"
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,12 +11,12 @@ from singer_sdk.exceptions import MappingError
 
 from builders import STREAMS, captured, catalog_with, job, new_tap, sync
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify import rows
+from tap_llamaclassify.api.models import Job, ParsingConfiguration, Rule
 from tap_llamaclassify.errors import CatalogError, SettingsError
-from tap_llamaclassify.models import Job, ParsingConfiguration, Rule
-from tap_llamaclassify.schemas import schema_folder, schema_of
-from tap_llamaclassify.tables import TABLES
-from tap_llamaclassify.tap import TapLlamaClassify
+from tap_llamaclassify.singer.tap import TapLlamaClassify
+from tap_llamaclassify.tables import rows
+from tap_llamaclassify.tables.schemas import schema_folder, schema_of
+from tap_llamaclassify.tables.tables import TABLES
 
 KEYS = {
     "classify_jobs": ["id"],

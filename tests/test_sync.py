@@ -25,12 +25,12 @@ from builders import (
 from conftest import Command
 from items import v2_job
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify.client import Client
+from tap_llamaclassify.api.pagination import Listing
 from tap_llamaclassify.errors import ApiError
-from tap_llamaclassify.listing import Listing
-from tap_llamaclassify.steps import step_of
-from tap_llamaclassify.summary import Part
-from tap_llamaclassify.sync import Progress
+from tap_llamaclassify.http.client import Client
+from tap_llamaclassify.replication.steps import step_of
+from tap_llamaclassify.replication.summary import Part
+from tap_llamaclassify.singer.sync import Progress
 
 OLD = "2026-10-01T00:00:00.000000Z"
 MIDDLE = "2026-10-15T00:00:00.000000Z"
@@ -466,7 +466,9 @@ def test_run_ends_with_its_rows_requests_and_seconds(
     maps = {"classify_job_rules": {"__filter__": "job_id != 'old'", "__alias__": "rules"}}
     ended = command("--config", config | {"page_size": 2, "stream_maps": maps})
     assert ended.code == fails
-    (said,) = [line for line in ended.lines("INFO") if "tap_llamaclassify.summary" in line]
+    (said,) = [
+        line for line in ended.lines("INFO") if "tap_llamaclassify.replication.summary" in line
+    ]
     v2, asked = (0, "2 pages, 3 jobs, 3") if fails else (1, "3 pages, 4 jobs, 3")
     assert re.search(
         f" {'Broken off after' if fails else 'Done in'} [0-9.]+ s. Rows: classify_jobs 3, rules 2, "

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from items import KINDS, OWNER, of_owner
-from tap_llamaclassify.arrow import Columns
-from tap_llamaclassify.decoding import decode
+from tap_llamaclassify.api.decoding import decode
+from tap_llamaclassify.api.models import Json
 from tap_llamaclassify.errors import ReplyError
-from tap_llamaclassify.models import Json
-from tap_llamaclassify.schemas import schema_of
-from tap_llamaclassify.tables import TABLES, Source
+from tap_llamaclassify.tables.arrow import Columns
+from tap_llamaclassify.tables.schemas import schema_of
+from tap_llamaclassify.tables.tables import TABLES, Source
 from tap_llamaclassify.timestamps import to_fixed
 
 Path: TypeAlias = tuple[str | int, ...]

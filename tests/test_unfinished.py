@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tap_llamaclassify.unfinished import LONGEST_QUERY, MOST, Unfinished, is_finished
+from tap_llamaclassify.replication.unfinished import LONGEST_QUERY, MOST, Unfinished, is_finished
 
 CLOCK = "2026-11-30T12:00:00.000000Z"
 YESTERDAY = "2026-11-29T12:00:00.000000Z"

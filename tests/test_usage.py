@@ -19,7 +19,7 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import Settings
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.errors import ApiError
-from tap_llamaclassify.usage import Usage
+from tap_llamaclassify.replication.usage import Usage
 
 JOBS = "classify_v2_jobs"
 START = "2026-11-20T00:00:00.000000Z"
@@ -90,7 +90,7 @@ def test_job_on_the_edge_of_windows_is_asked_for_once(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, pages in {"MOST_PAGES": 2, "AIM": 1, "FIRST_LOOK_BACK": 1, "FIRST_LOOK": 1}.items():
-        monkeypatch.setattr(f"tap_llamaclassify.windows.{name}", pages)
+        monkeypatch.setattr(f"tap_llamaclassify.replication.windows.{name}", pages)
     put(sandbox, *map(str, range(40)))
     output = run(sandbox, page_size=4)
     assert len(output.records(JOBS)) > 40
@@ -157,7 +157,7 @@ def test_calls_for_usage_keep_to_the_pace_and_are_retried(sandbox: Sandbox) -> N
     put(sandbox, *map(str, range(9)))
     clock = SimulatedClock()
     sandbox.fail_next("503")
-    with mock.patch("tap_llamaclassify.sync.Clock", return_value=clock):
+    with mock.patch("tap_llamaclassify.singer.sync.Clock", return_value=clock):
         output = run(sandbox, (JOBS,), requests_per_minute=5, retry_seconds=600)
     assert len(sandbox.requests) == 11
     assert sum(clock.naps) >= 60

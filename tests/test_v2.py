@@ -23,7 +23,7 @@ from llamacloud_sandbox.wire.faults import FAULTS
 from llamacloud_sandbox.world.clock import stamp
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.errors import ApiError
-from tap_llamaclassify.windows import LONGEST
+from tap_llamaclassify.replication.windows import LONGEST
 
 JOBS, RULES, _ = V2_STREAMS
 A_DAY = 86_400.0
@@ -96,7 +96,7 @@ def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let windows have two pages or so."""
     pages = {"MOST_PAGES": 2, "LONGEST": 4, "LONGEST_UNORDERED": 4, "AIM": 2}
     for name, number in ({"FIRST_LOOK": 1, "FIRST_LOOK_BACK": 1} | pages).items():
-        monkeypatch.setattr(f"tap_llamaclassify.windows.{name}", number)
+        monkeypatch.setattr(f"tap_llamaclassify.replication.windows.{name}", number)
 
 
 # What a sync costs.
@@ -257,7 +257,7 @@ def test_sync_that_fails_keeps_its_last_window_and_no_more(
         tap = new_tap(sandbox, catalog=selection(sandbox), page_size=4)
         lines.clear()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tap_llamaclassify.messages._write", _into(lines))
+            patch.setattr("tap_llamaclassify.singer.messages._write", _into(lines))
             with pytest.raises(ApiError):
                 tap.sync_all()
         sandbox.before_page = None
@@ -284,7 +284,7 @@ def test_fault_of_the_wire_in_the_middle_of_a_window_loses_nothing(
 ) -> None:
     assert fault in FAULTS
     small_windows(monkeypatch)
-    monkeypatch.setattr("tap_llamaclassify.waits.Clock.wait", lambda *_: None)
+    monkeypatch.setattr("tap_llamaclassify.http.pacing.Clock.wait", lambda *_: None)
     put_history(sandbox, 60)
     faults = [fault, fault]
     sandbox.before_page = lambda number: (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from builders import SimulatedClock
-from tap_llamaclassify.waits import Clock, Pace, Patience, http_date, retry_after
+from tap_llamaclassify.http.pacing import Clock, Pace, Patience, http_date, retry_after
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 DATE = "Mon, 23 Nov 2026 12:00:00 GMT"

@@ -89,7 +89,7 @@ def test_wheel_discovers_the_same_catalog_as_the_checkout(
     unpacked: Path, command: Command, tmp_path: Path
 ) -> None:
     code = (
-        "import sys, tap_llamaclassify.tap as tap\n"
+        "import sys, tap_llamaclassify.singer.tap as tap\n"
         "sys.argv = ['tap-llamaclassify', '--discover']\n"
         f"assert tap.__file__.startswith({str(unpacked)!r}), tap.__file__\n"
         "tap.TapLlamaClassify.cli()"

@@ -8,9 +8,8 @@ from random import Random
 
 import pytest
 
-from tap_llamaclassify.listing import Page
-from tap_llamaclassify.timestamps import from_datetime, to_datetime
-from tap_llamaclassify.windows import (
+from tap_llamaclassify.api.pagination import Page
+from tap_llamaclassify.replication.windows import (
     AIM,
     FIRST_LOOK,
     FIRST_LOOK_BACK,
@@ -19,6 +18,7 @@ from tap_llamaclassify.windows import (
     Sight,
     Window,
 )
+from tap_llamaclassify.timestamps import from_datetime, to_datetime
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SIZE = 10

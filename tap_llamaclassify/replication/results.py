@@ -1,0 +1,176 @@
+"""What v1 jobs came to: one request a finished job, in the order in which the jobs were updated."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from urllib.parse import quote
+
+from tap_llamaclassify.api.models import JOB, Json, PageOfItems
+from tap_llamaclassify.api.pagination import V1_JOBS_PATH
+from tap_llamaclassify.api.parsing import read_results
+from tap_llamaclassify.concurrency import in_order
+from tap_llamaclassify.errors import ApiError, GoneError, ItemError, ReplyError, SetAsideError
+from tap_llamaclassify.http.client import Client
+from tap_llamaclassify.http.request import Request
+from tap_llamaclassify.replication.bookmarks import Bookmark
+from tap_llamaclassify.replication.steps import Step
+from tap_llamaclassify.replication.stream_state import Kept
+from tap_llamaclassify.tables.tables import RESULTS
+
+PENDING = "PENDING"
+"""The one status of the v1 API in which a job has no results yet."""
+JOBS_A_STEP = 100
+"""Jobs after which the state may move."""
+MOST_SET_ASIDE = 100
+"""Jobs whose results may be had later; when there are more, it is not the jobs that are wrong."""
+LATER_RETRY_SECONDS = 60
+"""For how long a job's results are tried for when those of another were in vain."""
+MOST_NAMED = 5
+LONGEST_ID = 64
+
+_logger = logging.getLogger(__name__)
+
+
+class Results:
+    """The results of the jobs that a listing has shown.
+
+    A job whose results cannot be had is set aside, so that it does not keep those of later jobs
+    from coming: the state keeps its id, and each run asks for it once more.
+
+    Args:
+        client: Asks.
+        at_once: How many requests may be under way.
+        kept: What the last run left.
+        label: What stands before log lines.
+    """
+
+    def __init__(
+        self, client: Client, at_once: int, kept: Kept | None = None, label: str = ""
+    ) -> None:
+        self._client = client
+        self._at_once = at_once
+        self._label = label
+        self._jobs: dict[str, Json] = {}
+        self._known_aside = frozenset(kept.set_aside if kept else ())
+        self._to_ask_again: set[str] = set()
+        self._set_aside: dict[str, ApiError] = {}
+        self._expired = 0
+
+    def note(self, jobs: Sequence[Json], listed: Sequence[Json] = ()) -> None:
+        """Remember the finished ones of a page's jobs that are due.
+
+        Args:
+            jobs: Those that are due.
+            listed: All of the page, for one may have been set aside.
+        """
+        again = [job for job in listed if job["id"] in self._known_aside]
+        for job in (*jobs, *again):
+            if job.get("status") != PENDING:
+                kept = {name: job.get(name) for name in ("id", "project_id", "updated_at")}
+                self._jobs[job["id"]] = kept
+
+    def steps(
+        self, bookmark: Bookmark | None, newest: str | None, limit: int | None = None
+    ) -> Iterator[Step]:
+        """Fetch the results, those of the job first that was updated first.
+
+        The bookmark moves with the jobs; those without `updated_at` come last.
+
+        Args:
+            bookmark: None for a table that is read in full.
+            newest: How far the bookmark may go at most.
+            limit: Fetch those of so many jobs at most, and keep nothing.
+
+        Raises:
+            SetAsideError: Those of some jobs cannot be had; all others were fetched.
+            ApiError: The API refuses, or cannot be reached.
+        """
+        bookmark = bookmark if limit is None else None
+        jobs = sorted(self._jobs.values(), key=lambda job: job["updated_at"] or "~")[:limit]
+        self._to_ask_again = {*self._known_aside} & self._jobs.keys()
+        self._jobs.clear()
+        fetched = in_order([partial(self._fetch, job) for job in jobs], self._at_once)
+        for begin in range(0, len(jobs), JOBS_A_STEP):
+            some = jobs[begin : begin + JOBS_A_STEP]
+            pages = self._take(some, fetched)
+            updates = [
+                min(update, newest or update) for job in some if (update := job["updated_at"])
+            ]
+            kept = bookmark.meanwhile(max(updates)) if bookmark and updates else None
+            yield Step(
+                {RESULTS.name: [item for page in pages for item in page.items]},
+                self._kept(kept),
+                replaced=sum(page.replaced for page in pages),
+                has_misfits=any(page.has_misfits for page in pages),
+            )
+        if bookmark:
+            # Jobs may have been passed over. To fetch all results again costs a request a job.
+            yield Step(kept=self._kept(bookmark.after(newest, shifted=False)))
+        self._report()
+
+    def _take(
+        self, jobs: Sequence[Json], fetched: Iterator[PageOfItems | ApiError | None]
+    ) -> list[PageOfItems]:
+        pages = []
+        for job in jobs:
+            self._to_ask_again.discard(job["id"])
+            match next(fetched):
+                case PageOfItems() as page:
+                    pages.append(page)
+                case ApiError() as error:
+                    self._set_aside[job["id"]] = error
+                    if len(self._set_aside) > MOST_SET_ASIDE:
+                        raise error
+                case None:
+                    self._expired += 1
+        return pages
+
+    def _kept(self, kept: Kept | None) -> dict[str, Kept]:
+        set_aside = tuple(sorted(self._set_aside.keys() | self._to_ask_again))
+        return {RESULTS.name: replace(kept, set_aside=set_aside)} if kept else {}
+
+    def _report(self) -> None:
+        if self._expired:
+            what = "%sThe results of %d jobs are gone: the API keeps them for a time only"
+            _logger.warning(what, self._label, self._expired)
+        if self._set_aside:
+            raise SetAsideError(_text_of(self._set_aside))
+
+    def _fetch(self, job: Json) -> PageOfItems | ApiError | None:
+        """Ask for a job's results; None when they are gone, an error when they cannot be had."""
+        request = Request(
+            self._client,
+            f"{V1_JOBS_PATH}/{quote(job['id'], safe='')}/results",
+            params=self._client.connection.scope,
+            read=read_results,
+            shown=f"{V1_JOBS_PATH}/{{id}}/results",
+            retry_seconds=self._retry_seconds(job["id"]),
+        )
+        try:
+            page = request.answer().content
+        except GoneError:
+            return None
+        except (ItemError, ReplyError) as error:
+            return error
+        for item in page.items:
+            item[JOB] = job
+        return page
+
+    def _retry_seconds(self, id_: str) -> int | None:
+        if id_ in self._known_aside:
+            return 0
+        return LATER_RETRY_SECONDS if self._set_aside else None
+
+
+def _text_of(set_aside: dict[str, ApiError]) -> str:
+    names = [id_[:LONGEST_ID] for id_ in set_aside]
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    jobs = "1 job" if len(names) == 1 else f"{len(names):,} jobs"
+    first = next(iter(set_aside.values()))
+    return (
+        f"the results of {jobs} cannot be had ({', '.join(names[:MOST_NAMED])}{more}): all others "
+        f"are synced, and the next run asks for these again. The first: {first}"
+    )

@@ -1,0 +1,140 @@
+"""What a Singer state keeps of one stream, or of one connection's part in it: its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tap_llamaclassify.errors import StateError
+from tap_llamaclassify.replication.shared_state import UNFINISHED, UNFINISHED_OF
+from tap_llamaclassify.timestamps import to_fixed
+
+_KEY = "replication_key"
+_VALUE = "replication_key_value"
+_PREVIOUS_VALUE = "previous_replication_key_value"
+_READ_UNTIL = "created_at_read_until"
+_BEGUN = "reading_began_at"
+_SET_ASIDE = "set_aside"
+_OWN = {_KEY, _VALUE, _PREVIOUS_VALUE, _READ_UNTIL, _BEGUN, UNFINISHED, UNFINISHED_OF, _SET_ASIDE}
+_LEFTOVERS = {"progress_markers", "replication_key_signpost", "starting_replication_value"}
+"""What singer-sdk leaves in an entry when a run of a tap built on it is broken off."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a state keeps of one stream, or of one connection's part in it.
+
+    Instants are in the fixed form.
+
+    Attributes:
+        bookmark: None when it has none yet.
+        shifts: Whether jobs were ever seen to move from page to page while they were listed.
+        previous: Where `shifts`, the bookmark that the last run began with; None for the
+            beginning.
+        read_until: Every job created until then has been read since the bookmark was last set;
+            None for none.
+        begun: The server's clock when the reading began that came so far; None for none.
+        unfinished: Ids of jobs that were unfinished when last seen, and when each was created;
+            None when that is not known any more.
+        set_aside: Ids of jobs whose results could not be had, and are asked for again.
+    """
+
+    bookmark: str | None = None
+    shifts: bool = False
+    previous: str | None = None
+    read_until: str | None = None
+    begun: str | None = None
+    unfinished: Mapping[str, str] | None = field(default_factory=dict)
+    set_aside: Sequence[str] = ()
+
+
+def read_fields(
+    path: str, entry: Mapping[str, Any], replication_key: str | None, *, beside: str
+) -> Kept:
+    """Read the fields of an entry's top, or of a partition.
+
+    Raises:
+        StateError: One is not known, or not understood.
+    """
+    known = _LEFTOVERS | {beside} | (_OWN if replication_key else set())
+    if unknown := sorted(entry.keys() - known):
+        raise unreadable(path, f".{unknown[0]}", "is not known to this version of the tap")
+    if not isinstance(entry.get("progress_markers", {}), dict):
+        raise unreadable(path, ".progress_markers", "is no object")
+    bookmark = _instant(path, entry, _VALUE)
+    if bookmark is not None and entry.get(_KEY, replication_key) != replication_key:
+        raise unreadable(path, f".{_KEY}", f"is not {replication_key}")
+    return Kept(
+        bookmark,
+        _PREVIOUS_VALUE in entry,
+        _instant(path, entry, _PREVIOUS_VALUE),
+        _instant(path, entry, _READ_UNTIL),
+        _instant(path, entry, _BEGUN),
+        _unfinished(path, entry),
+        _set_aside(path, entry),
+    )
+
+
+def _unfinished(path: str, entry: Mapping[str, Any]) -> dict[str, str] | None:
+    given = entry.get(UNFINISHED, {})
+    if UNFINISHED_OF in entry:
+        if not isinstance(entry[UNFINISHED_OF], str):
+            raise unreadable(path, f".{UNFINISHED_OF}", "is no stream's name")
+        return None
+    if not isinstance(given, dict):
+        raise unreadable(path, f".{UNFINISHED}", "is no object")
+    created = {job: to_fixed(at) if isinstance(at, str) else None for job, at in given.items()}
+    unfinished = {job: at for job, at in created.items() if at is not None}
+    if len(unfinished) < len(given):
+        raise unreadable(path, f".{UNFINISHED}", "holds what is no timestamp")
+    return unfinished
+
+
+def _set_aside(path: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    given = entry.get(_SET_ASIDE, [])
+    if not isinstance(given, list) or not all(isinstance(id_, str) for id_ in given):
+        raise unreadable(path, f".{_SET_ASIDE}", "is no list of ids")
+    return tuple(given)
+
+
+def _instant(path: str, entry: Mapping[str, Any], name: str) -> str | None:
+    value = entry.get(name)
+    if value is None:
+        return None
+    fixed = to_fixed(value) if isinstance(value, str) else None
+    if fixed is None:
+        raise unreadable(path, f".{name}", "is no timestamp")
+    return fixed
+
+
+def keeps(fields: Mapping[str, Any]) -> bool:
+    """Return whether anything is kept in them that a run goes on from."""
+    held = any(fields.get(name) for name in (_VALUE, _READ_UNTIL, UNFINISHED))
+    return held or _PREVIOUS_VALUE in fields
+
+
+def fields_of(kept: Kept, replication_key: str | None) -> dict[str, Any]:
+    """Return the fields of what is kept; none for a stream without a replication key."""
+    fields: dict[str, Any] = {}
+    if kept.bookmark is not None:
+        fields |= {_KEY: replication_key, _VALUE: kept.bookmark}
+    if kept.shifts:
+        fields[_PREVIOUS_VALUE] = kept.previous
+    if kept.read_until is not None:
+        fields[_READ_UNTIL] = kept.read_until
+    if kept.begun is not None:
+        fields[_BEGUN] = kept.begun
+    if kept.unfinished:
+        fields[UNFINISHED] = dict(sorted(kept.unfinished.items()))
+    if kept.set_aside:
+        fields[_SET_ASIDE] = [*kept.set_aside]
+    return fields if replication_key else {}
+
+
+def unreadable(path: str, field: str, problem: str) -> StateError:
+    """Return the error that a field of a stream's entry is not understood."""
+    return StateError(
+        f"state: bookmarks.{path}{field} {problem}; correct it, or remove bookmarks.{path} "
+        "to read that stream from its beginning"
+    )

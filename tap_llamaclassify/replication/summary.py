@@ -1,0 +1,141 @@
+"""What a sync came to, in words: its rows, requests and seconds; what failed, and what is empty."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from tap_llamaclassify.config.settings import Settings
+from tap_llamaclassify.errors import ApiError
+from tap_llamaclassify.http.client import Activity, Client
+from tap_llamaclassify.http.pacing import Clock
+from tap_llamaclassify.replication.listing_bookmarks import Wanted
+from tap_llamaclassify.replication.readers import Failed, not_missed, was_read
+from tap_llamaclassify.tables.tables import TABLES, Source
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Part:
+    """One connection's part in a sync.
+
+    Attributes:
+        wanted: The tables, and what the state kept of each before.
+        failures: What could not be read.
+        is_over: Whether no more of it is to be read, for what it brought cannot be written.
+    """
+
+    client: Client
+    wanted: Wanted
+    failures: list[Failed] = field(default_factory=list)
+    is_over: bool = False
+
+    @property
+    def not_missed(self) -> list[Failed]:
+        """The failures that do not fail the run."""
+        return not_missed(self.failures, self.wanted)
+
+    @property
+    def errors(self) -> list[ApiError]:
+        """Those that do."""
+        return [failed.error for failed in self.failures if failed not in self.not_missed]
+
+    @property
+    def has_none(self) -> bool:
+        """Whether no job is there, nor ever was, in anything that is wanted and could be asked."""
+        kept = [self.wanted[table] for table in self._jobs]
+        return bool(kept) and not self.client.activity.jobs and not any(map(was_read, kept))
+
+    @property
+    def asked(self) -> str:
+        """Say what was asked: API, host and scope; no value of the scope."""
+        sources = {table.source for table in TABLES if table.name in self._jobs}
+        apis = ["v2"] * (Source.V2 in sources) + ["v1"] * bool(sources - {Source.V2})
+        connection = self.client.connection
+        scope = " and ".join(sorted(connection.scope)) or "the key's own project"
+        host = urlsplit(connection.api_url).netloc
+        return f"{connection.label}{' and '.join(apis)} at {host} for {scope}"
+
+    @property
+    def _jobs(self) -> list[str]:
+        missing = {name for failed in self.failures for name in failed.names}
+        jobs = [table.name for table in TABLES if table.source is not Source.PROJECTS]
+        return [name for name in jobs if name in self.wanted and name not in missing]
+
+
+def activity_of(parts: Sequence[Part]) -> Activity:
+    """Add up what was done."""
+    return sum((part.client.activity for part in parts), Activity())
+
+
+def error_of(parts: Sequence[Part]) -> ApiError | None:
+    """Make one error of what could not be read; None when all could."""
+    by_text: dict[str, list[str]] = {}
+    for part in parts:
+        for error in part.errors:
+            by_text.setdefault(str(error), []).append(part.client.connection.name or "")
+    if parts[0].client.connection.name is None:
+        errors = parts[0].errors
+        return ApiError("; ".join(by_text)) if len(errors) > 1 else next(iter(errors), None)
+    failed = [part.client.connection.name or "" for part in parts if part.errors]
+    if not failed:
+        return None
+    others = ", all others are synced" if len(failed) < len(parts) else ""
+    texts = [f"{', '.join(names)}: {text}" for text, names in by_text.items()]
+    return ApiError(
+        f"{len(failed)} of {len(parts)} connections failed ({', '.join(failed)}){others}: "
+        f"{'; '.join(texts)}"
+    )
+
+
+def warn_of_the_unmissed(parts: Sequence[Part]) -> None:
+    """Say once which tables are left out because their API is gone, and why that is no error."""
+    unmissed = [(part, failed) for part in parts for failed in part.not_missed]
+    if not unmissed:
+        return
+    names = [name for part, _ in unmissed if (name := part.client.connection.name)]
+    failed = unmissed[0][1]
+    _logger.warning(
+        "%s%s. %s are left out, their v2 tables are read, and what was loaded before stays; "
+        "deselect them, and this warning goes",
+        f"{', '.join(names)}: " if names else "",
+        failed.gone,
+        ", ".join(failed.names),
+    )
+
+
+def warn_of_nothing(parts: Sequence[Part], settings: Settings) -> None:
+    """Say once who was asked and has no job at all, so that an empty table is no riddle."""
+    if asked := [part.asked for part in parts if part.has_none]:
+        since = f" since start_date ({settings.start_date})" if settings.start_date else ""
+        _logger.warning(
+            "No jobs%s: asked were %s. --check shows what else there is", since, "; ".join(asked)
+        )
+
+
+@contextmanager
+def summed_up(parts: Sequence[Part], rows: Mapping[str, int], clock: Clock) -> Iterator[None]:
+    """Log at the end, good or bad, how many rows of each stream were written, and what it took.
+
+    Args:
+        parts: May come in the meantime.
+        rows: Counts them; may go up in the meantime.
+        clock: Tells how long it took.
+    """
+    began_at = clock.monotonic()
+    how = "Broken off after"
+    try:
+        yield
+        how = "Done in"
+    finally:
+        _logger.info(
+            "%s %.1f s. Rows: %s. %s",
+            how,
+            clock.monotonic() - began_at,
+            ", ".join(f"{stream} {count:,}" for stream, count in rows.items()) or "none",
+            str(activity_of(parts)),
+        )

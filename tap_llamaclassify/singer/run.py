@@ -1,0 +1,169 @@
+"""What one sync writes: rows first, then what the state keeps of them, then STATE."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container, Sequence
+
+from singer_sdk import Tap
+from singer_sdk.singerlib import StateMessage
+from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
+
+from tap_llamaclassify.concurrency import Rest
+from tap_llamaclassify.config.batch_config import read_batch_config
+from tap_llamaclassify.config.settings import Settings
+from tap_llamaclassify.http.pacing import Clock
+from tap_llamaclassify.replication.listing_bookmarks import Wanted
+from tap_llamaclassify.replication.state import Place, read_kept, write_kept
+from tap_llamaclassify.replication.steps import Step
+from tap_llamaclassify.replication.stream_state import Kept
+from tap_llamaclassify.singer.batches import Batches
+from tap_llamaclassify.singer.messages import MessageWriter
+from tap_llamaclassify.singer.outlets import Outlet, RecordSink, Sink, version_of
+from tap_llamaclassify.singer.schema_drift import Census
+from tap_llamaclassify.singer.streams import ClassifyStream
+
+FILES_SECONDS = 60
+"""How often files are finished, at most, only for the state to move."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Run:
+    """All selected streams during one sync.
+
+    Args:
+        streams: The selected streams, in the order in which a step's rows are written.
+        tap: Holds the state, which is moved as reading goes on.
+        settings: What the user set.
+        writer: Writes the messages.
+        clock: Tells how long ago files were finished.
+
+    Attributes:
+        outlets: Where each stream's rows go.
+        rows: How many rows were written so far, by the stream's name in the output.
+    """
+
+    def __init__(
+        self,
+        streams: Sequence[ClassifyStream],
+        tap: Tap,
+        settings: Settings,
+        writer: MessageWriter,
+        clock: Clock,
+    ) -> None:
+        self._tap = tap
+        self._settings = settings
+        self._writer = writer
+        self._clock = clock
+        self._census = Census()
+        self._versions = {s.name: version_of(s, tap.initialized_at) for s in streams}
+        batches = read_batch_config(tap.config.get("batch_config"))
+        names = {*tap.streams} | {m.stream_alias for s in streams for m in s.stream_maps}
+        self._batches = Batches(batches, writer, names) if batches else None
+        self.rows: dict[str, int] = {}
+        self.outlets = [Outlet(s, self._sink(s), self._census, self.rows) for s in streams]
+        self._flushed_at = clock.monotonic()
+        self._to_keep: dict[tuple[str, str | None], Kept] = {}
+        self._replaced = 0
+
+    def _sink(self, stream: ClassifyStream) -> Sink:
+        version = self._versions[stream.name]
+        if self._batches is None:
+            return RecordSink(self._writer, version)
+        return self._batches.sink(stream, version)
+
+    def wanted(self, connection: str | None) -> Wanted:
+        """Answer what is to be read of a connection, and what the state keeps of it.
+
+        Raises:
+            StateError: What it keeps cannot be read.
+        """
+        return {
+            s.name: (
+                read_kept(s.name, s.stream_state, s.table.replication_key, self._place(connection))
+                if s.replication_method == REPLICATION_INCREMENTAL
+                else None
+            )
+            for s in [outlet.stream for outlet in self.outlets]
+        }
+
+    def _place(self, connection: str | None) -> Place:
+        adopts = connection is not None and connection == self._settings.adopt_state
+        return Place(connection, adopts=adopts)
+
+    def take(self, connection: str | None, step: Step) -> None:
+        """Write a step's rows, and take note of what the state may keep then."""
+        for outlet in self.outlets:
+            if (items := step.items.get(outlet.stream.name)) is not None:
+                outlet.take(items)
+        if step.has_misfits:
+            # Each filter is an instant, so the longest of these holds all the others.
+            self._census.note_misfits(max(step.items.values(), key=len, default=()))
+        self._replaced += step.replaced
+        if step.kept:
+            self._to_keep |= {(stream, connection): kept for stream, kept in step.kept.items()}
+            self._keep_in_time()
+
+    @property
+    def rest(self) -> Rest:
+        """What to do while nothing comes: files are finished though one connection hangs."""
+        return Rest(FILES_SECONDS, self._keep_in_time)
+
+    def _keep_in_time(self) -> None:
+        age = self._clock.monotonic() - self._flushed_at
+        if self._batches is None or age >= FILES_SECONDS:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Write the state with what it may keep, now that the rows are where they belong."""
+        if not self._to_keep:
+            return
+        for outlet in self.outlets:
+            outlet.flush()
+        self._flushed_at = self._clock.monotonic()
+        streams = {outlet.stream.name: outlet.stream for outlet in self.outlets}
+        for (name, connection), kept in self._to_keep.items():
+            stream = streams[name]
+            key = stream.table.replication_key
+            write_kept(stream.stream_state, key, kept, self._place(connection))
+        self._to_keep.clear()
+        self._tap.state_writer.write_state(self._tap.state)
+
+    def finish(self, *, whole: bool, left_out: Container[str] = ()) -> None:
+        """Write what is held back, then the new state.
+
+        Args:
+            whole: Whether everything was read. If not, no version of a table counts as done.
+            left_out: The tables that were not read all the same.
+        """
+        self._keep()
+        versions = {
+            name: version
+            for name, version in self._versions.items()
+            if version is not None and whole and name not in left_out
+        }
+        for outlet in self.outlets:
+            outlet.close(self._writer, versions.get(outlet.stream.name))
+        if versions:
+            # Though it may say nothing new: it ends a run.
+            self._writer.write_message(StateMessage(self._tap.state))
+        else:
+            self._tap.state_writer.write_state(self._tap.state)
+        self._warn()
+
+    def break_off(self) -> None:
+        """Write the state that was reached, for not everything could be read."""
+        self._keep()
+        self._warn()
+        self.discard()
+
+    def _warn(self) -> None:
+        self._census.warn()
+        if self._replaced:
+            _logger.warning("%d lone surrogates in the API's text became U+FFFD", self._replaced)
+
+    def discard(self) -> None:
+        """Remove files that were not finished."""
+        if self._batches is not None:
+            self._batches.discard()

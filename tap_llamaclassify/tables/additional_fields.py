@@ -1,0 +1,54 @@
+"""What an object of the API's holds beyond the columns, so that nothing of it is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tap_llamaclassify.api.models import MISFITS, Json, Mark
+from tap_llamaclassify.errors import ReplyError
+from tap_llamaclassify.nesting import is_too_deep
+
+_MARKS = frozenset(Mark)
+
+
+def additional_fields(
+    owner: Json, known: frozenset[str], more: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Answer an object's unknown fields and misfits, in the order of their names.
+
+    Args:
+        owner: The object.
+        known: Its fields that have columns, one way or another.
+        more: What else is left, ready as it is.
+    """
+    left = _left(owner, known)
+    kept = {name: _kept(value, value) for name, value in left.items()} | (more or {})
+    return dict(sorted(kept.items()))
+
+
+def left_of(name: str, nested: Json, known: frozenset[str]) -> dict[str, Any]:
+    """Answer the same of an object inside another, under its name; nothing if nothing is left."""
+    left = _left(nested, known)
+    # It ends up one level further down.
+    kept = {inner: _kept(value, [value]) for inner, value in sorted(left.items())}
+    return {name: kept} if kept else {}
+
+
+def _left(owner: Json, known: frozenset[str]) -> dict[str, Any]:
+    unknown = {name: owner[name] for name in owner.keys() - known - _MARKS}
+    misfits: dict[str, Any] = owner.get(MISFITS, {})
+    return unknown | misfits
+
+
+def _kept(value: Any, placed: Any) -> Any:
+    return _as_text(value) if isinstance(value, dict | list) and is_too_deep(placed) else value
+
+
+def _as_text(value: Any) -> str:
+    """Write a value as JSON, so that it is kept, whatever depth a loader can take."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError:
+        raise ReplyError("answered JSON that is nested too deeply to be written") from None

@@ -1,0 +1,165 @@
+"""From rows to Arrow: one schema a stream, whatever its rows hold; the one place that knows Arrow.
+
+It is imported only when it is needed, because pyarrow takes its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tap_llamaclassify.errors import SettingsError
+from tap_llamaclassify.json_text import encoder
+from tap_llamaclassify.tables.columns import Kind, kind_of
+from tap_llamaclassify.timestamps import to_fixed
+
+_TYPES: dict[Kind, pa.DataType] = {
+    Kind.TIMESTAMP: pa.timestamp("us", "UTC"),
+    Kind.TEXT: pa.string(),
+    Kind.INTEGER: pa.int64(),
+    Kind.NUMBER: pa.float64(),
+    Kind.BOOLEAN: pa.bool_(),
+    Kind.INTEGERS: pa.list_(pa.int64()),
+    Kind.JSON: pa.string(),
+}
+_decoders: dict[Kind, msgspec.json.Decoder[list[Any]]] = {
+    Kind.TIMESTAMP: msgspec.json.Decoder(list[str | None]),
+    Kind.TEXT: msgspec.json.Decoder(list[str | None]),
+    Kind.INTEGER: msgspec.json.Decoder(list[int | None]),
+    Kind.NUMBER: msgspec.json.Decoder(list[float | None]),
+    Kind.BOOLEAN: msgspec.json.Decoder(list[bool | None]),
+    Kind.INTEGERS: msgspec.json.Decoder(list[list[int] | None]),
+    Kind.JSON: msgspec.json.Decoder(list[Any]),
+}
+"""pyarrow would cut fractions off, and read numbers from text."""
+
+
+class Columns:
+    """The columns of a stream.
+
+    Args:
+        stream: What the stream is called.
+        schema: Its JSON Schema.
+        keys: The columns that are never null.
+        is_made: Whether a stream map makes the rows, so that they may hold anything.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        schema: Mapping[str, Any],
+        keys: Collection[str],
+        *,
+        is_made: bool = False,
+    ) -> None:
+        self._stream = stream
+        self._is_made = is_made
+        properties: Mapping[str, Mapping[str, Any]] = schema["properties"]
+        self._kinds = {name: kind_of(column) for name, column in properties.items()}
+        self.schema = pa.schema(
+            [
+                pa.field(
+                    name,
+                    _TYPES[kind],
+                    nullable=name not in keys,
+                    metadata={"description": str(properties[name].get("description", ""))},
+                )
+                for name, kind in self._kinds.items()
+            ]
+        )
+
+    def batch(self, rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
+        """Put rows into columns.
+
+        Raises:
+            SettingsError: A stream map has made what does not fit its column.
+        """
+        arrays = [
+            self._array(name, kind, [row.get(name) for row in rows])
+            for name, kind in self._kinds.items()
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _array(self, name: str, kind: Kind, values: list[Any]) -> pa.Array:
+        try:
+            array = _array_of(kind, _as_sent(kind, values) if self._is_made else values)
+        except (pa.ArrowException, msgspec.MsgspecError, OverflowError, TypeError, ValueError):
+            # Its text shows the value.
+            raise SettingsError(
+                f"stream_maps: column {name} of {self._stream} holds what is not {kind.value}; "
+                "put int(), float(), str() or bool() around its expression"
+            ) from None
+        if array.null_count and not self.schema.field(name).nullable:
+            raise SettingsError(
+                f"column {name} of {self._stream} holds nulls, and is part of the key; correct "
+                "stream_maps or the catalog's key_properties"
+            )
+        return array
+
+
+def _as_sent(kind: Kind, values: list[Any]) -> list[Any]:
+    """Make of an expression's results what a RECORD message would hold."""
+    sent = _decoders[kind].decode(encoder.encode(values))
+    return [*map(_instant, sent)] if kind is Kind.TIMESTAMP else sent
+
+
+def _instant(text: str | None) -> str | None:
+    fixed = None if text is None else to_fixed(text)
+    if text is not None and fixed is None:
+        raise ValueError
+    return fixed
+
+
+def _array_of(kind: Kind, values: list[Any]) -> pa.Array:
+    if kind is Kind.JSON:
+        values = [None if value is None else encoder.encode(value).decode() for value in values]
+    if kind is Kind.TIMESTAMP:
+        return pa.array(values, pa.string()).cast(_TYPES[kind])
+    return pa.array(values, _TYPES[kind])
+
+
+class ParquetFile:
+    """A Parquet file while it is written.
+
+    Attributes:
+        held: Bytes of rows that are not in the file yet.
+    """
+
+    def __init__(self, file: BinaryIO, columns: Columns, compression: str) -> None:
+        self._columns = columns
+        self._file = file
+        self._writer = pq.ParquetWriter(self._file, columns.schema, compression=compression)
+        self._batches: list[pa.RecordBatch] = []
+        self.held = 0
+
+    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take rows."""
+        batch = self._columns.batch(rows)
+        self._batches.append(batch)
+        self.held += batch.nbytes
+
+    def flush(self) -> None:
+        """Write the rows that are held as a row group."""
+        if self._batches:
+            self._writer.write_table(pa.Table.from_batches(self._batches))
+        self._batches.clear()
+        self.held = 0
+
+    def close(self) -> None:
+        """Write what is held, and the file's end."""
+        self.flush()
+        self._writer.close()
+        self._file.close()
+
+    def discard(self) -> None:
+        """Let go of the file."""
+        self._batches.clear()
+        with suppress(pa.ArrowException, OSError, ValueError):
+            self._writer.close()
+        # Else it would try once more when it is collected.
+        self._writer.is_open = False

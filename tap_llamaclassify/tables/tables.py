@@ -1,0 +1,146 @@
+"""The tables that the API's items become: their names, keys, sources, and which rows they get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from tap_llamaclassify.api.models import Json
+from tap_llamaclassify.errors import ReplyError
+from tap_llamaclassify.tables import rows, v2_rows
+from tap_llamaclassify.tables.rows import Row
+
+LONGEST_ID = 64
+"""How much of an item's id is shown."""
+
+
+class Source(Enum):
+    """What the API is asked for, to make a table of."""
+
+    V1 = "v1 jobs"
+    V2 = "v2 jobs"
+    RESULTS = "results of v1 jobs"
+    PROJECTS = "projects"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table; its columns are in the JSON Schema of its name.
+
+    Attributes:
+        keys: The columns that tell one row from another.
+        api_fields: The API's fields that it has columns for, one way or another; those inside
+            another field have its name before theirs, such as `result.type`.
+        rows_of: Makes its rows from the items of a page.
+        source: Where its items come from.
+        replication_key: The column by which changes are told; None for a table without.
+        successor: The table that takes its place in the next version of the API; None for none.
+    """
+
+    name: str
+    keys: Sequence[str]
+    api_fields: frozenset[str]
+    rows_of: Callable[[Iterable[Json]], list[Row]]
+    source: Source
+    replication_key: str | None = "updated_at"
+    successor: str | None = None
+
+    def rows(self, items: Sequence[Json]) -> list[Row]:
+        """Make the rows of a page's items.
+
+        Raises:
+            ReplyError: An item, which is named, holds what cannot be written.
+        """
+        try:
+            return self.rows_of(items)
+        except ReplyError as error:
+            if len(items) > 1:
+                # To find the one.
+                return [row for item in items for row in self.rows([item])]
+            item = str(items[0]["id"])[:LONGEST_ID]
+            raise ReplyError(f"{self.name}: for {item!r} the API {error}") from None
+
+
+def _inside(name: str, fields: frozenset[str]) -> frozenset[str]:
+    return frozenset(f"{name}.{field}" for field in fields)
+
+
+JOBS = Table(
+    "classify_jobs",
+    ("id",),
+    rows.JOB_FIELDS,
+    rows.job_rows,
+    Source.V1,
+    successor="classify_v2_jobs",
+)
+RULES = Table(
+    "classify_job_rules",
+    ("job_id", "rule_index"),
+    rows.RULE_FIELDS,
+    rows.rule_rows,
+    Source.V1,
+    successor="classify_v2_job_rules",
+)
+PARSING_CONFIGS = Table(
+    "classify_job_parsing_configs",
+    ("job_id",),
+    rows.PARSING_CONFIGURATION_FIELDS,
+    rows.parsing_config_rows,
+    Source.V1,
+    successor="classify_v2_job_parsing_configs",
+)
+RESULTS = Table(
+    "classify_job_results",
+    ("id",),
+    rows.RESULT_FIELDS | _inside("result", rows.CLASSIFICATION_FIELDS),
+    rows.result_rows,
+    Source.RESULTS,
+    replication_key="job_updated_at",
+)
+V2_JOBS = Table(
+    "classify_v2_jobs",
+    ("id",),
+    v2_rows.V2_JOB_FIELDS
+    | _inside("configuration", v2_rows.CONFIGURATION_FIELDS)
+    | _inside("result", rows.CLASSIFICATION_FIELDS)
+    | _inside("usage", v2_rows.USAGE_FIELDS),
+    v2_rows.v2_job_rows,
+    Source.V2,
+)
+V2_RULES = Table(
+    "classify_v2_job_rules",
+    ("job_id", "rule_index"),
+    rows.RULE_FIELDS,
+    v2_rows.v2_rule_rows,
+    Source.V2,
+)
+V2_PARSING_CONFIGS = Table(
+    "classify_v2_job_parsing_configs",
+    ("job_id",),
+    rows.PARSING_CONFIGURATION_FIELDS,
+    v2_rows.v2_parsing_config_rows,
+    Source.V2,
+)
+PROJECTS = Table(
+    "classify_projects",
+    ("id",),
+    rows.PROJECT_FIELDS,
+    rows.project_rows,
+    Source.PROJECTS,
+    replication_key=None,
+)
+
+TABLES = (
+    JOBS,
+    RULES,
+    PARSING_CONFIGS,
+    RESULTS,
+    V2_JOBS,
+    V2_RULES,
+    V2_PARSING_CONFIGS,
+    PROJECTS,
+)
+"""Every table, in the order in which a page's rows are written."""
+BY_DEFAULT = tuple(table for table in TABLES if table.source in {Source.V1, Source.V2})
+"""Those that are read unless somebody says otherwise."""
