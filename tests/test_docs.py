@@ -30,7 +30,7 @@ TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
 V2_FIRST = sorted(ALL_STREAMS, key=lambda name: name not in V2_STREAMS)
 FEW_SETTINGS = (
     *("api_key", "api_url", "connections", "page_size", "start_date", "requests_per_minute"),
-    *("fetch_results", "fetch_usage", "batch_config"),
+    *("fetch_results", "fetch_usage"),
 )
 
 
@@ -40,24 +40,19 @@ def table(head: str, rows: Iterable[Iterable[str]]) -> str:
 
 
 def settings() -> str:
-    own, sdk = _settings()
-    others = ", ".join(f"`{name}`" for name in sdk)
-    return f"{_settings_table(own)}\n\nAnd those of singer-sdk: {others}."
-
-
-def few_settings() -> str:
-    own, sdk = _settings()
-    return _settings_table({name: (own | sdk)[name] for name in FEW_SETTINGS})
-
-
-def _settings() -> tuple[dict[str, Any], dict[str, Any]]:
     own = config_jsonschema()["properties"]
     schema = config_jsonschema()
     TapLlamaClassify.append_builtin_config(schema)
-    return own, {name: it for name, it in schema["properties"].items() if name not in own}
+    sdk = ", ".join(f"`{name}`" for name in schema["properties"] if name not in own)
+    return f"{settings_table(own)}\n\nAnd those of singer-sdk: {sdk}."
 
 
-def _settings_table(settings: dict[str, Any]) -> str:
+def few_settings() -> str:
+    own = config_jsonschema()["properties"]
+    return settings_table({name: own[name] for name in FEW_SETTINGS})
+
+
+def settings_table(settings: dict[str, Any]) -> str:
     rows = ((f"`{name}`", default(it), it["description"]) for name, it in settings.items())
     return table("| setting | default | meaning |", rows)
 
