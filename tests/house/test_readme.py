@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from llamacloud_sandbox.server import Sandbox
+from loaders import plugin
 from tap_llamaclassify import errors
 from tap_llamaclassify.config.json_schema import config_jsonschema
 from tap_llamaclassify.singer.tap import TapLlamaClassify
@@ -163,6 +164,14 @@ def test_pipe_of_the_readme_runs_from_no_state_on_and_keeps_the_state_of_a_good_
         assert (code, bookmark["replication_key_value"]) == (0, updated_at)
     sandbox.answer_next(500)
     assert run() == (1, state)
+
+
+def test_readme_shows_the_loaders_pip_url_where_it_is_chosen() -> None:
+    text = README.read_text(encoding="utf-8")
+    chosen = text.split("## Use it")[1].split("\n## ")[0]
+    pip_url = plugin("target-duckdb")["pip_url"]
+    assert "duckdb<" in pip_url
+    assert f"`{pip_url}`" in chosen
 
 
 def test_readme_names_every_target_of_the_makefile_that_it_uses() -> None:

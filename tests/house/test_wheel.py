@@ -16,7 +16,7 @@ import pytest
 from tests.support.commands import ROOT, Command
 from tests.support.report_marts import ordinary
 
-TYPED = {"tap_llamaclassify/py.typed"}
+TYPED = {"tap_llamaclassify/py.typed", "llamacloud_sandbox/py.typed"}
 
 
 @pytest.fixture(scope="module")

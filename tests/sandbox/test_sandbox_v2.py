@@ -982,4 +982,4 @@ def test_command_line_serves_v2_jobs_and_many_projects() -> None:
     assert [line.split()[1] for line in lines] == list(world.project_ids)
     for line, project_id in zip(lines, world.project_ids, strict=True):
         jobs, v2_jobs = len(world.jobs(project_id)), len(world.v2_jobs(project_id))
-        assert line.endswith(f"  {jobs} jobs, {v2_jobs} v2 jobs\n")
+        assert line.endswith(f"  {v2_jobs} v2 jobs, {jobs} v1 jobs\n")
