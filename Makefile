@@ -29,12 +29,13 @@ test-heavy: $(READY)  ## the tests marked heavy: kills, PostgreSQL, a browser, l
 	$(BIN)/pytest -n 2 --dist loadfile -m heavy
 
 test-pythons: $(READY)  ## what test runs, but for Meltano and dbt, on each Python from 3.11 on
-	$(BIN)/python tests/pythons.py $(PYTHONS)
+	$(BIN)/python tests/support/pythons.py $(PYTHONS)
 
 soak: $(READY)  ## put the tap through 10,000 histories and all that can fail; count what was tried
 	@mkdir -p output
-	HISTORIES=10000 RELIABILITY=output/reliability.json $(BIN)/pytest tests/test_simulation.py \
-	  tests/test_positions.py tests/test_faults.py tests/test_hostile.py tests/test_kills.py
+	HISTORIES=10000 RELIABILITY=output/reliability.json $(BIN)/pytest \
+	  tests/reliability/test_simulation.py tests/reliability/test_positions.py \
+	  tests/reliability/test_faults.py tests/reliability/test_hostile.py tests/reliability/test_kills.py
 
 lint: $(READY)  ## ruff, formatting, strict types
 	$(BIN)/ruff check
@@ -42,7 +43,7 @@ lint: $(READY)  ## ruff, formatting, strict types
 	$(BIN)/mypy
 
 golden: $(READY)  ## write the tests' golden files and the tables of README and docs/ anew
-	UPDATE_GOLDEN=1 $(BIN)/pytest tests/test_singer.py tests/test_docs.py
+	UPDATE_GOLDEN=1 $(BIN)/pytest tests/singer/test_singer.py tests/house/test_docs.py
 
 bench: $(READY)  ## measure the tap beside a plain loop, and check its bounds
 	$(BIN)/python -m benchmarks.bench

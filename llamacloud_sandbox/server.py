@@ -13,6 +13,7 @@ from llamacloud_sandbox.wire.front import Front, Request, ready_key
 from llamacloud_sandbox.wire.plan import FaultPlan
 from llamacloud_sandbox.wire.replies import JSON_TYPE, Canned, canned_body
 from llamacloud_sandbox.wire.thread import ServerThread
+from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 
 HOST = "127.0.0.1"
@@ -27,12 +28,17 @@ class Sandbox:
     page is made, in the server's thread: a test may change the world there, and see in
     `requests[-1]` which listing it is. What it raises is answered with 500 and raised again
     at the end of the `with` block.
+
+    Args:
+        world: What it shows; by default some 200 v2 jobs and as many of v1, in three projects.
+        settings: How the API lists.
+        port: Where it listens; 0 for any free port.
     """
 
     def __init__(
         self, world: World | None = None, settings: Settings | None = None, *, port: int = 0
     ) -> None:
-        self.world = world or World()
+        self.world = world or World(History(v2_jobs=200, jobs=200))
         self.settings = settings or Settings()
         self.before_page: Callable[[int], None] | None = None
         self._api = Api(self.world, self.settings, before_page=self._before_page)

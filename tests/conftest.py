@@ -6,30 +6,24 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builders import Output, parse
 from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.singer import messages
+from tests.support.builders import job
+from tests.support.commands import COMMAND, ROOT, Command, Ended
+from tests.support.tally import DIVERGENCES, Tally
 
-ROOT = Path(__file__).parent.parent
 TALLY = pytest.StashKey[Counter[str]]()
-DIVERGENCES = "divergences"
-"""How many simulated histories ended otherwise than they had to; the last of the figures."""
-COMMAND = shutil.which("tap-llamaclassify", path=Path(sys.executable).parent) or ""
-
-
-Tally = Callable[[str, int], None]
 
 
 @pytest.fixture
@@ -161,32 +155,6 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def output(self) -> Output:
-        """The Singer messages that it wrote."""
-        return parse(self.stdout)
-
-    @property
-    def errors(self) -> list[str]:
-        """The texts of its ERROR lines."""
-        return [line.split("|", 3)[3].strip() for line in self.lines("ERROR")]
-
-    def lines(self, level: str) -> list[str]:
-        """Answer the log lines of a level."""
-        return [line for line in self.stderr.splitlines() if f"| {level}" in line]
-
-
-Command = Callable[..., Ended]
-
-
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     """Run `tap-llamaclassify` in a process of its own; dictionaries become files."""
@@ -272,3 +240,18 @@ def _word(argument: Any, path: Path) -> str:
 def config(sandbox: Sandbox) -> dict[str, Any]:
     """Settings for the sandbox, without retries."""
     return {"api_url": sandbox.url, "api_key": sandbox.key, "retry_seconds": 0}
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Sandbox]:
+    """Run an API with unknown fields, misfits, texts of all kinds and jobs without this or that."""
+    with Sandbox(World(History(jobs=60, unknown_fields=0.2))) as sandbox:
+        project = sandbox.project_id
+        for odd in (
+            job("nulls", **dict.fromkeys(["rules", "parsing_configuration", "status"])),
+            job("misfits", created_at="soon", mode=5, rules=["text", {"type": 1}]),
+            job("config", parsing_configuration={"target_pages": [], "ocr": {"deep": [1, {}]}}),
+            job("texts", error_message='quote " \\ 日本 🦙 \x00\n', extra={"": [None, 1.5, True]}),
+        ):
+            sandbox.world.put(odd | {"project_id": project})
+        yield sandbox

@@ -1,0 +1,1 @@
+"""Tests by the part of the package that they are about; what they share is in `support`."""

@@ -1,0 +1,569 @@
+"""A listing is read to its end, each page once, and never further ahead than one page."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from typing_extensions import override
+
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import AtEnd, Settings
+from llamacloud_sandbox.world.world import World
+from tap_llamaclassify.api.models import PageOfItems
+from tap_llamaclassify.api.pagination import V1_JOBS_PATH, Listing, Page
+from tap_llamaclassify.api.parsing import read_jobs
+from tap_llamaclassify.errors import ApiError, ReplyError
+from tap_llamaclassify.http.client import Activity, Client, Exchange
+from tests.support.builders import SimulatedClock, connection, job
+
+THREAD = "ahead"
+LONG = 60.0
+"""Seconds after which something that must happen is taken not to: reached by failures only."""
+
+
+def listing_of(sandbox: Sandbox, watched: Watched | None = None, **changes: Any) -> Listing:
+    """Begin a listing by a clock on which waits cost nothing."""
+    client = Client(connection(sandbox, **changes), clock=SimulatedClock())
+    return Listing(client, read=watched.read if watched else read_jobs)
+
+
+def fill(sandbox: Sandbox, jobs: int) -> list[str]:
+    """Put jobs into the world; answer their ids in the order of the listing, newest first."""
+    for number in range(jobs):
+        minute = timedelta(minutes=number)
+        created = (datetime(2026, 11, 1, tzinfo=UTC) + minute).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        sandbox.world.put(job(f"job {number}", created_at=created))
+    return [f"job {number}" for number in reversed(range(jobs))]
+
+
+def ids_of(pages: Iterator[Page]) -> list[str]:
+    """Read pages to the end; answer the ids of their jobs."""
+    return [each["id"] for page in pages for each in page.items]
+
+
+def settle() -> None:
+    """Wait until nobody fetches any more."""
+    for thread in threading.enumerate():
+        if thread.name == THREAD:
+            thread.join(LONG)
+            assert not thread.is_alive()
+
+
+class Watched:
+    """Reads pages of its own, and sees which of them anybody still holds.
+
+    It counts no others, and that in no time: it is asked while the API is waited for.
+    """
+
+    def __init__(self) -> None:
+        self._pages: list[weakref.ref[PageOfItems]] = []
+
+    def read(self, body: bytes) -> PageOfItems:
+        """Read a page."""
+        page = read_jobs(body)
+        self._pages.append(weakref.ref(page))
+        return page
+
+    def held(self) -> int:
+        """Count the pages that are still held."""
+        return sum(page() is not None for page in self._pages)
+
+
+def chain(sandbox: Sandbox, *tokens: str | None) -> None:
+    """Answer the next requests with pages of one job and these tokens."""
+    for number, token in enumerate(tokens, start=1):
+        sandbox.answer_next(200, {"items": [job(f"job {number}")], "next_page_token": token})
+
+
+# Pages and their tokens.
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["ahead", "not ahead"])
+def test_listing_of_a_thousand_jobs_takes_ten_requests(sandbox: Sandbox, ahead: bool) -> None:  # noqa: FBT001 - a column of the table
+    ids = fill(sandbox, 1000)
+    listing = listing_of(sandbox)
+
+    assert ids_of(listing.pages(ahead=ahead)) == ids
+    assert listing.activity == Activity(pages=10, jobs=1000, requests=10)
+    assert len(sandbox.requests) == 10
+
+
+@pytest.mark.parametrize("at_end", ["null", "empty", "absent"])
+def test_listing_ends_where_there_is_no_token(at_end: AtEnd) -> None:
+    with Sandbox(World.empty(), Settings(at_end=at_end)) as sandbox:
+        ids = fill(sandbox, 5)
+
+        assert ids_of(listing_of(sandbox, page_size=2).pages()) == ids
+        assert len(sandbox.requests) == 3
+
+
+def test_listing_goes_on_after_an_empty_page_that_has_a_token() -> None:
+    with Sandbox(World.empty(), Settings(empty_pages=1)) as sandbox:
+        ids = fill(sandbox, 4)
+        pages = list(listing_of(sandbox, page_size=2).pages())
+
+    assert [[each["id"] for each in page.items] for page in pages] == [ids[:2], [], ids[2:], []]
+
+
+def test_listing_of_nothing_is_one_empty_page(sandbox: Sandbox) -> None:
+    assert [list(page.items) for page in listing_of(sandbox).pages()] == [[]]
+
+
+def test_every_other_parameter_is_repeated_with_each_token(sandbox: Sandbox) -> None:
+    fill(sandbox, 5)
+    scope = {
+        "project_id": sandbox.project_id,
+        "organization_id": sandbox.world.organization_id,
+    }
+    list(listing_of(sandbox, page_size=2, scope=scope).pages())
+
+    first, *others = [request.query for request in sandbox.requests]
+    assert first == scope | {"page_size": "2"}
+    assert [query | {"page_token": ""} for query in others] == [first | {"page_token": ""}] * 2
+    assert len({query["page_token"] for query in others}) == 2
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["+//+==", "a b", "a&page_size=7#?%2B", "\u00e9\u4e2d\U0001f600", "\x00\n", "0", "x" * 4000],
+    ids=["base64", "space", "separators", "Unicode", "control", "zero", "long"],
+)
+def test_token_may_hold_any_character(sandbox: Sandbox, token: str) -> None:
+    chain(sandbox, token, None)
+    list(listing_of(sandbox, page_size=7).pages())
+
+    assert [request.query for request in sandbox.requests] == [
+        {"page_size": "7"},
+        {"page_size": "7", "page_token": token},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "pages"),
+    [(["a", "a"], 1), (["a", "b", "a"], 2), (["a", "b", "c", "d", "c"], 4)],
+    ids=["directly", "in a cycle", "in a cycle after a beginning"],
+)
+@pytest.mark.parametrize("ahead", [True, False], ids=["ahead", "not ahead"])
+def test_token_that_comes_twice_is_an_api_error(
+    sandbox: Sandbox,
+    tokens: list[str],
+    pages: int,
+    ahead: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    chain(sandbox, *tokens)
+    iterator = listing_of(sandbox).pages(ahead=ahead)
+    read = [next(iterator).items[0]["id"] for _ in range(pages)]
+    with pytest.raises(ApiError) as caught:
+        next(iterator)
+
+    assert read == [f"job {number}" for number in range(1, pages + 1)]
+    assert str(caught.value) == (
+        f"page {pages + 1}: the API handed out a page token for the second time, so the listing "
+        "has no end; run again, and tell LlamaCloud if it stays so"
+    )
+    assert (len(sandbox.requests), sandbox.unanswered) == (len(tokens), 0)
+
+
+def test_listing_may_be_read_again_from_its_beginning(sandbox: Sandbox) -> None:
+    ids = fill(sandbox, 5)
+    listing = listing_of(sandbox, page_size=2)
+
+    assert ids_of(listing.pages()) == ids_of(listing.pages()) == ids
+
+
+def test_listing_has_another_path_if_told(sandbox: Sandbox) -> None:
+    asked = connection(sandbox)
+    sandbox.answer_next(200, {"items": []})
+    list(Listing(Client(asked), "/api/v9/jobs").pages())
+
+    assert sandbox.requests[0].path == "/api/v9/jobs"
+
+
+def test_page_has_what_the_reply_says(sandbox: Sandbox) -> None:
+    sandbox.answer_next(
+        200, rb'{"items": [{"id": "a", "mode": "\ud800"}], "total_size": 7}', date=False
+    )
+    pages = list(listing_of(sandbox).pages())
+
+    noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    (page,) = pages
+    assert page == Page(
+        [{"id": "a", "mode": "\ufffd"}],
+        asked_at=noon,
+        total_size=7,
+        replaced=1,
+        listed=1,
+        is_server_clock=False,
+    )
+
+
+@pytest.mark.parametrize("dated", [True, False], ids=["the server's", "this machine's"])
+def test_every_page_says_whose_clock_the_listing_began_by(sandbox: Sandbox, *, dated: bool) -> None:
+    for number, date in enumerate([dated, not dated, dated]):
+        body = {"items": [job(str(number))], "next_page_token": str(number) if number < 2 else None}
+        sandbox.answer_next(200, body, date=date)
+
+    assert [p.is_server_clock for p in listing_of(sandbox).pages()] == [dated] * 3
+
+
+def test_every_page_was_asked_at_when_the_first_was(sandbox: Sandbox) -> None:
+    fill(sandbox, 6)
+    sandbox.before_page = lambda number: sandbox.world.advance(3600) if number > 1 else None
+    exchanges: list[Exchange] = []
+    asked = connection(sandbox, page_size=2)
+    client = Client(asked, clock=SimulatedClock(), on_exchange=exchanges.append)
+    pages = list(Listing(client).pages())
+
+    began = datetime(2026, 11, 23, 12, tzinfo=UTC) - timedelta(seconds=exchanges[0].seconds)
+    assert [page.asked_at for page in pages] == [began] * 3
+
+
+# Ahead.
+
+
+def test_next_page_is_asked_for_while_one_is_worked_on_but_not_the_one_after(
+    sandbox: Sandbox,
+) -> None:
+    fill(sandbox, 8)
+    asked = {number: threading.Event() for number in range(1, 5)}
+    sandbox.before_page = lambda number: asked[number].set()
+    listing = listing_of(sandbox, page_size=2)
+    pages = listing.pages()
+    for taken in range(1, 4):
+        next(pages)
+        assert asked[taken + 1].wait(LONG)
+        settle()
+        assert len(sandbox.requests) == taken + 1
+        assert (listing.activity.pages, listing.activity.jobs) == (taken, 2 * taken)
+
+    assert len(list(pages)) == 1
+    assert len(sandbox.requests) == 4
+
+
+def test_nothing_is_asked_for_before_the_first_page_is_wanted(sandbox: Sandbox) -> None:
+    listing_of(sandbox).pages()
+    settle()
+
+    assert sandbox.requests == []
+
+
+def test_without_ahead_each_page_is_asked_for_when_it_is_wanted(sandbox: Sandbox) -> None:
+    fill(sandbox, 8)
+    counts = []
+    for _ in listing_of(sandbox, page_size=2).pages(ahead=False):
+        settle()
+        counts.append(len(sandbox.requests))
+
+    assert counts == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["ahead", "not ahead"])
+def test_no_more_than_one_page_is_held(sandbox: Sandbox, ahead: bool) -> None:  # noqa: FBT001 - a column of the table
+    fill(sandbox, 8)
+    watched, held = Watched(), []
+    for _ in listing_of(sandbox, watched, page_size=2).pages(ahead=ahead):
+        settle()
+        held.append(watched.held())
+
+    assert held == [1, 1, 1, 1]
+
+
+def test_without_ahead_a_page_is_let_go_before_the_next_is_asked_for(sandbox: Sandbox) -> None:
+    fill(sandbox, 8)
+    watched, held = Watched(), []
+    sandbox.before_page = lambda _: held.append(watched.held())
+    list(listing_of(sandbox, watched, page_size=2).pages(ahead=False))
+
+    assert held == [0, 0, 0, 0]
+
+
+def test_listing_that_is_dropped_early_leaves_nobody_to_wait_for(sandbox: Sandbox) -> None:
+    sandbox.answer_next(200, {"items": [], "next_page_token": "more"})
+    sandbox.answer_next(200, {"items": []}, delay_ms=60_000)
+    pages = listing_of(sandbox, retry_seconds=0).pages()
+    next(pages)
+    fetching = [thread for thread in threading.enumerate() if thread.name == THREAD]
+    del pages
+
+    # A process ends without waiting for daemons.
+    assert [(thread.is_alive(), thread.daemon) for thread in fetching] == [(True, True)]
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["ahead", "not ahead"])
+def test_error_reaches_whoever_takes_the_page(sandbox: Sandbox, ahead: bool) -> None:  # noqa: FBT001 - a column of the table
+    chain(sandbox, "more")
+    sandbox.answer_next(402)
+    pages = listing_of(sandbox).pages(ahead=ahead)
+    assert next(pages).items == [job("job 1")]
+    with pytest.raises(ApiError, match="request 2, answered 402 Payment Required"):
+        next(pages)
+    assert list(pages) == []
+
+
+def test_what_is_no_error_of_the_api_reaches_whoever_takes_the_page(sandbox: Sandbox) -> None:
+    def interrupt(exchange: Exchange) -> None:
+        if len(sandbox.requests) > 1:
+            raise SystemExit(exchange.path)
+
+    chain(sandbox, "more", None)
+    asked = connection(sandbox)
+    pages = Listing(Client(asked, on_exchange=interrupt)).pages()
+    next(pages)
+    caught: list[BaseException] = []
+
+    def take() -> None:
+        try:
+            next(pages)
+        except SystemExit as error:
+            caught.append(error)
+
+    # In a thread, because whoever lost the error would wait for ever.
+    taking = threading.Thread(target=take, daemon=True)
+    taking.start()
+    taking.join(LONG)
+    assert [str(error) for error in caught] == [V1_JOBS_PATH]
+
+
+def test_retries_happen_inside_a_listing(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    chain(sandbox, "more")
+    sandbox.answer_next(503)
+    chain(sandbox, None)
+    listing = listing_of(sandbox)
+
+    assert ids_of(listing.pages()) == ["job 1", "job 1"]
+    assert listing.activity == Activity(pages=2, jobs=2, requests=3, waits=1)
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+
+
+def test_requests_per_minute_paces_a_listing(sandbox: Sandbox) -> None:
+    fill(sandbox, 14)
+    clock = SimulatedClock()
+    begin = clock.monotonic()
+    seconds: list[float] = []
+    sandbox.before_page = lambda _: seconds.append(clock.monotonic() - begin)
+    asked = connection(sandbox, page_size=2, requests_per_minute=3)
+    list(Listing(Client(asked, clock=clock)).pages())
+
+    assert seconds == [0, 0, 0, 60, 60, 60, 120]
+
+
+# What errors say.
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("<html>", "answered HTML instead of JSON; check api_url and any proxy"),
+        ("text", "answered what is no JSON; check api_url and any proxy"),
+        ("[]", "answered JSON of another shape than a page of jobs; check api_url"),
+        (
+            '{"items": [{"id": "a"}, {}]}',
+            "answered a job that has no usable id, at position 1 of the page",
+        ),
+    ],
+    ids=["HTML", "no JSON", "another shape", "a job without an id"],
+)
+@pytest.mark.parametrize("page", [1, 2], ids=["first page", "second page"])
+def test_reply_that_is_no_page_is_named_with_its_page_and_request(
+    sandbox: Sandbox, page: int, body: str, text: str
+) -> None:
+    chain(sandbox, *["more"] * (page - 1))
+    sandbox.answer_next(503)
+    sandbox.answer_next(200, body)
+    with pytest.raises(ReplyError) as caught:
+        list(listing_of(sandbox).pages())
+
+    assert type(caught.value) is ReplyError
+    assert str(caught.value) == (
+        f"page {page}: GET {V1_JOBS_PATH} at {urlsplit(sandbox.url).netloc}, "
+        f"request {page + 1}, {text}"
+    )
+
+
+class Late(Activity):
+    """Counters that are slow to count pages: whoever fetches ahead is done by then."""
+
+    @override
+    def __setattr__(self, name: str, value: int) -> None:
+        if name == "pages":
+            settle()
+        super().__setattr__(name, value)
+
+
+def test_page_that_fails_ahead_of_the_count_is_named_rightly(sandbox: Sandbox) -> None:
+    chain(sandbox, "more")
+    sandbox.answer_next(200, "text")
+    asked = connection(sandbox)
+    client = Client(asked)
+    client.activity = Late()
+    with pytest.raises(ReplyError, match="page 2: GET"):
+        list(Listing(client).pages())
+
+
+@pytest.mark.parametrize(
+    ("page", "status"),
+    [
+        *((1, status) for status in (400, 401, 402, 403, 404, 410, 422, 302, 503)),
+        *((2, status) for status in (401, 402, 403, 302, 503)),
+    ],
+)
+def test_refusal_is_named_with_its_page_and_request(
+    sandbox: Sandbox, page: int, status: int
+) -> None:
+    chain(sandbox, *["more"] * (page - 1))
+    sandbox.answer_next(status)
+    with pytest.raises(ApiError) as caught:
+        list(listing_of(sandbox, retry_seconds=0).pages())
+
+    begin = f"page {page}: GET {V1_JOBS_PATH} at {urlsplit(sandbox.url).netloc}, request {page}, "
+    assert str(caught.value).startswith(f"{begin}answered {status}")
+    assert str(caught.value).splitlines() == [str(caught.value)]
+
+
+@pytest.mark.parametrize("tentative", [False, True], ids=["always", "only after page 1"])
+def test_time_that_a_page_is_worked_on_is_not_taken_off_the_next_one_s_retry_seconds(
+    sandbox: Sandbox, *, tentative: bool
+) -> None:
+    ids = fill(sandbox, 4)
+    clock = SimulatedClock()
+    client = Client(connection(sandbox, page_size=1, retry_seconds=60), clock=clock)
+    found = []
+    for page in Listing(client).pages(ahead=False, tentative=tentative):
+        found += [each["id"] for each in page.items]
+        sandbox.fail_next("503")
+        clock.sleep(61)
+
+    assert found == ids
+
+
+# Tokens that the API no longer takes.
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """Take down the log."""
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"detail": "Invalid page token"}),
+        (404, {"detail": "Not Found"}),
+        (410, b""),
+        (422, {"detail": [{"loc": ["query", "page_token"], "msg": "page_size"}]}),
+        (422, {"detail": "expired"}),
+    ],
+)
+def test_listing_starts_again_where_a_token_is_no_longer_taken(
+    sandbox: Sandbox, log: pytest.LogCaptureFixture, status: int, body: Any
+) -> None:
+    ids = fill(sandbox, 4)
+    listing = listing_of(sandbox, page_size=2)
+    pages = listing.pages(ahead=False)
+    first = next(pages)
+    sandbox.answer_next(status, body)
+
+    assert [job["id"] for job in first.items] + ids_of(pages) == [*ids[:2], *ids]
+    assert [request.status for request in sandbox.requests] == [200, status, 200, 200]
+    (warning,) = [record for record in log.records if record.levelname == "WARNING"]
+    assert f"answered {status}" in warning.getMessage()
+    assert "Starting again from the top, for time 1 of 2 at most" in warning.getMessage()
+    assert "eyJ" not in log.text
+
+
+def test_listing_that_starts_again_began_when_it_first_did(sandbox: Sandbox) -> None:
+    fill(sandbox, 4)
+    pages = listing_of(sandbox, page_size=2).pages(ahead=False)
+    first = next(pages)
+    sandbox.world.advance(3600)
+    sandbox.answer_next(404)
+
+    assert {page.asked_at.replace(microsecond=0) for page in [first, *pages]} == {
+        first.asked_at.replace(microsecond=0)
+    }
+
+
+def test_listing_starts_again_twice_at_most(sandbox: Sandbox) -> None:
+    for _ in range(3):
+        chain(sandbox, "more")
+        sandbox.answer_next(404)
+    with pytest.raises(
+        ApiError, match=r"page 2: .* answered 404 Not Found: the API no longer takes a page token"
+    ):
+        list(listing_of(sandbox).pages())
+
+    assert len(sandbox.requests) == 6
+
+
+def test_listing_does_not_start_again_over_another_parameter(sandbox: Sandbox) -> None:
+    chain(sandbox, "more")
+    sandbox.answer_next(422, {"detail": [{"loc": ["query", "project_id"], "msg": "page_token"}]})
+    with pytest.raises(ApiError, match=r"\(query.project_id\): the API refuses a parameter"):
+        list(listing_of(sandbox).pages())
+
+    assert len(sandbox.requests) == 2
+
+
+# Access that is refused in the middle.
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_access_is_tried_once_more_after_the_first_page(
+    sandbox: Sandbox, log: pytest.LogCaptureFixture, status: int
+) -> None:
+    ids = fill(sandbox, 4)
+    pages = listing_of(sandbox, page_size=2).pages(ahead=False)
+    first = next(pages)
+    sandbox.answer_next(status)
+
+    assert [job["id"] for job in first.items] + ids_of(pages) == ids
+    (wait,) = [line for line in log.messages if line.startswith("Waiting")]
+    assert wait.startswith(f"Waiting 10.0 s (answered {status} ")
+    assert "; try 2)" in wait
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_access_that_stays_refused_stops_the_run(sandbox: Sandbox, status: int) -> None:
+    chain(sandbox, "more")
+    sandbox.answer_next(status, times=2)
+    with pytest.raises(ApiError, match=rf"answered {status} .* \(try 2\): .*api_key"):
+        list(listing_of(sandbox).pages())
+
+    assert len(sandbox.requests) == 3
+
+
+# Jobs that move from page to page.
+
+
+@pytest.mark.parametrize("empty_pages", [0, 1])
+def test_page_that_repeats_a_job_of_the_page_before_is_marked(empty_pages: int) -> None:
+    settings = Settings(tokens="position", empty_pages=empty_pages)
+    with Sandbox(World.empty(), settings) as sandbox:
+        ids = fill(sandbox, 6)
+        pages = listing_of(sandbox, page_size=2).pages(ahead=False)
+        read = [next(pages)]
+        sandbox.world.put(job("new", created_at="2026-11-02T00:00:00Z"))
+        read += pages
+
+    full = [page for page in read if page.items]
+    assert [page.overlaps for page in full] == [False, True, False, False]
+    assert [job["id"] for job in full[1].items] == ids[1:3]
+    assert not any(page.overlaps for page in read if not page.items)
+
+
+def test_page_of_a_world_at_rest_is_not_marked(sandbox: Sandbox) -> None:
+    fill(sandbox, 6)
+
+    assert not any(page.overlaps for page in listing_of(sandbox, page_size=2).pages())

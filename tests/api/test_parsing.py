@@ -1,0 +1,619 @@
+"""Whatever comes in by the door is a page of items that fit, or is refused in one sentence."""
+
+from __future__ import annotations
+
+import copy
+import json
+import traceback
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tap_llamaclassify.api.models import MISFITS, Json, PageOfItems
+from tap_llamaclassify.api.parsing import read_jobs
+from tap_llamaclassify.errors import CutShortError, ReplyError
+from tests.support.builders import job
+from tests.support.items import KINDS, Kind
+
+NO_JSON = "answered what is no JSON; check api_url and any proxy"
+HTML = "answered HTML instead of JSON; check api_url and any proxy"
+TOO_DEEP = "answered JSON that is nested too deeply to be {}"
+FIXED = "2026-11-23T14:33:08.000000Z"
+
+
+@pytest.fixture(params=KINDS.values(), ids=[*KINDS])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Every kind of items in turn."""
+    found: Kind = request.param
+    return found
+
+
+def page_of(*items: Any, **fields: Any) -> bytes:
+    """Write a reply of the list call."""
+    return msgspec.json.encode({"items": items, **fields})
+
+
+def raw_page_of(item: str) -> bytes:
+    """Write a reply with one item that is JSON text already."""
+    return f'{{"items": [{item}]}}'.encode("utf-8", "surrogatepass")
+
+
+def one(body: bytes, kind: Kind = KINDS["v1 jobs"]) -> Any:
+    """Read a page and answer its only item."""
+    (only,) = kind.read(body).items
+    return only
+
+
+def without(name: str, item: Json) -> Json:
+    """Leave a field out."""
+    return {other: value for other, value in item.items() if other != name}
+
+
+def nested(levels: int) -> str:
+    """Write that many arrays, one inside the other."""
+    return "[" * levels + "]" * levels
+
+
+def test_page_has_its_items_as_they_came(kind: Kind) -> None:
+    items = [kind.make("a"), {"id": "b"}, dict.fromkeys(kind.make("c")) | {"id": "c"}]
+    body = page_of(*items, next_page_token="more", total_size=7)
+
+    assert kind.read(body) == PageOfItems(items, next_page_token="more", total_size=7)
+
+
+def test_page_may_be_empty(kind: Kind) -> None:
+    assert kind.read(page_of()) == PageOfItems([], next_page_token=None, total_size=None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "token"),
+    [
+        ({}, None),
+        ({"next_page_token": None}, None),
+        ({"next_page_token": ""}, None),
+        ({"next_page_token": " "}, " "),
+        ({"next_page_token": "a+/=&?#%\u00e9\U0001f600\x00"}, "a+/=&?#%\u00e9\U0001f600\x00"),
+    ],
+    ids=["absent", "null", "empty", "a space", "any character"],
+)
+def test_page_has_a_token_unless_it_is_the_last(
+    kind: Kind, fields: dict[str, Any], token: str | None
+) -> None:
+    assert kind.read(page_of(kind.make("a"), **fields)).next_page_token == token
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        (0, 0),
+        (7, 7),
+        (10**12, 10**12),
+        (None, None),
+        (True, None),
+        (7.0, None),
+        ("7", None),
+        ([7], None),
+        (-1, None),
+        (10**12 + 1, None),
+    ],
+    ids=["none", "some", "many", "null", "true", "fraction", "text", "list", "less", "too many"],
+)
+def test_page_has_a_total_size_only_if_items_can_be_so_many(
+    kind: Kind, size: Any, expected: Any
+) -> None:
+    total = kind.read(page_of(total_size=size)).total_size
+
+    assert (total, type(total)) == (expected, type(expected))
+
+
+def test_unknown_fields_of_an_item_are_kept(kind: Kind) -> None:
+    odd = kind.make("a", priority={"level": [1, 2.5, None, True]}, __proto__={"x": 1})
+
+    assert one(page_of(odd, server="x"), kind) == odd
+
+
+def test_unknown_fields_are_kept_at_every_level() -> None:
+    odd = job(
+        "a",
+        rules=[{"type": "t", "weight": 0.5}],
+        parsing_configuration={"lang": "en", "ocr": {}},
+    )
+    body = page_of(odd, next_page_token=None, server="x")
+
+    assert read_jobs(body) == PageOfItems([odd], next_page_token=None, total_size=None)
+
+
+@pytest.mark.parametrize(
+    ("item", "what"),
+    [
+        (None, "is no object"),
+        ("text", "is no object"),
+        (7, "is no object"),
+        ([], "is no object"),
+        ({}, "has no usable id"),
+        ({"id": None}, "has no usable id"),
+        ({"id": ""}, "has no usable id"),
+        ({"id": 7}, "has no usable id"),
+        ({"id": ["a"]}, "has no usable id"),
+        ({"id": {"a": "b"}, "max": 1}, "has no usable id"),
+    ],
+    ids=[
+        "null",
+        "text",
+        "number",
+        "list",
+        "empty object",
+        "id null",
+        "id empty",
+        "id a number",
+        "id a list",
+        "id an object",
+    ],
+)
+@pytest.mark.parametrize("position", [0, 2], ids=["first", "third"])
+def test_item_without_an_id_is_refused_with_its_position(
+    kind: Kind, item: Any, what: str, position: int
+) -> None:
+    items: list[Any] = [kind.make("a"), kind.make("b", created_at=7), kind.make("c")]
+    items.insert(position, item)
+    with pytest.raises(ReplyError) as caught:
+        kind.read(page_of(*items))
+
+    expected = f"answered {kind.item} that {what}, at position {position} {kind.place}"
+    assert (type(caught.value), str(caught.value)) == (ReplyError, expected)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"null",
+        b"true",
+        b'"items"',
+        b"7",
+        b"{}",
+        b'{"items": null}',
+        b'{"items": {}}',
+        b'{"items": "none"}',
+        b'{"detail": "Not Found"}',
+        b'{"items": [], "next_page_token": 7}',
+        b'{"items": [], "next_page_token": ["a"]}',
+    ],
+)
+def test_json_of_another_shape_is_refused(kind: Kind, body: bytes) -> None:
+    with pytest.raises(ReplyError) as caught:
+        kind.read(body)
+
+    expected = f"answered JSON of another shape than {kind.whole}; check api_url"
+    assert (type(caught.value), str(caught.value)) == (ReplyError, expected)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"[{}]", b'[{"id": "a"}]'])
+@pytest.mark.parametrize(
+    "kind", [kind for name, kind in KINDS.items() if name != "projects"], ids=lambda k: k.whole
+)
+def test_list_outside_a_page_is_refused_where_the_api_has_pages(kind: Kind, body: bytes) -> None:
+    with pytest.raises(ReplyError, match="another shape"):
+        kind.read(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"<!DOCTYPE html><html></html>", HTML),
+        (b"\r\n  <html>", HTML),
+        (b"upstream connect error", NO_JSON),
+        (b"{'items': []}", NO_JSON),
+        (b'{"items": []} {}', NO_JSON),
+        (b'{"items": [],}', NO_JSON),
+        (b'{"items": [NaN]}', NO_JSON),
+        (b'{"items": [{"id": "a", "x": NaN}]}', NO_JSON),
+        (b'{"items": [{"id": "a", "x": -Infinity}]}', NO_JSON),
+        (b'{"items": [{"id": "\xff"}]}', NO_JSON),
+        (b'{"items": [{"id": "a\nb"}]}', NO_JSON),
+        (b"\x1f\x8b\x08\x00\x00", NO_JSON),
+        (b'\xef\xbb\xbf{"items": []}', NO_JSON),
+        (f'{{"items": {nested(10_000)}}}'.encode(), TOO_DEEP),
+        (f'{{"items": [{{"id": "a", "x": {nested(10_000)}}}]}}'.encode(), TOO_DEEP),
+    ],
+    ids=[
+        "HTML",
+        "HTML after white space",
+        "plain text",
+        "Python",
+        "two documents",
+        "a comma too many",
+        "NaN for a job",
+        "NaN",
+        "infinity",
+        "invalid UTF-8",
+        "a line feed in a text",
+        "binary",
+        "byte order mark",
+        "nested jobs",
+        "nested field",
+    ],
+)
+def test_what_is_no_page_is_refused_for_good(kind: Kind, body: bytes, text: str) -> None:
+    with pytest.raises(ReplyError) as caught:
+        kind.read(body)
+
+    assert (type(caught.value), str(caught.value)) == (ReplyError, text.format(kind.whole))
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"x": [1, -2.5e-7, True, False, None, '\u00e9\n\\"\U0001f600']},
+        {"x": [10**30, {"y": {}}]},
+    ],
+    ids=["an ordinary job", "every kind of value", "a large number"],
+)
+@pytest.mark.parametrize("ascii_only", [True, False], ids=["escaped", "UTF-8"])
+def test_page_cut_anywhere_is_cut_short(
+    kind: Kind,
+    extra: dict[str, Any],
+    ascii_only: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    body = json.dumps({"items": [kind.make("a", **extra)]}, ensure_ascii=ascii_only).encode()
+    for length in range(len(body)):
+        with pytest.raises(CutShortError, match="answered JSON that ends in the middle"):
+            kind.read(body[:length])
+
+
+@pytest.mark.parametrize("body", [b"", b"  \n"], ids=["nothing", "white space"])
+def test_page_of_nothing_is_cut_short(kind: Kind, body: bytes) -> None:
+    with pytest.raises(CutShortError):
+        kind.read(body)
+
+
+@pytest.mark.parametrize(
+    ("text", "fixed"),
+    [
+        ("2026-11-23T14:33:08Z", FIXED),
+        ("2026-11-23T16:33:08+02:00", FIXED),
+        ("2026-11-23T14:33:08", FIXED),
+        (FIXED, FIXED),
+        (None, None),
+    ],
+    ids=["no fraction", "offset", "no zone", "fixed already", "null"],
+)
+def test_timestamps_take_the_fixed_form(kind: Kind, text: str | None, fixed: str | None) -> None:
+    for name in kind.timestamps:
+        read = one(page_of(kind.make("a") | {name: text}), kind)
+        assert read == kind.make("a") | {name: fixed}
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["yesterday", "", "2026-02-30T00:00:00.000000Z", "0001-01-01T00:00:00+01:00", 1795444388, {}],
+    ids=["a word", "empty", "no such day", "before any year", "number", "object"],
+)
+def test_timestamp_that_is_none_becomes_a_misfit(kind: Kind, value: Any) -> None:
+    for name in kind.timestamps:
+        page = kind.read(page_of(kind.make("a") | {name: value}))
+        assert page.items == [without(name, kind.make("a")) | {MISFITS: {name: value}}]
+        assert page.has_misfits
+
+
+@pytest.mark.parametrize("value", [7, 1.5, True, [], {"a": "b"}], ids=repr)
+def test_text_of_another_type_becomes_a_misfit(kind: Kind, value: Any) -> None:
+    for name in kind.texts:
+        page = kind.read(page_of(kind.make("a") | {name: value}))
+        assert page.items == [without(name, kind.make("a")) | {MISFITS: {name: value}}]
+        assert page.has_misfits
+
+
+def test_page_without_misfits_says_so(kind: Kind) -> None:
+    assert not kind.read(page_of(kind.make("a", created_at="2026-11-23", x=1))).has_misfits
+
+
+@pytest.mark.parametrize("value", ["none", 7, True, {"0": {}}], ids=repr)
+def test_rules_of_another_type_become_a_misfit(value: Any) -> None:
+    expected = without("rules", job("a")) | {MISFITS: {"rules": value}}
+
+    assert one(page_of(job("a", rules=value))) == expected
+
+
+@pytest.mark.parametrize("value", ["fast", 7, False, [], [{}]], ids=repr)
+def test_parsing_configuration_of_another_type_becomes_a_misfit(value: Any) -> None:
+    expected = without("parsing_configuration", job("a"))
+
+    assert one(page_of(job("a", parsing_configuration=value))) == expected | {
+        MISFITS: {"parsing_configuration": value}
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lang", 7),
+        ("lang", ["en"]),
+        ("max_pages", "ten"),
+        ("max_pages", "10"),
+        ("max_pages", True),
+        ("max_pages", 3.0),
+        ("max_pages", 2**63),
+        ("max_pages", -(2**63) - 1),
+        ("max_pages", [3]),
+        ("target_pages", "1,3"),
+        ("target_pages", 1),
+        ("target_pages", {"0": 1}),
+        ("target_pages", [1, "two", 3, None, 4.0, True]),
+        ("target_pages", [1, 2**64]),
+        ("target_pages", [[1]]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else repr(value),
+)
+def test_parsing_value_that_does_not_fit_becomes_a_misfit_of_the_configuration(
+    name: str, value: Any
+) -> None:
+    fitting = {"lang": "en", "max_pages": 5, "target_pages": [0, 1], "ocr": True}
+    expected = without(name, fitting)
+
+    read = one(page_of(job("a", parsing_configuration=fitting | {name: value})))
+    assert read == job("a", parsing_configuration=expected | {MISFITS: {name: value}})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_pages", 2**63 - 1),
+        ("max_pages", -(2**63)),
+        ("max_pages", 0),
+        ("max_pages", None),
+        ("target_pages", []),
+        ("target_pages", [2**63 - 1, 0, 0]),
+        ("target_pages", None),
+        ("lang", ""),
+        ("lang", None),
+    ],
+    ids=repr,
+)
+def test_parsing_value_that_fits_stays(name: str, value: Any) -> None:
+    fitting = job("a", parsing_configuration={name: value})
+
+    assert one(page_of(fitting)) == fitting
+
+
+def test_values_that_do_not_fit_are_kept_apart_by_owner() -> None:
+    odd = job(
+        "a",
+        status=7,
+        mode=["FAST"],
+        rules=[{"type": 7, "description": "d"}, {"type": "t", "description": {}, "x": 1}],
+        parsing_configuration={"lang": 7, "max_pages": "ten", "x": 1},
+    )
+    expected: Json = job(
+        "a",
+        rules=[{"description": "d", MISFITS: {"type": 7}}, {"type": "t", "x": 1}],
+        parsing_configuration={"x": 1, MISFITS: {"lang": 7, "max_pages": "ten"}},
+    )
+    expected["rules"][1][MISFITS] = {"description": {}}
+    expected[MISFITS] = {"status": 7, "mode": ["FAST"]}
+    del expected["status"], expected["mode"]
+
+    jobs = read_jobs(page_of(job("z"), odd, job("b"))).items
+    assert jobs == [job("z"), expected, job("b")]
+
+
+@pytest.mark.parametrize("rule", ["text", None, 7, [], [{"type": "t"}]], ids=repr)
+def test_rule_that_is_no_object_keeps_its_position_and_the_raw_rules_are_kept(rule: Any) -> None:
+    rules = [{"type": "first"}, rule, {"type": "third"}]
+
+    read = one(page_of(job("a", rules=rules)))
+    assert read == job("a", rules=[{"type": "first"}, None, {"type": "third"}]) | {
+        MISFITS: {"rules": rules}
+    }
+
+
+def test_raw_rules_are_whole_where_other_rules_have_misfits_of_their_own() -> None:
+    rules: list[Any] = [
+        {"type": 7, "description": "d"},
+        "text",
+        {"type": "t", "description": [1, {"deep": 2}]},
+        None,
+    ]
+    expected = job(
+        "a",
+        rules=[
+            {"description": "d", MISFITS: {"type": 7}},
+            None,
+            {"type": "t", MISFITS: {"description": [1, {"deep": 2}]}},
+            None,
+        ],
+    ) | {MISFITS: {"rules": copy.deepcopy(rules)}}
+
+    assert one(page_of(job("a", rules=rules))) == expected
+
+
+@pytest.mark.parametrize(
+    ("levels", "rules"),
+    [(400, '["text", {0}]'), (600, '["text", {0}]'), (900, '["text", {0}]'), (900, "[{0}]")],
+    ids=["400 beside text", "600 beside text", "900 beside text", "900 in a rule's stead"],
+)
+def test_rules_that_nest_deeply_are_kept_or_refused(levels: int, rules: str) -> None:
+    text = rules.format(nested(levels))
+    try:
+        read = one(raw_page_of(f'{{"id": "a", "rules": {text}}}'))
+    except ReplyError as error:
+        assert str(error) == TOO_DEEP.format("a page of jobs")  # noqa: PT017 - either answer will do
+    else:
+        assert read[MISFITS]["rules"] == msgspec.json.decode(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x00", "a\x00b", "\U0001f600 \u00e9 \u4e2d", "\u2028\x85\x1b", "\ufffd", "x\u00e9" * 50_000],
+    ids=["NUL", "NUL inside", "emoji", "separators", "replacement character", "long"],
+)
+@pytest.mark.parametrize("ascii_only", [True, False], ids=["escaped", "UTF-8"])
+def test_text_survives_as_it_is(kind: Kind, text: str, ascii_only: bool) -> None:  # noqa: FBT001 - a column of the table
+    odd = kind.make(text, rules=[{"type": text}], **{text: text}) | dict.fromkeys(kind.texts, text)
+    body = json.dumps({"items": [odd]}, ensure_ascii=ascii_only).encode()
+
+    assert kind.read(body) == PageOfItems([odd], next_page_token=None, total_size=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "count"),
+    [
+        (r'"\ud800"', "\ufffd", 1),
+        (r'"a\udfffb\ud800"', "a\ufffdb\ufffd", 2),
+        (r'"\ude00\ud83d"', "\ufffd\ufffd", 2),
+        (r'"\ud83d\ude00\ud83d"', "\U0001f600\ufffd", 1),
+        ('"\ud800"', "\ufffd", 1),
+        (r'["\ud800", {"\udc00": "\ud800"}]', ["\ufffd", {"\ufffd": "\ufffd"}], 3),
+        (r'"\ufffd"', "\ufffd", 0),
+    ],
+    ids=[
+        "one",
+        "two",
+        "a pair in the wrong order",
+        "one after a pair",
+        "not escaped",
+        "nested, and in a name",
+        "replacement character",
+    ],
+)
+def test_lone_surrogate_is_replaced_and_counted(
+    kind: Kind, text: str, read: Any, count: int
+) -> None:
+    body = raw_page_of(f'{{"id": "a", "x": {text}}}')
+    expected = [{"id": "a", "x": read}]
+
+    assert kind.read(body) == PageOfItems(expected, None, None, replaced=count)
+
+
+def test_lone_surrogates_are_counted_over_the_whole_page() -> None:
+    body = (
+        rb'{"items": [{"id": "a", "mode": "\ud800"}, {"id": "b", "mode": "\udc00"}], "x": "\ud800"}'
+    )
+    jobs = [{"id": "a", "mode": "\ufffd"}, {"id": "b", "mode": "\ufffd"}]
+
+    assert read_jobs(body) == PageOfItems(jobs, None, None, replaced=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("1e400", "1e400"),
+        ("-1E+400", "-1E+400"),
+        ("1e-400", 0.0),
+        ("9" * 400, int("9" * 400)),
+        ("-" + "9" * 400, -int("9" * 400)),
+        ("9" * 5000, "9" * 5000),
+        ("-" + "9" * 5000, "-" + "9" * 5000),
+        (str(2**64), 2**64),
+        ("0.1", 0.1),
+        ("-0", 0),
+    ],
+    ids=[
+        "1e400",
+        "minus 1e400",
+        "1e-400",
+        "400 digits",
+        "minus 400 digits",
+        "5,000 digits",
+        "minus 5,000 digits",
+        "2 to the 64th",
+        "a fraction",
+        "minus zero",
+    ],
+)
+@pytest.mark.parametrize("beside", ["0", "1e999"], ids=["read fast", "read with care"])
+def test_number_is_never_lost(kind: Kind, text: str, read: Any, beside: str) -> None:
+    kept = one(raw_page_of(f'{{"id": "a", "x": {text}, "y": {beside}}}'), kind)["x"]
+
+    assert (kept, type(kept)) == (read, type(read))
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("1e400", "1e400"),
+        ("9" * 400, int("9" * 400)),
+        ("9" * 5000, "9" * 5000),
+    ],
+    ids=["1e400", "400 digits", "5,000 digits"],
+)
+def test_number_out_of_range_is_a_misfit_of_its_column(text: str, read: Any) -> None:
+    body = raw_page_of(f'{{"id": "a", "parsing_configuration": {{"max_pages": {text}}}}}')
+
+    assert one(body) == {"id": "a", "parsing_configuration": {MISFITS: {"max_pages": read}}}
+
+
+@pytest.mark.parametrize("beside", ["0", "1e999"], ids=["read fast", "read with care"])
+def test_name_that_comes_twice_has_its_last_value(kind: Kind, beside: str) -> None:
+    read = one(raw_page_of(f'{{"id": "a", "x": {beside}, "id": "b", "x": 1, "x": 2}}'), kind)
+
+    assert read == {"id": "b", "x": 2}
+
+
+@pytest.mark.parametrize("levels", [100, 400, 900, 990, 1000, 10_000])
+def test_value_that_nests_deeply_is_kept_or_refused(kind: Kind, levels: int) -> None:
+    text = nested(levels)
+    try:
+        read = one(raw_page_of(f'{{"id": "a", "x": {text}}}'), kind)
+    except ReplyError as error:
+        assert levels >= 900
+        assert str(error) == TOO_DEEP.format(kind.whole)  # noqa: PT017 - either answer will do
+    else:
+        assert msgspec.json.encode(read["x"]) == text.encode()
+
+
+@given(
+    st.sampled_from([*KINDS.values()]),
+    st.binary() | st.text('{}[]",:0123456789eE.-+\\utfnaN itemsd<').map(str.encode),
+)
+@example(KINDS["v1 jobs"], b'{"items": [{"id": "a", "rules": [{"type": 1}, 1]}]}')
+@example(KINDS["v2 jobs"], b'{"items": [{"id": "a", "configuration": {"rules": [1]}}]}')
+def test_any_bytes_are_a_page_or_are_refused(kind: Kind, body: bytes) -> None:
+    try:
+        page = kind.read(body)
+    except ReplyError as error:
+        assert str(error).startswith("answered ")  # noqa: PT017 - either answer will do
+    else:
+        assert json.loads(body) is not None
+        assert page.next_page_token != ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"items":[{"MARKED":"MARKED"}]}', b'{"items":["MARKED"]}', b'{"MARKED":1}', b"MARKED"],
+)
+def test_refusal_of_a_page_holds_nothing_of_it(kind: Kind, body: bytes) -> None:
+    with pytest.raises(ReplyError) as caught:
+        kind.read(body)
+    assert "MARKED" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_ids_that_hold_a_lone_surrogate_are_refused_because_they_might_become_one(
+    kind: Kind,
+) -> None:
+    with pytest.raises(ReplyError, match=f"no usable id, at position 1 {kind.place}"):
+        kind.read(rb'{"items": [{"id": "b"}, {"id": "a\ud800"}, {"id": "a\ud801"}]}')
+
+
+def test_names_that_differ_by_a_lone_surrogate_only_are_all_kept() -> None:
+    page = read_jobs(rb'{"items": [{"id": "a", "k\ud800": 1, "k\ud801": 2, "k\ufffd": 3}]}')
+    assert [*page.items[0].values()] == ["a", 1, 2, 3]
+    assert page.replaced == 2
+
+
+def test_names_that_spell_out_a_lone_surrogate_are_kept_beside_it() -> None:
+    names = r'"k\\ud801": 1, "k\ud800": 2, "k\ud801": 3, "k\\ud801\ufffd": 4, "k\ufffd": 5'
+    page = read_jobs(raw_page_of(f'{{"id": "a", {names}}}'))
+    assert sorted(page.items[0].values(), key=str) == [1, 2, 3, 4, 5, "a"]
+
+
+def test_page_token_that_holds_a_lone_surrogate_is_refused(kind: Kind) -> None:
+    with pytest.raises(ReplyError, match="a page token that cannot be sent back"):
+        kind.read(rb'{"items": [], "next_page_token": "a\ud800"}')
+
+
+def test_page_token_may_hold_a_replacement_character() -> None:
+    assert read_jobs(page_of(next_page_token="\ufffd")).next_page_token == "\ufffd"

@@ -1,0 +1,1451 @@
+"""Requests over real HTTP: what is retried, how long, with which key, and what errors may say."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import socket
+import ssl
+import struct
+import traceback
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
+from threading import Thread
+from typing import Any, Literal
+from urllib.parse import quote, quote_plus, urlsplit
+
+import msgspec
+import pytest
+import trustme
+from typing_extensions import override
+
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.world import World
+from tap_llamaclassify import errors
+from tap_llamaclassify.api.models import PageOfItems
+from tap_llamaclassify.api.pagination import V1_JOBS_PATH
+from tap_llamaclassify.api.parsing import read_jobs
+from tap_llamaclassify.errors import ApiError, CancelledError, GoneError, ReplyError
+from tap_llamaclassify.http import replies
+from tap_llamaclassify.http.client import (
+    LONGEST_BODY,
+    LONGEST_ERROR_BODY,
+    Activity,
+    Client,
+    Exchange,
+)
+from tap_llamaclassify.http.request import Answer, Request
+from tests.support.builders import SimulatedClock, connection, job
+
+PAGE = {"items": [job("a")], "next_page_token": None}
+PAGE_BYTES = msgspec.json.encode(PAGE)
+CONTENT = PageOfItems([job("a")], next_page_token=None, total_size=None)
+WORLD_DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
+
+TRY_LATER = "the API is busy or down; run again later, or raise retry_seconds"
+NO_ANSWER = "this is no answer of the API's; check api_url"
+NO_REDIRECTS = (
+    "redirects are not followed, because the key would go along; "
+    "set api_url to the address that is meant"
+)
+NO_CONNECTION = "check api_url, the network and any proxy"
+RETRIED = {408, 425, 429, *range(500, 600)}
+
+
+class Wire:
+    """A TCP server that answers each connection with the very bytes a test gives it."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.requests: list[bytes] = []
+        self._script: list[tuple[bytes, bytes, str]] = []
+        self._tls = tls
+        self._stopping = False
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = self._listener.getsockname()
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self.address[1]}"
+        self._thread = Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def answer_next(
+        self,
+        reply: bytes,
+        *,
+        drip: bytes = b"",
+        end: Literal["close", "reset", "hang", "keep"] = "close",
+    ) -> None:
+        """Send these bytes next, and slowly, one by one, those that are to drip.
+
+        Then close, reset, wait for the client to go, or for its next request.
+        """
+        self._script.append((reply, drip, end))
+
+    def stop(self) -> None:
+        """Stop listening, and wait until nobody is served any more."""
+        self._stopping = True
+        with suppress(OSError):
+            socket.create_connection(self.address).close()
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while not self._stopping:
+            accepted, _ = self._listener.accept()
+            with accepted, suppress(OSError):
+                peer = self._tls.wrap_socket(accepted, True) if self._tls else accepted  # noqa: FBT003 - server_side
+                with peer:
+                    while self._answer(peer):
+                        pass
+
+    def _answer(self, peer: socket.socket) -> bool:
+        """Answer a request; return whether the client may send another one."""
+        request = b""
+        # The first words of TLS have no end that a plain server would know.
+        while b"\r\n\r\n" not in request and not request.startswith(b"\x16"):
+            if not (chunk := peer.recv(65536)):
+                return False
+            request += chunk
+        self.requests.append(request)
+        whole = (reply_of(PAGE_BYTES), b"", "close")
+        reply, drip, end = self._script.pop(0) if self._script else whole
+        peer.sendall(reply)
+        for byte in drip:
+            if is_gone(peer, within=0.02):
+                return False
+            peer.sendall(bytes([byte]))
+        if end == "keep":
+            return True
+        if end == "hang":
+            peer.recv(1)
+        if end == "reset":
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        return False
+
+
+def is_gone(peer: socket.socket, *, within: float) -> bool:
+    """Wait so many seconds for the other side to close a connection; return whether it has."""
+    peer.settimeout(within)
+    try:
+        return peer.recv(1) == b""
+    except TimeoutError:
+        return False
+    finally:
+        peer.settimeout(None)
+
+
+def reply_of(body: bytes, *headers: str, status: str = "200 OK", length: bool = True) -> bytes:
+    """Write a reply, with its length unless a header or the end of the connection tells it."""
+    lines = [f"HTTP/1.1 {status}", "Connection: close", *headers]
+    lines += [f"Content-Length: {len(body)}"] if length else []
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    """Run a server that answers with bytes."""
+    running = Wire()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def statuses() -> Iterator[Sandbox]:
+    """Run one API for all statuses, because they are many."""
+    with Sandbox(World.empty()) as running:
+        yield running
+
+
+@pytest.fixture
+def clock() -> SimulatedClock:
+    """Make a clock on which waits cost nothing."""
+    return SimulatedClock()
+
+
+def ask(client: Client, **params: str) -> Answer[PageOfItems]:
+    """Ask for a page."""
+    return Request(client, V1_JOBS_PATH, params=params, read=read_jobs).answer()
+
+
+def refusal_of(client: Client, **params: str) -> str:
+    """Ask for a page that cannot be had; answer what the error says."""
+    with pytest.raises(ApiError) as caught:
+        ask(client, **params)
+    return str(caught.value)
+
+
+def where(url: str, *, request: int = 1) -> str:
+    """Say where an error happened, as errors do."""
+    return f"GET {V1_JOBS_PATH} at {urlsplit(url).netloc}, request {request},"
+
+
+# What is sent.
+
+
+def test_request_is_a_get_with_the_key_and_its_parameters(sandbox: Sandbox) -> None:
+    sandbox.answer_next(200, PAGE)
+    answer = ask(Client(connection(sandbox)), page_size="7", project_id="p")
+
+    (request,) = sandbox.requests
+    assert answer.content == CONTENT
+    assert (request.method, request.path) == ("GET", V1_JOBS_PATH)
+    assert request.query == {"page_size": "7", "project_id": "p"}
+    sent = {name: request.headers[name] for name in ("authorization", "user-agent", "accept")}
+    assert sent == {
+        "authorization": f"Bearer {sandbox.key}",
+        "user-agent": "test",
+        "accept": "application/json",
+    }
+
+
+def test_request_goes_below_the_path_of_api_url(sandbox: Sandbox) -> None:
+    sandbox.answer_next(200, PAGE)
+    ask(Client(connection(sandbox, api_url=f"{sandbox.url}/llama/cloud")))
+
+    assert sandbox.requests[0].path == f"/llama/cloud{V1_JOBS_PATH}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "+//+==",
+        "a b",
+        "a&b=c",
+        "a#b?c",
+        "%2B",
+        "\u00e9\u4e2d\U0001f600",
+        "\x00\r\n",
+        "../..",
+        "x" * 4000,
+    ],
+    ids=[
+        "base64",
+        "space",
+        "separators",
+        "other separators",
+        "escape",
+        "Unicode",
+        "control",
+        "dots",
+        "long",
+    ],
+)
+def test_parameter_may_hold_any_character(sandbox: Sandbox, value: str) -> None:
+    sandbox.answer_next(200, PAGE)
+    ask(Client(connection(sandbox)), page_token=value, page_size="7")
+
+    assert sandbox.requests[0].query == {"page_token": value, "page_size": "7"}
+
+
+def test_key_goes_with_every_try_in_spite_of_netrc(
+    sandbox: Sandbox, clock: SimulatedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text(
+        "machine 127.0.0.1 login netrc password mine\ndefault login netrc password x\n"
+    )
+    netrc.chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(netrc))
+    sandbox.answer_next(503)
+    sandbox.answer_next(401)
+    refusal_of(Client(connection(sandbox), clock=clock))
+
+    keys = [request.headers["authorization"] for request in sandbox.requests]
+    assert keys == [f"Bearer {sandbox.key}"] * 2
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["http://LOCALHOST:{port}", "http://LocalHost:0{port}"],
+    ids=["upper case", "a port with a zero before it"],
+)
+def test_key_goes_to_the_host_however_it_is_spelled(sandbox: Sandbox, spelling: str) -> None:
+    url = spelling.format(port=urlsplit(sandbox.url).port)
+    sandbox.answer_next(200, PAGE)
+    ask(Client(connection(sandbox, api_url=url)))
+
+    assert sandbox.requests[0].headers.get("authorization") == f"Bearer {sandbox.key}"
+
+
+@pytest.mark.parametrize("kept", ["", "; Path=/; Max-Age=9", "; Domain=127.0.0.1"], ids=repr)
+def test_cookies_are_not_sent_back_however_often_they_come(
+    sandbox: Sandbox, clock: SimulatedClock, kept: str
+) -> None:
+    client = Client(connection(sandbox), clock=clock)
+    for number, status in enumerate([503, 200, 200]):
+        sandbox.answer_next(status, PAGE, headers={"Set-Cookie": f"c{number}={'x' * 3900}{kept}"})
+    for _ in range(3):
+        ask(client)
+
+    assert len(sandbox.requests) == 4
+    assert [request.headers.get("cookie") for request in sandbox.requests] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (413, "413 Request Entity Too Large"),
+        (414, "414 Request-URI Too Long"),
+        (416, "416 Requested Range Not Satisfiable"),
+        (422, "422 Unprocessable Entity"),
+        (429, "429 Too Many Requests"),
+        (599, "599"),
+    ],
+)
+def test_status_is_named_in_the_same_words_by_every_python(status: int, words: str) -> None:
+    assert errors.status_text(status) == words
+
+
+# Redirects.
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_is_not_followed_but_named(
+    sandbox: Sandbox, clock: SimulatedClock, status: int
+) -> None:
+    with Sandbox(World.empty()) as target:
+        to = f"{target.url}/elsewhere"
+        sandbox.answer_next(status, headers={"Location": f"{to}?page_token=secret#secret"})
+        text = refusal_of(Client(connection(sandbox), clock=clock))
+
+        assert target.requests == []
+    name = f"{status} {HTTPStatus(status).phrase}"
+    said = f"answered {name}, a redirect to {target.url}: {NO_REDIRECTS}"
+    assert text == f"{where(sandbox.url)} {said}"
+    assert (len(sandbox.requests), clock.naps) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("location", "named"),
+    [
+        ("/login/Jane%20Doe?next=secret", "another path of the same host"),
+        ("https://user:secret@host.example:8443/secret", "https://host.example:8443"),
+        ("HTTPS://Host.example", "https://Host.example"),
+        ("//host.example/secret", "another host"),
+        ("https://[::1]:80/secret", "https://[::1]:80"),
+        ("https://secret%41.example/", "another host"),
+        ("https://secret \xe9.example/", "another host"),
+        ("secret://host.example", "another host"),
+        ("https://llx-token_4567.example", "another host"),
+        ("https://x.TOKEN_4567.example", "another host"),
+    ],
+    ids=[
+        "path alone",
+        "user and password",
+        "host alone",
+        "no scheme",
+        "IPv6",
+        "an escape",
+        "no host",
+        "another scheme",
+        "the key",
+        "a part of the key in another case",
+    ],
+)
+def test_redirect_is_named_by_its_host_alone(sandbox: Sandbox, location: str, named: str) -> None:
+    sandbox.answer_next(302, headers={"Location": location})
+    text = refusal_of(Client(connection(sandbox, api_key="llx-token_4567/89")))
+
+    assert text == f"{where(sandbox.url)} answered 302 Found, a redirect to {named}: {NO_REDIRECTS}"
+
+
+def test_redirect_to_nowhere_is_refused(sandbox: Sandbox) -> None:
+    sandbox.answer_next(302)
+
+    assert refusal_of(Client(connection(sandbox))) == (
+        f"{where(sandbox.url)} answered 302 Found: {NO_REDIRECTS}"
+    )
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://[secret/x", "/secret\xff", "http://host.example:secret/x"],
+    ids=["half a bracket", "invalid UTF-8", "a port that is no number"],
+)
+def test_redirect_that_cannot_be_read_is_an_api_error(
+    sandbox: Sandbox, wire: Wire, location: str
+) -> None:
+    wire.answer_next(reply_of(b"", f"Location: {location}", status="302 Found"))
+    text = refusal_of(Client(connection(sandbox, api_url=wire.url)))
+
+    assert text.startswith(f"{where(wire.url)} answered 302 Found")
+    assert len(wire.requests) == 1
+
+
+# What is retried.
+
+
+@pytest.mark.parametrize("status", range(201, 600))
+def test_status_is_retried_or_ends_the_run_at_once(
+    statuses: Sandbox, clock: SimulatedClock, status: int
+) -> None:
+    statuses.clear_requests()
+    statuses.answer_next(status)
+    statuses.answer_next(200, PAGE)
+    client = Client(connection(statuses), clock=clock)
+    if status in RETRIED:
+        assert ask(client).content == CONTENT
+        assert statuses.unanswered == 0
+    else:
+        assert f" request 1, answered {status}" in refusal_of(client)
+        assert ask(client).content == CONTENT
+    tried = [status, 200]
+    assert [request.status for request in statuses.requests] == tried
+    assert clock.naps == ([1.0] if status in RETRIED else [])
+
+
+@pytest.mark.parametrize("status", ["101 Switching Protocols", "199 Nothing", "600 Odd", "999 Odd"])
+def test_status_of_no_class_ends_the_run_at_once(
+    sandbox: Sandbox, wire: Wire, clock: SimulatedClock, status: str
+) -> None:
+    wire.answer_next(reply_of(b"", status=status))
+    text = refusal_of(Client(connection(sandbox, api_url=wire.url), clock=clock))
+
+    assert text.startswith(f"{where(wire.url)} answered {status[:3]}")
+    assert text.endswith(f": {NO_ANSWER}")
+    assert (len(wire.requests), clock.naps) == (1, [])
+
+
+GZIPPED = gzip.compress(PAGE_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("reply", "end"),
+    [
+        (b"", "close"),
+        (b"", "reset"),
+        (reply_of(PAGE_BYTES)[:20], "close"),
+        (reply_of(PAGE_BYTES)[:-30], "close"),
+        (reply_of(PAGE_BYTES)[:-30], "reset"),
+        (reply_of(PAGE_BYTES[:-30], length=False), "close"),
+        (reply_of(b"", length=False), "close"),
+        (reply_of(b""), "close"),
+        (reply_of(b"zz\r\nabc", "Transfer-Encoding: chunked", length=False), "close"),
+        (reply_of(b'5\r\n{"ite', "Transfer-Encoding: chunked", length=False), "close"),
+        (reply_of(PAGE_BYTES, "Content-Encoding: gzip"), "close"),
+        (reply_of(GZIPPED[:30] + b"wrong" + GZIPPED[35:], "Content-Encoding: gzip"), "close"),
+        (reply_of(GZIPPED[:-30], "Content-Encoding: gzip"), "close"),
+        (reply_of(PAGE_BYTES, "Content-Encoding: deflate"), "close"),
+        (b"who are you?\r\n", "close"),
+        (reply_of(PAGE_BYTES, *["X: y"] * 200), "close"),
+    ],
+    ids=[
+        "closed without a reply",
+        "reset without a reply",
+        "closed in the status line",
+        "closed before the length is reached",
+        "reset inside the body",
+        "closed inside JSON of no length",
+        "closed before JSON of no length",
+        "no content",
+        "chunks that are none",
+        "closed inside a chunk",
+        "no gzip",
+        "garbled gzip",
+        "half of a gzip",
+        "no deflate",
+        "no HTTP",
+        "too many headers",
+    ],
+)
+def test_reply_that_is_not_whole_is_asked_for_again(
+    sandbox: Sandbox, wire: Wire, clock: SimulatedClock, reply: bytes, end: Any
+) -> None:
+    wire.answer_next(reply, end=end)
+    client = Client(connection(sandbox, api_url=wire.url), clock=clock)
+
+    assert ask(client).content == CONTENT
+    assert (len(wire.requests), clock.naps) == (2, [1.0])
+    assert client.activity == Activity(requests=2, waits=1)
+
+
+@pytest.mark.parametrize(
+    "reply", [b"", reply_of(PAGE_BYTES)[:-30]], ids=["before the reply", "inside the reply"]
+)
+def test_silence_is_a_timeout_and_asked_again(
+    sandbox: Sandbox, wire: Wire, clock: SimulatedClock, reply: bytes
+) -> None:
+    what = "timed out (try 1): raise request_timeout_seconds, or lower page_size"
+    for _ in range(2):
+        wire.answer_next(reply, end="hang")
+    silent = connection(sandbox, api_url=wire.url, timeout=0.2, retry_seconds=0)
+    assert refusal_of(Client(silent)) == f"{where(wire.url)} {what}"
+
+    patient = connection(sandbox, api_url=wire.url, timeout=0.2)
+    client = Client(patient, clock=clock)
+    assert ask(client).content == CONTENT
+    assert clock.naps[0] == 1.0
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+KEPT = reply_of(PAGE_BYTES).replace(b"Connection: close\r\n", b"")
+IN_CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n" % (len(PAGE_BYTES), PAGE_BYTES)
+DRIPS: dict[str, tuple[bytes, bytes]] = {
+    "status line": (b"", b"HTTP/1.1 200 " + b"O" * 99),
+    "headers": (HEAD, b"X: " + b"y" * 99),
+    "100 Continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 4),
+    "body": (reply_of(PAGE_BYTES)[:-99], PAGE_BYTES[-99:]),
+    "trailer": (HEAD + IN_CHUNKS, b"X: y\r\n" * 16 + b"\r\n"),
+    "body of a refusal": (reply_of(b"x" * 99, status="500 Error")[:-99], b"x" * 99),
+}
+"""What comes at once of a reply, and what comes a byte now and then, for some two seconds."""
+
+
+@pytest.mark.parametrize(("begin", "drip"), DRIPS.values(), ids=DRIPS)
+def test_reply_that_drips_is_a_timeout_and_asked_again(
+    sandbox: Sandbox,
+    wire: Wire,
+    clock: SimulatedClock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    begin: bytes,
+    drip: bytes,
+) -> None:
+    monkeypatch.setattr(replies, "MOST_SILENCES", 1)
+    caplog.set_level(logging.INFO)
+    # The second one comes over the connection of the first.
+    wire.answer_next(KEPT, end="keep")
+    wire.answer_next(begin, drip=drip)
+    client = Client(connection(sandbox, api_url=wire.url, timeout=0.2), clock=clock)
+    ask(client)
+
+    assert ask(client).content == CONTENT
+    assert (len(wire.requests), clock.naps) == (3, [1.0])
+    assert "(timed out; try 2)" in caplog.text
+
+
+def test_gzip_that_is_right_is_read(sandbox: Sandbox, wire: Wire) -> None:
+    wire.answer_next(reply_of(GZIPPED, "Content-Encoding: gzip"))
+
+    assert ask(Client(connection(sandbox, api_url=wire.url))).content == CONTENT
+
+
+def closed_port() -> int:
+    """Find a port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("size", ["-1", "-ffffffffffff"], ids=str)
+def test_chunk_of_a_size_that_is_none_garbles_the_reply_and_is_not_read(
+    sandbox: Sandbox, wire: Wire, clock: SimulatedClock, caplog: pytest.LogCaptureFixture, size: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    wire.answer_next(HEAD + f"Transfer-Encoding: chunked\r\n\r\n{size}\r\nx".encode(), end="hang")
+    client = Client(connection(sandbox, api_url=wire.url), clock=clock)
+
+    assert ask(client).content == CONTENT
+    assert clock.naps == [1.0]
+    assert "(failed: the reply was cut short or garbled; try 2)" in caplog.text
+
+
+def test_refused_connection_is_tried_until_patience_ends(
+    sandbox: Sandbox, clock: SimulatedClock
+) -> None:
+    url = f"http://127.0.0.1:{closed_port()}"
+    text = refusal_of(Client(connection(sandbox, api_url=url, retry_seconds=10), clock=clock))
+
+    assert text == (
+        f"{where(url, request=5)} failed: the connection was refused (try 5): {NO_CONNECTION}"
+    )
+    assert clock.naps == [1, 2, 4, 3]
+
+
+@pytest.mark.parametrize(
+    ("reply", "end", "what"),
+    [
+        (b"", "close", f"failed: the connection broke (try 1): {NO_CONNECTION}"),
+        (b"", "reset", f"failed: the connection broke (try 1): {NO_CONNECTION}"),
+        (
+            reply_of(PAGE_BYTES)[:-30],
+            "close",
+            (
+                "failed: the reply was cut short or garbled (try 1): "
+                "lower page_size, and check any proxy"
+            ),
+        ),
+        (
+            reply_of(PAGE_BYTES[:-30], length=False),
+            "close",
+            "the reply was cut short (try 1): lower page_size, and check any proxy",
+        ),
+        (
+            reply_of(PAGE_BYTES, "Content-Encoding: gzip"),
+            "close",
+            (
+                "failed: the reply was cut short or garbled (try 1): "
+                "lower page_size, and check any proxy"
+            ),
+        ),
+    ],
+    ids=["closed", "reset", "cut by length", "cut JSON", "no gzip"],
+)
+def test_trouble_is_named_when_there_is_no_second_try(
+    sandbox: Sandbox, wire: Wire, reply: bytes, end: Any, what: str
+) -> None:
+    wire.answer_next(reply, end=end)
+    client = Client(connection(sandbox, api_url=wire.url, retry_seconds=0))
+
+    assert refusal_of(client) == f"{where(wire.url)} {what}"
+    assert len(wire.requests) == 1
+
+
+def test_proxy_that_cannot_be_reached_is_named_without_its_password(
+    sandbox: Sandbox, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{closed_port()}")
+    url = "http://host.invalid"
+    text = refusal_of(Client(connection(sandbox, api_url=url, retry_seconds=1), clock=clock))
+
+    assert text == (
+        f"{where(url, request=2)} failed: the proxy cannot be reached or refuses "
+        f"(try 2): {NO_CONNECTION}"
+    )
+    assert (sandbox.requests, clock.naps) == ([], [1.0])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_key_goes_through_no_proxy_to_this_machine(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    sandbox.answer_next(200, PAGE)
+    with Sandbox(World.empty()) as proxy:
+        monkeypatch.delenv("NO_PROXY")
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        url = sandbox.url.replace("127.0.0.1", host)
+        assert ask(Client(connection(sandbox, api_url=url))).content == CONTENT
+
+        assert proxy.requests == []
+
+
+def test_unknown_host_is_named(sandbox: Sandbox) -> None:
+    client = Client(connection(sandbox, api_url="http://host.invalid", retry_seconds=0))
+
+    assert refusal_of(client) == (
+        f"{where('http://host.invalid')} failed: the host is unknown (try 1): {NO_CONNECTION}"
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["http://a..b", f"http://{'a' * 64}.example"], ids=["empty label", "long label"]
+)
+def test_host_that_cannot_be_is_an_api_error_at_once(
+    sandbox: Sandbox, clock: SimulatedClock, url: str
+) -> None:
+    text = refusal_of(Client(connection(sandbox, api_url=url), clock=clock))
+
+    assert text.startswith(f"{where(url)} failed: ")
+    assert clock.naps == []
+
+
+def test_server_that_speaks_no_tls_is_named(sandbox: Sandbox, wire: Wire) -> None:
+    url = wire.url.replace("http:", "https:")
+    text = refusal_of(Client(connection(sandbox, api_url=url, retry_seconds=0)))
+
+    assert text == (
+        f"{where(url)} failed: no TLS connection could be made (try 1): {NO_CONNECTION}"
+    )
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Make a certificate authority that no machine knows."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure_wire(authority: trustme.CA) -> Iterator[Wire]:
+    """Run a server with a certificate of that authority's."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    running = Wire(tls)
+    yield running
+    running.stop()
+
+
+def test_certificate_that_nobody_signed_ends_the_run_at_once(
+    sandbox: Sandbox, secure_wire: Wire, clock: SimulatedClock
+) -> None:
+    url = secure_wire.url
+    text = refusal_of(Client(connection(sandbox, api_url=url), clock=clock))
+
+    assert text == (
+        f"{where(url)} failed: its certificate is not trusted: check api_url; "
+        "for a certificate authority of your own set REQUESTS_CA_BUNDLE"
+    )
+    assert (secure_wire.requests, clock.naps) == ([], [])
+
+
+@pytest.fixture
+def trusted_wire(
+    secure_wire: Wire, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Wire:
+    """Let that authority be trusted."""
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    return secure_wire
+
+
+def test_certificate_authority_of_ones_own_is_trusted(sandbox: Sandbox, trusted_wire: Wire) -> None:
+    assert ask(Client(connection(sandbox, api_url=trusted_wire.url))).content == CONTENT
+
+
+def test_reply_that_drips_over_tls_is_a_timeout(
+    sandbox: Sandbox, trusted_wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "MOST_SILENCES", 1)
+    begin, drip = DRIPS["body"]
+    trusted_wire.answer_next(begin, drip=drip)
+    asked = connection(sandbox, api_url=trusted_wire.url, timeout=0.3, retry_seconds=0)
+
+    assert " request 1, timed out (try 1): " in refusal_of(Client(asked))
+
+
+def test_proxy_whose_reply_drips_is_a_timeout(
+    sandbox: Sandbox, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "MOST_SILENCES", 1)
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("HTTPS_PROXY", wire.url)
+    wire.answer_next(HEAD, drip=b"X: y\r\n" * 16 + b"\r\n")
+    asked = connection(sandbox, api_url="https://host.invalid", timeout=0.3, retry_seconds=0)
+
+    assert " request 1, timed out (try 1): " in refusal_of(Client(asked))
+
+
+def test_certificate_authority_that_is_missing_is_an_api_error(
+    sandbox: Sandbox, clock: SimulatedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing.pem"))
+    url = "https://127.0.0.1:1"
+    text = refusal_of(Client(connection(sandbox, api_url=url), clock=clock))
+
+    assert text.startswith(f"{where(url)} failed: ")
+    assert clock.naps == []
+
+
+# How long is waited.
+
+
+@pytest.mark.parametrize(
+    ("retry_seconds", "naps"),
+    [
+        (0, []),
+        (1, [1]),
+        (10, [1, 2, 4, 3]),
+        (300, [1, 2, 4, 8, 16, 32, 60, 60, 60, 57]),
+    ],
+    ids=["no second try", "one more", "cut by the end", "up to a minute"],
+)
+def test_waits_double_up_to_a_minute_within_retry_seconds(
+    sandbox: Sandbox, clock: SimulatedClock, retry_seconds: int, naps: list[float]
+) -> None:
+    sandbox.answer_next(503, times=99)
+    text = refusal_of(Client(connection(sandbox, retry_seconds=retry_seconds), clock=clock))
+
+    tries = len(naps) + 1
+    assert clock.naps == naps
+    assert len(sandbox.requests) == tries
+    assert text == (
+        f"{where(sandbox.url, request=tries)} answered 503 Service Unavailable "
+        f"(try {tries}): {TRY_LATER}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "times", "warned"),
+    [
+        ({}, 9, [16.0]),
+        ({}, 4, []),
+        ({"Retry-After": "30"}, 3, [30.0]),
+        ({"Retry-After": "31"}, 3, [31.0]),
+        ({"Retry-After": "30"}, 1, []),
+    ],
+    ids=["many waits", "few waits", "second wait", "long wait", "one wait"],
+)
+def test_waits_of_more_than_30_seconds_in_all_are_a_warning_once_a_request(
+    sandbox: Sandbox,
+    clock: SimulatedClock,
+    caplog: pytest.LogCaptureFixture,
+    headers: dict[str, str],
+    times: int,
+    warned: list[float],
+) -> None:
+    client = Client(connection(sandbox), clock=clock)
+    for _ in range(2):
+        sandbox.answer_next(503, headers=headers, times=times)
+        ask(client)
+
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert [float(text.split()[1]) for text in warnings] == warned * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "naps"),
+    [
+        (429, {"Retry-After": "7"}, [7, 7]),
+        (503, {"Retry-After": "7"}, [7, 7]),
+        (429, {}, [1]),
+        (429, {"Retry-After": "0"}, [1]),
+    ],
+    ids=["429", "503", "nothing asked for", "no wait asked for"],
+)
+def test_retry_after_holds_every_request_of_the_connection(
+    sandbox: Sandbox, status: int, headers: dict[str, str], naps: list[float]
+) -> None:
+    class BusyClock(SimulatedClock):
+        """A clock by which another request is made while the first one waits."""
+
+        others = 1
+
+        @override
+        def sleep(self, seconds: float) -> None:
+            if self.others:
+                self.others -= 1
+                ask(client)
+            super().sleep(seconds)
+
+    clock = BusyClock()
+    client = Client(connection(sandbox), clock=clock)
+    sandbox.answer_next(status, headers=headers)
+    sandbox.answer_next(200, PAGE, times=2)
+
+    assert ask(client).content == CONTENT
+    assert clock.naps == naps
+
+
+def test_minute_of_429_is_outlasted(sandbox: Sandbox, clock: SimulatedClock) -> None:
+    # Six waits, 1 to 32 s, make 63.
+    sandbox.answer_next(429, times=6)
+    sandbox.answer_next(200, PAGE)
+
+    assert ask(Client(connection(sandbox), clock=clock)).content == CONTENT
+    assert sum(clock.naps) == 63
+
+
+def test_each_request_has_its_own_patience(sandbox: Sandbox, clock: SimulatedClock) -> None:
+    client = Client(connection(sandbox, retry_seconds=3), clock=clock)
+    for _ in range(3):
+        sandbox.answer_next(503, times=2)
+        sandbox.answer_next(200, PAGE)
+        assert ask(client).content == CONTENT
+
+    assert clock.naps == [1, 2] * 3
+
+
+def test_time_between_a_reply_and_its_reading_is_not_taken_off_retry_seconds(
+    sandbox: Sandbox, clock: SimulatedClock
+) -> None:
+    client = Client(connection(sandbox, retry_seconds=60), clock=clock)
+    request = Request(client, V1_JOBS_PATH, params={}, read=read_jobs)
+    sandbox.answer_next(200, PAGE_BYTES[:-30])
+    sandbox.answer_next(200, PAGE)
+    request.send()
+    clock.sleep(61)
+
+    assert request.answer().content == CONTENT
+    assert clock.naps == [61, 1]
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "headers", "nap"),
+    [
+        ("7", {}, 7),
+        ("300", {}, 300),
+        ("Mon, 23 Nov 2026 12:00:42 GMT", {}, 42),
+        ("Sun, 01 Nov 2026 12:00:42 GMT", {"Date": "soon"}, 42),
+        ("0", {}, 1),
+        ("-5", {}, 1),
+        ("soon", {}, 1),
+        ("", {}, 1),
+        ("Mon, 23 Nov 2026 11:00:00 GMT", {}, 1),
+        ("Mon, 23 Nov 99999999999999999999 12:00:00 GMT", {}, 1),
+    ],
+    ids=[
+        "seconds",
+        "five minutes",
+        "date against the reply's",
+        "date against this machine's clock",
+        "zero",
+        "negative",
+        "nonsense",
+        "empty",
+        "in the past",
+        "no date of any calendar",
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_obeyed_where_it_says_something(
+    sandbox: Sandbox,
+    clock: SimulatedClock,
+    status: int,
+    retry_after: str,
+    headers: dict[str, str],
+    nap: float,
+) -> None:
+    sandbox.answer_next(status, headers={"Retry-After": retry_after} | headers)
+    sandbox.answer_next(200, PAGE)
+
+    assert ask(Client(connection(sandbox), clock=clock)).content == CONTENT
+    assert clock.naps == [nap]
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "retry_seconds", "named"),
+    [
+        ("301", 600, "301"),
+        ("86400", 600, "86,400"),
+        ("Mon, 23 Nov 2026 13:00:00 GMT", 600, "3,600"),
+        ("11", 10, "11"),
+        ("1", 0, "1"),
+    ],
+    ids=["over five minutes", "a day", "date", "more than is left", "nothing is left"],
+)
+def test_retry_after_that_is_too_long_ends_the_run_at_once_and_is_named(
+    sandbox: Sandbox, clock: SimulatedClock, retry_after: str, retry_seconds: int, named: str
+) -> None:
+    sandbox.answer_next(429, headers={"Retry-After": retry_after})
+    text = refusal_of(Client(connection(sandbox, retry_seconds=retry_seconds), clock=clock))
+
+    assert text == (
+        f"{where(sandbox.url)} answered 429 Too Many Requests (try 1) and asks to wait {named} s: "
+        "the rate limit is used up; set requests_per_minute"
+    )
+    assert (len(sandbox.requests), clock.naps) == (1, [])
+
+
+def test_requests_per_minute_holds_tries_back_too(sandbox: Sandbox, clock: SimulatedClock) -> None:
+    client = Client(connection(sandbox, requests_per_minute=3), clock=clock)
+    begin = clock.monotonic()
+    seconds: list[float] = []
+    sandbox.before_page = lambda _: seconds.append(clock.monotonic() - begin)
+    for _ in range(2):
+        ask(client)
+    sandbox.answer_next(503)
+    for _ in range(5):
+        ask(client)
+
+    # The third was answered 503 at second 0, and its next try was due at second 1.
+    assert seconds == [0, 0, 60, 60, 60, 120, 120]
+    assert client.activity == Activity(requests=8, waits=3)
+
+
+def test_pace_leaves_retry_seconds_untouched(sandbox: Sandbox, clock: SimulatedClock) -> None:
+    client = Client(connection(sandbox, requests_per_minute=1, retry_seconds=30), clock=clock)
+    ask(client)
+    sandbox.answer_next(503)
+    sandbox.answer_next(200, PAGE)
+
+    # Held back a minute by the pace, the request has not been tried for a second yet.
+    assert ask(client).content == CONTENT
+
+
+# What the log says.
+
+
+def test_wait_is_logged_once_with_its_reason_and_the_counters(
+    sandbox: Sandbox, clock: SimulatedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    sandbox.answer_next(503)
+    sandbox.answer_next(200, PAGE_BYTES[:-9])
+    sandbox.answer_next(429, headers={"Retry-After": "7"})
+    sandbox.answer_next(200, PAGE, times=2)
+    client = Client(connection(sandbox, requests_per_minute=4), clock=clock)
+    client.activity.pages, client.activity.jobs = 1234, 123400
+    ask(client, project_id="secret")
+    ask(client, project_id="secret")
+
+    so_far = "so far 1,234 pages, 123,400 jobs,"
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (
+            logging.INFO,
+            (
+                "Waiting 1.0 s (answered 503 Service Unavailable; try 2); "
+                f"{so_far} 1 requests, 1 waits"
+            ),
+        ),
+        (
+            logging.INFO,
+            f"Waiting 2.0 s (the reply was cut short; try 3); {so_far} 2 requests, 2 waits",
+        ),
+        (
+            logging.INFO,
+            f"Waiting 7.0 s (answered 429 Too Many Requests; try 4); {so_far} 3 requests, 3 waits",
+        ),
+        (
+            logging.INFO,
+            f"Waiting 50.0 s (requests_per_minute); {so_far} 4 requests, 4 waits",
+        ),
+    ]
+
+
+def test_exchange_is_told_of_every_reply(sandbox: Sandbox, clock: SimulatedClock) -> None:
+    exchanges: list[Exchange] = []
+    sandbox.answer_next(503)
+    sandbox.answer_next(200, PAGE_BYTES[:-9])
+    sandbox.answer_next(404)
+    refusal_of(Client(connection(sandbox), clock=clock, on_exchange=exchanges.append))
+
+    told = [(exchange.path, exchange.status) for exchange in exchanges]
+    assert told == [(V1_JOBS_PATH, 503), (V1_JOBS_PATH, 200), (V1_JOBS_PATH, 404)]
+    assert all(exchange.seconds > 0 for exchange in exchanges)
+
+
+# What is cancelled.
+
+
+@pytest.mark.parametrize("sent", [0, 1], ids=["before it is sent", "while it is under way"])
+def test_request_that_is_cancelled_ends_without_a_trace(
+    sandbox: Sandbox, clock: SimulatedClock, caplog: pytest.LogCaptureFixture, sent: int
+) -> None:
+    caplog.set_level(logging.INFO)
+    exchanges: list[Exchange] = []
+    client = Client(connection(sandbox), clock=clock, on_exchange=exchanges.append)
+    sandbox.before_page = lambda _: client.cancel()
+    if not sent:
+        client.cancel()
+    with pytest.raises(CancelledError):
+        ask(client)
+
+    assert (len(sandbox.requests), exchanges, clock.naps, caplog.messages) == (sent, [], [], [])
+
+
+# When it was asked.
+
+
+@pytest.mark.parametrize(
+    ("date", "moment"),
+    [
+        (WORLD_DATE, datetime(2026, 11, 23, 12, tzinfo=UTC)),
+        ("Mon, 23 Nov 2026 14:00:00 +0200", datetime(2026, 11, 23, 12, tzinfo=UTC)),
+    ],
+    ids=["GMT", "another zone"],
+)
+def test_asked_at_is_the_servers_date_less_the_time_the_reply_took(
+    sandbox: Sandbox, clock: SimulatedClock, date: str, moment: datetime
+) -> None:
+    exchanges: list[Exchange] = []
+    sandbox.answer_next(200, PAGE, headers={"Date": date})
+    answer = ask(Client(connection(sandbox), clock=clock, on_exchange=exchanges.append))
+
+    assert answer.asked_at == moment - timedelta(seconds=exchanges[0].seconds)
+    assert answer.is_server_clock
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"date": False},
+        {"headers": {"Date": "yesterday"}},
+        {"headers": {"Date": ""}},
+        {"headers": {"Date": "Mon, 23 Nov 99999999999999999999 12:00:00 GMT"}},
+    ],
+    ids=["no date", "a word", "empty", "no date of any calendar"],
+)
+def test_asked_at_is_this_machines_clock_where_the_server_shows_none(
+    sandbox: Sandbox, clock: SimulatedClock, reply: dict[str, Any]
+) -> None:
+    sandbox.answer_next(503)
+    sandbox.answer_next(200, PAGE, **reply)
+    answer = ask(Client(connection(sandbox), clock=clock))
+
+    # One second after noon, for the first try does not count.
+    assert answer.asked_at == datetime(2026, 11, 1, 12, 0, 1, tzinfo=UTC)
+    assert not answer.is_server_clock
+
+
+# What errors say.
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (400, "400 Bad Request: the API does not understand the request; check api_url"),
+        (
+            401,
+            (
+                "401 Unauthorized: check api_key: it is wrong or revoked, or belongs to another "
+                "region (api_url) or another project (project_id)"
+            ),
+        ),
+        (402, "402 Payment Required: the organization is out of credits"),
+        (
+            403,
+            "403 Forbidden: api_key has no access there; check project_id and organization_id",
+        ),
+        (404, "404 Not Found: this API is not, or no longer, at this host; check api_url"),
+        (410, "410 Gone: this API is not, or no longer, at this host; check api_url"),
+        (418, "418 I'm a Teapot: the API refuses the request"),
+        (499, "499: the API refuses the request"),
+        (204, f"204 No Content: {NO_ANSWER}"),
+    ],
+)
+@pytest.mark.parametrize("body", [b"", b"<html>secret</html>", b'{"detail": "secret"}'], ids=repr)
+def test_refusal_says_what_where_and_what_to_do(
+    sandbox: Sandbox, status: int, text: str, body: bytes
+) -> None:
+    sandbox.answer_next(status, b"" if status == 204 else body)
+
+    refusal = refusal_of(Client(connection(sandbox)))
+    assert refusal == f"{where(sandbox.url)} answered {text}"
+
+
+def test_error_counts_the_request_that_failed_not_those_sent_meanwhile(sandbox: Sandbox) -> None:
+    sandbox.answer_next(503)
+    sandbox.answer_next(200, PAGE)
+    sandbox.answer_next(418)
+
+    def ask_another(exchange: Exchange) -> None:
+        if exchange.status != 200:
+            sandbox.answer_next(200, PAGE)
+            ask(client)
+
+    client = Client(
+        connection(sandbox, retry_seconds=1), clock=SimulatedClock(), on_exchange=ask_another
+    )
+    assert " request 3, answered 418" in refusal_of(client)
+    assert len(sandbox.requests) == 4
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_what_is_gone_is_told_by_its_status_and_not_by_words(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    reworded = replace(errors.STATUSES[status], advice="look elsewhere")
+    monkeypatch.setitem(errors.STATUSES, status, reworded)
+    sandbox.answer_next(status)
+    with pytest.raises(GoneError, match="look elsewhere"):
+        ask(Client(connection(sandbox)))
+
+
+@pytest.mark.parametrize(
+    ("identity", "named"),
+    [
+        ("182bd5e5-6e1a-4fe4-a799-aa6d9a6ab26e",) * 2,
+        ("a/b?c d\u00e9\n", "a%2Fb%3Fc%20d%C3%A9%0A"),
+        ("x" * 20_000, "x" * 64 + "..."),
+        ("MARKED-llx-key", "{id}"),
+        ("x-marked-LLX-KEY/", "{id}"),
+    ],
+    ids=["as it is", "quoted", "shortened", "holding the key", "in another case"],
+)
+def test_error_names_the_job_that_was_asked_for_and_metrics_do_not(
+    sandbox: Sandbox, identity: str, named: str
+) -> None:
+    exchanges: list[Exchange] = []
+    asked = connection(sandbox, api_key="llx-key", api_url=sandbox.url, retry_seconds=0)
+    sandbox.answer_next(503)
+    request = Request(
+        Client(asked, on_exchange=exchanges.append),
+        f"{V1_JOBS_PATH}/{quote(identity, safe='')}",
+        params={},
+        read=read_jobs,
+        shown=f"{V1_JOBS_PATH}/{{id}}",
+    )
+    with pytest.raises(ApiError, match="answered 503") as caught:
+        request.answer()
+
+    assert str(caught.value).startswith(f"GET {V1_JOBS_PATH}/{named} at ")
+    assert [exchange.path for exchange in exchanges] == [f"{V1_JOBS_PATH}/{{id}}"]
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("<html>secret</html>", "answered HTML instead of JSON; check api_url and any proxy"),
+        ("secret", "answered what is no JSON; check api_url and any proxy"),
+        (
+            '{"detail": "secret"}',
+            "answered JSON of another shape than a page of jobs; check api_url",
+        ),
+        (
+            '{"items": [{"secret": 1}]}',
+            "answered a job that has no usable id, at position 0 of the page",
+        ),
+    ],
+    ids=["HTML", "no JSON", "another shape", "a job without an id"],
+)
+def test_reply_that_is_no_page_ends_the_run_at_once(
+    sandbox: Sandbox, clock: SimulatedClock, body: str, text: str
+) -> None:
+    sandbox.answer_next(200, body)
+    with pytest.raises(ReplyError) as caught:
+        ask(Client(connection(sandbox), clock=clock))
+
+    assert str(caught.value) == f"{where(sandbox.url)} {text}"
+    assert (len(sandbox.requests), clock.naps) == (1, [])
+
+
+def unprocessable(sandbox: Sandbox, body: Any, **params: str) -> str:
+    """Answer 422; answer what the error says after that status."""
+    sandbox.answer_next(422, body)
+    text = refusal_of(Client(connection(sandbox)), **params)
+    begin = f"{where(sandbox.url)} answered 422 Unprocessable Entity"
+    assert text.startswith(begin)
+    return text.removeprefix(begin)
+
+
+def test_422_of_the_api_itself_names_the_setting_page_size(sandbox: Sandbox) -> None:
+    text = refusal_of(Client(connection(sandbox)), page_size="1000")
+
+    assert text == (
+        f"{where(sandbox.url)} answered 422 Unprocessable Entity (query.page_size): "
+        "change the setting page_size"
+    )
+
+
+def problem(loc: Any) -> dict[str, Any]:
+    """Write a 422 of one problem; the values that a real one repeats are in it, too."""
+    shown = {"msg": "secret", "type": "secret", "input": "secret", "ctx": ["secret"]}
+    return {"detail": [{"loc": loc} | shown]}
+
+
+REFUSES = ": the API refuses a parameter"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (problem(["query", "x"]), f" (query.x){REFUSES}"),
+        (
+            {"detail": [*problem(["query", "a"])["detail"], 7, {"loc": ["b", 0]}]},
+            f" (query.a, b.0){REFUSES}",
+        ),
+        ({"detail": problem(["query", "x"])["detail"] * 9}, f" (query.x){REFUSES}"),
+        (problem(["body", "Jane Doe", "x"]), f" (body.?.x){REFUSES}"),
+        (
+            problem(["a-b", 1.5, True, -1, 10**6, None, {}, "", "\u00e9", "q"]),
+            f" ({'?.' * 9}q){REFUSES}",
+        ),
+        (problem(["x" * 64, "x" * 65]), f" ({'x' * 64}.?){REFUSES}"),
+        (problem(["\x1b[31m", "\ud800", "\u202e", "q\n"]), REFUSES),
+        (problem("secret"), REFUSES),
+        (problem(None), REFUSES),
+        (problem({"secret": 1}), REFUSES),
+        (problem(["x"] * 1000), f" ({'x.' * 100}){REFUSES}"),
+        (problem(["x"]) | {"more": "x" * LONGEST_ERROR_BODY}, REFUSES),
+        ({"detail": [{}]}, REFUSES),
+        ({"detail": []}, REFUSES),
+        ({"detail": ["secret", None, 7]}, REFUSES),
+        ({"detail": "secret"}, REFUSES),
+        ({"detail": {"secret": 1}}, REFUSES),
+        ({"detail": None}, REFUSES),
+        ({}, REFUSES),
+        (["secret"], REFUSES),
+        (b"", REFUSES),
+        ("<html>secret</html>", REFUSES),
+        (b"\xff\xfe\x00secret", REFUSES),
+        (b"[" * 100_000, REFUSES),
+        (b'{"detail": ' + b"9" * 5000 + b"}", REFUSES),
+    ],
+    ids=[
+        "one problem",
+        "several problems",
+        "the same problem",
+        "a text among names",
+        "parts that are no names",
+        "a long name",
+        "control characters",
+        "place a text",
+        "no place",
+        "place an object",
+        "long",
+        "too long to be read",
+        "nothing",
+        "no problem",
+        "problems that are none",
+        "detail a text",
+        "detail an object",
+        "detail null",
+        "no detail",
+        "a list",
+        "empty",
+        "HTML",
+        "no text",
+        "nested deeply",
+        "5,000 digits",
+    ],
+)
+def test_422_shows_the_names_of_where_and_nothing_else(
+    sandbox: Sandbox, body: Any, text: str
+) -> None:
+    assert unprocessable(sandbox, body) == text
+
+
+def test_422_that_nests_deeply_is_survived(sandbox: Sandbox) -> None:
+    for levels in range(850, 1000, 3):
+        nested = "[" * levels + "]" * levels
+        body = f'{{"detail": [{{"loc": ["query", {nested}]}}]}}'
+        assert unprocessable(sandbox, body).endswith(REFUSES)
+
+
+@pytest.mark.parametrize(
+    ("part", "shown"),
+    [
+        ("MARKED_0123", "?"),
+        ("marked_0123", "?"),
+        ("x_MARKED_0123_x", "?"),
+        ("secret_4567", "?"),
+        ("p1", "?"),
+        ("xp1x", "xp1x"),
+    ],
+    ids=["a token", "of another case", "inside a name", "a part of the key", "short", "by chance"],
+)
+def test_422_shows_no_name_that_holds_what_was_sent(
+    sandbox: Sandbox, part: str, shown: str
+) -> None:
+    sandbox.answer_next(422, problem(["query", part]))
+    client = Client(connection(sandbox, api_key="llx-secret_4567/89"))
+    text = refusal_of(client, page_token="+//MARKED_0123==", project_id="p1")
+
+    assert f" (query.{shown}){REFUSES}" in text
+
+
+# Replies without end.
+
+
+def gzipped(body: bytes) -> bytes:
+    """Make a whole reply of gzipped bytes."""
+    return reply_of(gzip.compress(body, 1), "Content-Encoding: gzip")
+
+
+def test_reply_of_the_longest_body_is_read(sandbox: Sandbox, wire: Wire) -> None:
+    page = json.dumps(PAGE).encode()
+    wire.answer_next(gzipped(page + b" " * (LONGEST_BODY - len(page))))
+
+    assert ask(Client(connection(sandbox, api_url=wire.url))).content == CONTENT
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["gzip", "plain"])
+def test_longer_reply_stops_the_run_and_names_page_size(
+    sandbox: Sandbox, wire: Wire, clock: SimulatedClock, *, packed: bool
+) -> None:
+    body = b" " * (LONGEST_BODY + 1)
+    wire.answer_next(gzipped(body) if packed else reply_of(body))
+    text = refusal_of(Client(connection(sandbox, api_url=wire.url), clock=clock))
+
+    assert text == f"{where(wire.url)} answered more than 64 MiB: lower page_size"
+    assert clock.naps == []
+
+
+def test_long_reply_to_a_refused_request_is_not_read_to_its_end(
+    sandbox: Sandbox, wire: Wire
+) -> None:
+    wire.answer_next(reply_of(b" " * (LONGEST_ERROR_BODY + 1), status="500 Error"))
+    wire.answer_next(reply_of(json.dumps(PAGE).encode()))
+    client = Client(connection(sandbox, api_url=wire.url), clock=SimulatedClock())
+
+    assert ask(client).content == CONTENT
+
+
+# What nobody may read.
+
+KEY = "llx-MARKED-key"
+TOKEN = "+//+MARKED-token=="
+PROJECT = "MARKED-project"
+ORGANIZATION = "MARKED organization"
+BODY = "MARKED-body"
+PARAMS = {"project_id": PROJECT, "organization_id": ORGANIZATION, "page_token": TOKEN}
+MARKED_JOB = job(BODY, status=7)
+
+MARKED_REPLIES = {
+    "a page": reply_of(msgspec.json.encode({"items": [MARKED_JOB]})),
+    "cut JSON": reply_of(f'{{"items": [{{"id": "{BODY}"'.encode()),
+    "no JSON": reply_of(BODY.encode()),
+    "HTML": reply_of(f"<html>{BODY}".encode()),
+    "another shape": reply_of(f'{{"{BODY}": "{BODY}"}}'.encode()),
+    "a job without an id": reply_of(f'{{"items": [{{"{BODY}": "{BODY}"}}]}}'.encode()),
+    "a job that is none": reply_of(f'{{"items": ["{BODY}"]}}'.encode()),
+    "nested deeply": reply_of(f'{{"items": ["{BODY}", {"[" * 5000}'.encode()),
+    "invalid UTF-8": reply_of(BODY.encode() + b"\xff"),
+    "a number out of range": reply_of(f'{{"{BODY}": 1e999}}'.encode()),
+    "no gzip": reply_of(BODY.encode(), "Content-Encoding: gzip"),
+    "cut by length": reply_of(BODY.encode() * 9)[:-5],
+    "chunks that are none": reply_of(BODY.encode(), "Transfer-Encoding: chunked", length=False),
+    "no HTTP": BODY.encode() + b"\r\n\r\n",
+    "no reply": b"",
+    "401": reply_of(BODY.encode(), status=f"401 {BODY}"),
+    "500": reply_of(BODY.encode(), status=f"500 {BODY}"),
+    "429": reply_of(BODY.encode(), f"Retry-After: {BODY}", status="429 Slow down"),
+    "302": reply_of(
+        BODY.encode(), f"Location: http://{BODY}@host.example/?{BODY}", status=f"302 {BODY}"
+    ),
+    "302 to what was asked for": reply_of(
+        b"", f"Location: /login/{quote_plus(TOKEN)}/{PROJECT}", status="302 Found"
+    ),
+    "302 to nonsense": reply_of(b"", f"Location: http://[{BODY}", status="302 Found"),
+    "422": reply_of(
+        msgspec.json.encode(
+            {
+                "detail": [
+                    {"loc": ["query", PROJECT], "msg": f"{ORGANIZATION}, {TOKEN}", "input": BODY}
+                ]
+            }
+        ),
+        status=f"422 {BODY}",
+    ),
+    "422 in words": reply_of(f'{{"detail": "{BODY}"}}'.encode(), status="422 No"),
+    "a header that is none": reply_of(b"{}", f"{BODY} without a colon"),
+    "a date that is none": reply_of(
+        PAGE_BYTES, f"Date: Mon, 23 Nov {'9' * 20} 12:00:00 GMT {BODY}"
+    ),
+}
+
+
+def told(record: logging.LogRecord) -> str:
+    """Write out all that a handler could show of a record."""
+    return f"{logging.Formatter().format(record)} {record.args!r}"
+
+
+@pytest.mark.parametrize("reply", MARKED_REPLIES.values(), ids=MARKED_REPLIES)
+def test_nothing_that_was_sent_or_came_is_ever_told(
+    sandbox: Sandbox, wire: Wire, caplog: pytest.LogCaptureFixture, reply: bytes
+) -> None:
+    for logger in ("", "urllib3"):
+        caplog.set_level(logging.DEBUG, logger)
+    for _ in range(3):
+        wire.answer_next(reply)
+    marked = connection(sandbox, api_url=wire.url, api_key=KEY, retry_seconds=3)
+    texts = [repr(marked)]
+    try:
+        ask(Client(marked, clock=SimulatedClock()), **PARAMS)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it may not tell
+        texts += [str(error), repr(error), *traceback.format_exception(error)]
+    texts += [told(record) for record in caplog.records]
+
+    assert wire.requests
+    assert [text for text in texts if "MARKED" in text] == []
+
+
+def test_nothing_is_told_by_the_pool_of_urllib3_at_debug_level_of_its_own(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "urllib3.connectionpool")
+    sandbox.answer_next(200, PAGE)
+    ask(Client(connection(sandbox)), **PARAMS)
+
+    assert [record for record in caplog.records if "MARKED" in told(record)] == []
+
+
+def test_refused_connection_tells_nothing_of_what_was_sent(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    url = f"http://127.0.0.1:{closed_port()}"
+    marked = connection(sandbox, api_url=url, api_key=KEY, retry_seconds=3)
+    with pytest.raises(ApiError) as caught:
+        ask(Client(marked, clock=SimulatedClock()), **PARAMS)
+
+    texts = [*traceback.format_exception(caught.value), *map(told, caplog.records)]
+    assert [record.name for record in caplog.records] == ["tap_llamaclassify.http.client"] * 2
+    assert [text for text in texts if "MARKED" in text] == []

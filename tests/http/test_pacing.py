@@ -1,0 +1,251 @@
+"""The pace keeps its limit, patience has an end, and `Retry-After` is read as it is meant."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
+
+from tap_llamaclassify.http.pacing import Clock, Pace, Patience, http_date, retry_after
+from tests.support.builders import SimulatedClock
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
+
+
+def starts_of(pace: Pace, clock: SimulatedClock, pauses: list[int]) -> list[float]:
+    """Send a request after each pause; answer the seconds at which they left."""
+    starts = []
+    for pause in pauses:
+        clock.sleep(pause)
+        if due_in := pace.due_in():
+            clock.sleep(due_in)
+        pace.note()
+        starts.append(clock.monotonic())
+    return starts
+
+
+@given(st.integers(1, 5), st.lists(st.integers(0, 90), max_size=30))
+def test_pace_never_lets_more_than_its_limit_leave_in_any_minute(
+    limit: int, pauses: list[int]
+) -> None:
+    clock = SimulatedClock()
+    starts = starts_of(Pace(limit, clock), clock, pauses)
+
+    # So many later, at least a minute has passed; the tolerance is the clock's own, microseconds.
+    between = [later - start for start, later in zip(starts, starts[limit:], strict=False)]
+    assert all(seconds >= 60 - 1e-5 for seconds in between)
+
+
+def test_pace_lets_the_first_leave_at_once_and_waits_no_longer_than_it_must() -> None:
+    clock = SimulatedClock()
+    begin = clock.monotonic()
+    starts = starts_of(Pace(3, clock), clock, [0, 0, 10, 0, 0, 0, 200, 0])
+
+    assert [start - begin for start in starts] == [0, 0, 10, 60, 60, 70, 270, 270]
+
+
+def test_pace_without_a_limit_never_waits() -> None:
+    clock = SimulatedClock()
+    starts_of(Pace(None, clock), clock, [0] * 100)
+
+    assert clock.naps == [0] * 100
+
+
+def test_pace_that_is_held_lets_nothing_leave_until_the_longest_hold_is_over() -> None:
+    clock = SimulatedClock()
+    pace = Pace(None, clock)
+    assert pace.held_for() == 0
+    for seconds in (7, 3):
+        pace.hold(seconds)
+    assert pace.held_for() == 7
+    clock.sleep(6.5)
+    assert pace.held_for() == 0.5
+    clock.sleep(0.5)
+    assert pace.held_for() == 0
+
+
+def all_waits(patience: Patience, clock: SimulatedClock, after: float | None) -> list[float]:
+    """Wait until patience ends; answer for how long each time."""
+    while (wait := patience.wait(after)) is not None:
+        clock.sleep(wait)
+    return clock.naps
+
+
+@pytest.mark.parametrize(
+    ("retry_seconds", "waits"),
+    [
+        (0, []),
+        (1, [1]),
+        (10, [1, 2, 4, 3]),
+        (300, [1, 2, 4, 8, 16, 32, 60, 60, 60, 57]),
+    ],
+    ids=["none", "one", "cut by the end", "many"],
+)
+def test_patience_doubles_its_waits_up_to_a_minute_and_ends_in_time(
+    retry_seconds: int, waits: list[float]
+) -> None:
+    clock = SimulatedClock()
+    patience = Patience(retry_seconds, clock)
+
+    assert all_waits(patience, clock, None) == waits
+    assert patience.tries == len(waits) + 1
+
+
+def test_patience_keeps_a_minute_as_its_longest_wait_over_many_tries() -> None:
+    clock = SimulatedClock()
+    patience = Patience(60.0 * 3000, clock)
+
+    assert set(all_waits(patience, clock, None)[6:-1]) == {60}
+    assert patience.tries > 3000
+
+
+@pytest.mark.parametrize(
+    ("after", "retry_seconds", "wait"),
+    [
+        (7, 600, 7),
+        (300, 600, 300),
+        (300.5, 600, None),
+        (10, 10, 10),
+        (10.5, 10, None),
+        (0.5, 600, 0.5),
+        (0, 600, 1),
+        (0, 0, None),
+    ],
+    ids=[
+        "short",
+        "five minutes",
+        "longer than five minutes",
+        "all that is left",
+        "more than is left",
+        "part of a second",
+        "nothing to wait for",
+        "nothing to wait for and nothing left",
+    ],
+)
+def test_patience_obeys_the_server_within_its_bounds(
+    after: float, retry_seconds: int, wait: float | None
+) -> None:
+    assert Patience(retry_seconds, SimulatedClock()).wait(after) == wait
+
+
+def test_patience_counts_the_time_that_replies_take() -> None:
+    clock = SimulatedClock()
+    patience = Patience(60, clock)
+    clock.sleep(59.5)
+
+    assert patience.left() == 0.5
+    assert patience.wait(None) == 0.5
+    clock.sleep(0.5)
+    assert patience.wait(None) is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": " 7 "}, 7),
+        ({"Retry-After": "0.25"}, 0.25),
+        ({"Retry-After": "0"}, 0),
+        ({"Retry-After": "999999999"}, 999999999),
+        ({"Retry-After": "Mon, 23 Nov 2026 12:00:42 GMT", "Date": DATE}, 42),
+        ({"Retry-After": "Monday, 23-Nov-26 12:00:42 GMT", "Date": DATE}, 42),
+        ({"Retry-After": "Mon Nov 23 12:00:42 2026", "Date": DATE}, 42),
+        ({"Retry-After": "Mon, 23 Nov 2026 11:59:00 GMT", "Date": DATE}, 0),
+        ({"Retry-After": "Sun, 01 Nov 2026 12:00:42 GMT"}, 42),
+        ({"Retry-After": "Sun, 01 Nov 2026 12:00:42 GMT", "Date": "soon"}, 42),
+        ({"Retry-After": ""}, None),
+        ({"Retry-After": "-5"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "1e3"}, None),
+        ({"Retry-After": "inf"}, None),
+        ({"Retry-After": "nan"}, None),
+        ({"Retry-After": "7 s"}, None),
+        ({"Retry-After": "\u0667"}, None),
+        ({"Retry-After": "Mon, 32 Nov 2026 12:00:00 GMT"}, None),
+        ({"Retry-After": "Mon, 23 Nov 99999999999999999999 12:00:00 GMT"}, None),
+    ],
+    ids=[
+        "none",
+        "seconds",
+        "seconds between spaces",
+        "part of a second",
+        "no seconds",
+        "thirty years",
+        "date",
+        "date in the form of RFC 850",
+        "date in the form of asctime",
+        "date in the past",
+        "date against this machine's clock",
+        "date against this machine's clock, for the reply's is unreadable",
+        "empty",
+        "negative",
+        "a word",
+        "power of ten",
+        "infinite",
+        "no number",
+        "a unit",
+        "digit that is not ASCII",
+        "no such day",
+        "year that no calendar has",
+    ],
+)
+def test_retry_after_is_read_as_seconds_from_now(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert retry_after(CaseInsensitiveDict(headers), NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        (DATE, datetime(2026, 11, 23, 12, tzinfo=UTC)),
+        ("Mon, 23 Nov 2026 12:00:00 -0000", datetime(2026, 11, 23, 12, tzinfo=UTC)),
+        ("Mon, 23 Nov 2026 12:00:00 +0200", datetime(2026, 11, 23, 10, tzinfo=UTC)),
+        ("", None),
+        ("yesterday", None),
+        ("Mon, 23 Nov 99999999999999999999 12:00:00 GMT", None),
+        ("Mon, 23 Nov 2026 12:00:00 +99999999999999999999", None),
+    ],
+    ids=[
+        "GMT",
+        "no zone",
+        "another zone",
+        "empty",
+        "a word",
+        "year beyond any calendar",
+        "zone beyond any map",
+    ],
+)
+def test_http_date_is_read_or_is_none(text: str, moment: datetime | None) -> None:
+    assert http_date(text) == moment
+
+
+@given(st.text(max_size=40) | st.text("0123456789:+- ,.JanFebNovMonGMT()", max_size=50))
+def test_http_date_has_a_zone_or_is_none_for_any_text(text: str) -> None:
+    moment = http_date(text)
+
+    assert moment is None or moment.tzinfo
+
+
+def test_clock_is_this_machines() -> None:
+    clock = Clock()
+    before, ticks = datetime.now(UTC), clock.monotonic()
+    clock.wait(0, threading.Event())
+
+    assert before <= clock.now() <= datetime.now(UTC)
+    assert clock.now().utcoffset() == timedelta(0)
+    assert clock.monotonic() >= ticks
+
+
+def test_clock_throws_dice_over_the_whole_wait() -> None:
+    throws = [Clock().up_to(60) for _ in range(2000)]
+
+    # Each bound is missed by honest dice less than once in 10 to the 40th.
+    assert 0 <= min(throws) < 3
+    assert 57 < max(throws) <= 60

@@ -1,0 +1,382 @@
+"""meltanolabs-target-postgres behind the tap's command line, on a PostgreSQL of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
+from tests.support.commands import Command
+from tests.support.loaders import (
+    AWKWARD,
+    JOB_TIMES,
+    KEYS,
+    ODD,
+    PYARROW,
+    Row,
+    Tables,
+    expected,
+    installed,
+    keyed,
+    loader,
+    plugin,
+)
+from tests.support.loaders_v2 import AWKWARD_V2, EVERYTHING, TIMES, api_shows, keyed_by, select_all
+from tests.support.loaders_v2 import KEYS as ALL_KEYS
+from tests.support.postgres import HOST, USER, Server, running_server
+
+pytestmark = pytest.mark.heavy
+
+DAY = 86_400.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def target() -> Path:
+    return loader("target-postgres")
+
+
+@pytest.fixture(scope="module")
+def target_with_pyarrow() -> Path:
+    its = plugin("target-postgres")
+    folder = installed("target-postgres-pyarrow", f"{its['pip_url']} {PYARROW}")
+    return folder / "bin" / str(its["executable"])
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(World(History(jobs=400, days=30, unknown_fields=0.2))) as running:
+        yield running
+
+
+class Pipeline:
+    """The tap piped into the loader, with a database and a state of its own."""
+
+    def __init__(
+        self, command: Command, config: Row, target: Path, *, server: Server, folder: Path
+    ) -> None:
+        self._command = command
+        self._config = config
+        self._target = target
+        self._server = server
+        self._folder = folder
+        self._state: Row = {}
+        self._sessions: Row = {}
+        self.database = f"of_{folder.name.strip('_')}".lower()
+        server.query(f'CREATE DATABASE "{self.database}"')
+
+    def run(self, *arguments: Any, target: Row | None = None, **config: Any) -> Row:
+        """Sync once to its good end; answer how many messages of each type there were."""
+        messages, loaded = self.attempt(*arguments, target=target, **config)
+        assert loaded.returncode == 0, loaded.stderr
+        self._state = json.loads(loaded.stdout.splitlines()[-1])
+        kinds = [json.loads(line)["type"] for line in messages.split("\n") if line]
+        return {kind: kinds.count(kind) for kind in kinds}
+
+    def attempt(
+        self, *arguments: Any, target: Row | None = None, **config: Any
+    ) -> tuple[str, subprocess.CompletedProcess[str]]:
+        """Sync once; answer what the tap wrote and how the loader ended."""
+        given = ["--config", self._config | config, "--state", self._state, *arguments]
+        tapped = self._command(*given)
+        assert tapped.code == 0, tapped.stderr
+        address = {"host": HOST, "port": self._server.port, "user": USER, "password": "none"}
+        settings = plugin("target-postgres")["config"] | address | {"database": self.database}
+        path = self._folder / "target.json"
+        path.write_text(json.dumps(settings | (target or {})), encoding="utf-8")
+        loaded = subprocess.run(
+            [self._target, "--config", path],
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+            env=os.environ | self._sessions,
+            input=tapped.stdout,
+        )
+        return tapped.stdout, loaded
+
+    def begin_again(self) -> None:
+        """Forget the state and all tables."""
+        self._state = {}
+        self._server.query("DROP SCHEMA llamacloud CASCADE", self.database)
+
+    def live_in(self, zone: str) -> None:
+        """Let the database give its clients another time zone than UTC."""
+        self._server.query(f"ALTER DATABASE \"{self.database}\" SET timezone = '{zone}'")
+
+    def ask_for_utc(self) -> None:
+        """Let the loader's sessions be in UTC, whatever the database would give them."""
+        self._sessions = {"PGTZ": "UTC"}
+
+    def tables(self, where: str = "true") -> Tables:
+        """Read back what is in the database, less the loader's own columns."""
+        return {table: keyed(table, self._rows(table, where)) for table in KEYS}
+
+    def all_tables(self) -> Tables:
+        """Read back the same when every stream was selected."""
+        return {table: keyed_by(key, self._rows(table, "true")) for table, key in ALL_KEYS.items()}
+
+    def _rows(self, table: str, where: str) -> list[Row]:
+        # No value from outside is among these words.
+        sql = f"SELECT coalesce(json_agg(t), '[]') FROM llamacloud.{table} t WHERE {where}"  # noqa: S608
+        rows = json.loads(self._server.query(sql, self.database))
+        for row in rows:
+            for name in [name for name in row if name.startswith("_sdc_")]:
+                del row[name]
+            for name in row.keys() & {*TIMES}:
+                row[name] = row[name] and datetime.fromisoformat(row[name])
+            if isinstance(row["additional_fields"], str):
+                row["additional_fields"] = json.loads(row["additional_fields"])
+        return list(rows)
+
+    def types(self) -> dict[str, str]:
+        """Answer the type of every column, less the loader's own."""
+        sql = (
+            "SELECT json_object_agg(table_name || '.' || column_name, udt_name) "
+            "FROM information_schema.columns WHERE table_schema = 'llamacloud' "
+            "AND column_name NOT LIKE '\\_sdc\\_%'"
+        )
+        types: dict[str, str] = json.loads(self._server.query(sql, self.database))
+        return types
+
+
+@pytest.fixture
+def pipeline(
+    command: Command, config: Row, target: Path, server: Server, tmp_path: Path
+) -> Pipeline:
+    return Pipeline(command, config, target, server=server, folder=tmp_path)
+
+
+def shown(sandbox: Sandbox) -> Tables:
+    """Make the tables from what the API shows."""
+    return expected(sandbox.world.jobs(sandbox.project_id))
+
+
+def full_tables(command: Command) -> Row:
+    """Make a catalog that reads every stream as a whole."""
+    catalog: Row = json.loads(command("--discover").stdout)
+    for entry in catalog["streams"]:
+        entry["replication_method"] = "FULL_TABLE"
+    return catalog
+
+
+def test_postgres_equals_the_api_cell_by_cell_after_each_of_two_runs(
+    sandbox: Sandbox, pipeline: Pipeline
+) -> None:
+    for awkward in (AWKWARD, ODD):
+        sandbox.world.put(awkward | {"project_id": sandbox.project_id})
+    assert pipeline.run()["RECORD"] > 400
+    first = shown(sandbox)
+    assert pipeline.tables() == first
+
+    sandbox.world.advance(2 * DAY)
+    sandbox.world.touch(AWKWARD["id"], status="SUCCESS", error_message=None, labels=["новый", 1])
+    sandbox.world.touch(ODD["id"], error_message="now with text", labels=None)
+    pipeline.run()
+    second = shown(sandbox)
+    assert pipeline.tables() == second
+    assert all(second[table] != first[table] for table in KEYS)
+
+
+def test_all_streams_equal_the_api_cell_by_cell_after_each_of_two_runs(
+    command: Command, target: Path, server: Server, tmp_path: Path
+) -> None:
+    history = History(jobs=60, v2_jobs=400, days=30, unknown_fields=0.2)
+    with Sandbox(World(history)) as both:
+        world = both.world
+        world.put_v2(AWKWARD_V2 | {"project_id": both.project_id})
+        settings = {"api_url": both.url, "api_key": both.key, "retry_seconds": 0} | EVERYTHING
+        pipeline = Pipeline(command, settings, target, server=server, folder=tmp_path)
+        catalog = select_all(both)
+        pipeline.run("--catalog", catalog)
+        first = api_shows(both)
+        assert pipeline.all_tables() == first
+
+        world.advance(2 * DAY)
+        world.touch_v2(AWKWARD_V2["id"], status="FAILED", error_message="—\\N", result=None)
+        world.put_project({"id": both.project_id, "name": "Renamed", "is_default": None})
+        pipeline.run("--catalog", catalog)
+        second = api_shows(both)
+        assert pipeline.all_tables() == second
+        assert all(second[table] != first[table] for table in ALL_KEYS)
+
+    types = pipeline.types()
+    assert {name for name in types if types[name] == "numeric"} == {
+        "classify_job_results.confidence",
+        "classify_v2_jobs.result_confidence",
+        "classify_v2_jobs.usage_credits",
+        "classify_v2_jobs.usage_parse_credits",
+    }
+    assert types["classify_projects.is_default"] == "bool"
+    assert types["classify_v2_job_parsing_configs.target_pages"] == "text"
+
+
+def test_columns_have_types_to_query(pipeline: Pipeline) -> None:
+    pipeline.run()
+    types = pipeline.types()
+    assert {name for name in types if types[name] == "timestamp"} == {
+        *(f"classify_jobs.{name}" for name in JOB_TIMES),
+        "classify_job_rules.updated_at",
+        "classify_job_parsing_configs.updated_at",
+    }
+    assert {name for name in types if types[name] == "jsonb"} == {
+        f"{table}.additional_fields" for table in KEYS
+    }
+    assert types["classify_job_parsing_configs.target_pages"] == "_int8"
+    assert types["classify_job_parsing_configs.max_pages"] == "int8"
+
+
+@pytest.mark.parametrize(
+    ("hard_delete", "still_there"),
+    [(True, "true"), (False, "_sdc_deleted_at IS NULL")],
+    ids=["rows go", "rows are marked"],
+)
+def test_full_table_removes_what_was_deleted_at_the_source(
+    sandbox: Sandbox,
+    pipeline: Pipeline,
+    command: Command,
+    hard_delete: bool,  # noqa: FBT001 - a column of the table above
+    still_there: str,
+) -> None:
+    pipeline.run()
+    before = shown(sandbox)
+    for job_id in [key for (key,) in before["classify_job_parsing_configs"]][:7]:
+        sandbox.world.delete(job_id)
+    sandbox.world.advance(DAY)
+    loader = {"hard_delete": hard_delete}
+    catalog = full_tables(command)
+    for _ in range(2):
+        # The second time, rows that carry the version of the time before have to go.
+        sent = pipeline.run(
+            "--catalog", catalog, target=loader, emit_activate_version_messages=True
+        )
+        assert sent["ACTIVATE_VERSION"] == 3
+        now = shown(sandbox)
+        assert pipeline.tables(still_there) == now
+        assert all(before[table].keys() - now[table].keys() for table in KEYS)
+        sandbox.world.delete(next(iter(now["classify_job_parsing_configs"]))[0])
+    assert (pipeline.tables() == pipeline.tables(still_there)) is hard_delete
+
+
+NUL: Row = AWKWARD | {"id": "nul", "error_message": "before\x00after"}
+
+
+def test_nul_fails_the_load_unless_the_loader_is_told_to_sanitize(
+    sandbox: Sandbox, pipeline: Pipeline
+) -> None:
+    sandbox.world.put(NUL | {"project_id": sandbox.project_id})
+    _, loaded = pipeline.attempt(target={"sanitize_null_text_characters": False})
+    assert loaded.returncode != 0
+    assert loaded.stdout == ""
+    pipeline.run()
+    tables = expected(
+        [
+            job if job["id"] != "nul" else job | {"error_message": "before\ufffdafter"}
+            for job in sandbox.world.jobs(sandbox.project_id)
+        ]
+    )
+    assert pipeline.tables() == tables
+
+
+def test_nul_below_the_first_level_of_an_unknown_field_fails_the_load_nevertheless(
+    sandbox: Sandbox, pipeline: Pipeline
+) -> None:
+    sandbox.world.put(NUL | {"project_id": sandbox.project_id, "labels": {"deep": ["\x00"]}})
+    _, loaded = pipeline.attempt()
+    assert loaded.returncode != 0
+    assert loaded.stdout == ""
+    sandbox.world.put(NUL | {"project_id": sandbox.project_id, "label": "a\x00b"})
+    pipeline.run()
+    landed = pipeline.tables()["classify_jobs"]["nul",]
+    assert landed["additional_fields"]["label"] == "a\ufffdb"
+
+
+def batches(folder: Path, encoding: str) -> Row:
+    """Make the setting for files so small that each stream has many."""
+    storage = {"root": (folder / encoding).as_uri()}
+    return {"encoding": {"format": encoding}, "storage": storage, "batch_size": 150}
+
+
+@pytest.fixture
+def batch_pipeline(
+    command: Command, config: Row, target_with_pyarrow: Path, server: Server, tmp_path: Path
+) -> Pipeline:
+    return Pipeline(command, config, target_with_pyarrow, server=server, folder=tmp_path)
+
+
+@pytest.mark.parametrize("use_copy", [False, True], ids=["insert", "copy"])
+@pytest.mark.parametrize("encoding", ["jsonl", "parquet"])
+def test_batch_files_land_as_records_do_and_upsert_over_two_runs(
+    sandbox: Sandbox,
+    batch_pipeline: Pipeline,
+    tmp_path: Path,
+    encoding: str,
+    use_copy: bool,  # noqa: FBT001 - a column of the table above
+) -> None:
+    for awkward in (AWKWARD, ODD):
+        sandbox.world.put(awkward | {"project_id": sandbox.project_id})
+    config = {"batch_config": batches(tmp_path, encoding), "target": {"use_copy": use_copy}}
+    sent = batch_pipeline.run(**config)
+    assert "RECORD" not in sent
+    assert sent["BATCH"] > 2 * len(KEYS)
+    first = shown(sandbox)
+    assert batch_pipeline.tables() == first
+
+    sandbox.world.advance(2 * DAY)
+    sandbox.world.touch(AWKWARD["id"], status="SUCCESS", error_message=None, labels=["новый", 1])
+    sandbox.world.touch(ODD["id"], error_message="now with text", labels=None)
+    batch_pipeline.run(**config)
+    second = shown(sandbox)
+    assert batch_pipeline.tables() == second
+    assert all(second[table] != first[table] for table in KEYS)
+
+
+def test_parquet_gives_columns_the_types_that_records_give_them_but_json_as_text(
+    batch_pipeline: Pipeline, tmp_path: Path
+) -> None:
+    batch_pipeline.run()
+    of_records = batch_pipeline.types()
+    batch_pipeline.begin_again()
+    batch_pipeline.run(batch_config=batches(tmp_path, "parquet"))
+    assert batch_pipeline.types() == {
+        name: "text" if kind == "jsonb" else kind for name, kind in of_records.items()
+    }
+
+
+def test_parquet_does_not_load_into_tables_that_records_have_made(
+    batch_pipeline: Pipeline, tmp_path: Path
+) -> None:
+    batch_pipeline.run()
+    _, loaded = batch_pipeline.attempt(batch_config=batches(tmp_path, "parquet"))
+    assert loaded.returncode != 0
+    assert "Could not convert column" in loaded.stderr
+    assert "'JSONB' to 'TEXT'" in loaded.stderr
+    assert loaded.stdout == ""
+
+
+@pytest.mark.parametrize("encoding", ["records", "parquet"])
+def test_timestamps_are_utc_where_the_database_is_not_once_pgtz_is_utc(
+    sandbox: Sandbox, batch_pipeline: Pipeline, tmp_path: Path, encoding: str
+) -> None:
+    config = {} if encoding == "records" else {"batch_config": batches(tmp_path, encoding)}
+    batch_pipeline.live_in("Pacific/Auckland")
+    batch_pipeline.attempt(**config)
+    api = shown(sandbox)
+    # The loader lets PostgreSQL drop the zone, which takes the session's for it.
+    assert batch_pipeline.tables() != api
+    batch_pipeline.ask_for_utc()
+    batch_pipeline.run(**config)
+    assert batch_pipeline.tables() == api

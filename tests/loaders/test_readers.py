@@ -1,0 +1,223 @@
+"""Parquet files from the tap's command line, read by DuckDB, pandas and polars as people do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
+from tests.support.commands import Command
+from tests.support.loaders import (
+    AWKWARD,
+    ODD,
+    PYARROW,
+    Row,
+    Tables,
+    installed,
+    utc,
+)
+from tests.support.loaders_v2 import (
+    AWKWARD_V2,
+    EVERYTHING,
+    KEYS,
+    TIMES,
+    api_shows,
+    keyed_by,
+    select_all,
+)
+
+pytestmark = pytest.mark.heavy
+
+DAY = 86_400.0
+READERS = f"duckdb==2.0.0 pandas==3.1.1 polars==2.1.0 {PYARROW} pytz==2026.6"
+
+READING = """
+import json, sys
+from glob import glob
+
+import duckdb, pandas, polars
+
+folder, tables = sys.argv[1], json.loads(sys.argv[2])
+duckdb.sql("SET TimeZone = 'UTC'")
+
+
+def by_duckdb(table):
+    found = duckdb.sql(f"FROM read_parquet('{folder}/{table}-*.parquet')")
+    return dict(zip(found.columns, map(str, found.types))), rows_of(found)
+
+
+def by_duckdb_newest(table):
+    found = duckdb.sql(f'''
+        SELECT * EXCLUDE (filename, file_row_number)
+        FROM read_parquet('{folder}/{table}-*.parquet', filename = true, file_row_number = true)
+        QUALIFY row_number() OVER (
+            PARTITION BY {', '.join(tables[table])} ORDER BY filename DESC, file_row_number DESC
+        ) = 1
+    ''')
+    return dict(zip(found.columns, map(str, found.types))), rows_of(found)
+
+
+def rows_of(found):
+    return [dict(zip(found.columns, row)) for row in found.fetchall()]
+
+
+def by_pandas(table):
+    files = sorted(glob(f"{folder}/{table}-*.parquet"))
+    frame = pandas.read_parquet(files, dtype_backend="pyarrow")
+    return frame.dtypes.astype(str).to_dict(), frame.to_dict("records")
+
+
+def by_polars(table):
+    frame = polars.read_parquet(f"{folder}/{table}-*.parquet")
+    return {name: str(kind) for name, kind in frame.schema.items()}, frame.to_dicts()
+
+
+def plain(value):
+    if value is pandas.NA or value is pandas.NaT:
+        return None
+    return value.isoformat() if hasattr(value, "isoformat") else value.tolist()
+
+
+read = (by_duckdb, by_duckdb_newest, by_pandas, by_polars)
+said = {how.__name__[3:]: {table: how(table) for table in tables} for how in read}
+json.dump(said, sys.stdout, default=plain)
+"""
+"""Answers, for each reader and table, the types of its columns and its rows."""
+
+TYPES = {
+    "duckdb": {
+        "text": "VARCHAR",
+        "whole": "BIGINT",
+        "instant": "TIMESTAMP WITH TIME ZONE",
+        "wholes": "BIGINT[]",
+        "number": "DOUBLE",
+        "truth": "BOOLEAN",
+    },
+    "pandas": {
+        "text": "string[pyarrow]",
+        "whole": "int64[pyarrow]",
+        "instant": "timestamp[us, tz=UTC][pyarrow]",
+        "wholes": "list<element: int64>[pyarrow]",
+        "number": "double[pyarrow]",
+        "truth": "bool[pyarrow]",
+    },
+    "polars": {
+        "text": "String",
+        "whole": "Int64",
+        "instant": "Datetime(time_unit='us', time_zone='UTC')",
+        "wholes": "List(Int64)",
+        "number": "Float64",
+        "truth": "Boolean",
+    },
+}
+KINDS = {
+    **dict.fromkeys(TIMES, "instant"),
+    **dict.fromkeys(("rule_count", "rule_index", "max_pages"), "whole"),
+    **dict.fromkeys(("confidence", "result_confidence"), "number"),
+    **dict.fromkeys(("usage_credits", "usage_parse_credits"), "number"),
+    "is_default": "truth",
+}
+
+
+def kind_of(table: str, column: str) -> str:
+    # Positions in v1; in v2 what the user wrote, such as "1,3,5-7".
+    if (table, column) == ("classify_job_parsing_configs", "target_pages"):
+        return "wholes"
+    return KINDS.get(column, "text")
+
+
+@dataclass(frozen=True)
+class Story:
+    """Two runs into one folder, what the API showed after each, and what the readers say."""
+
+    shown: list[Tables]
+    files: list[str]
+    said: dict[str, dict[str, tuple[dict[str, str], list[Row]]]]
+
+    def rows(self, reader: str, table: str) -> list[Row]:
+        """Answer a table's rows in the form in which the API's are compared."""
+        return [_comparable(row) for row in self.said[reader][table][1]]
+
+
+def _comparable(row: Row) -> Row:
+    fields = row["additional_fields"]
+    times = {name: utc(row[name]) for name in row.keys() & {*TIMES}}
+    return row | times | {"additional_fields": fields and json.loads(fields)}
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    return installed("readers", READERS) / "bin" / "python"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(World(History(jobs=1250, v2_jobs=1250, unknown_fields=0.2))) as running:
+        yield running
+
+
+@pytest.fixture
+def story(command: Command, config: Row, sandbox: Sandbox, python: Path, tmp_path: Path) -> Story:
+    folder = tmp_path / "lake"
+    batches = {"encoding": {"format": "parquet"}, "storage": {"root": str(folder)}}
+    settings = config | EVERYTHING | {"batch_config": batches | {"batch_size": 150}}
+    given = ("--config", settings, "--catalog", select_all(sandbox))
+    for awkward in (AWKWARD, ODD):
+        sandbox.world.put(awkward | {"project_id": sandbox.project_id})
+    sandbox.world.put_v2(AWKWARD_V2 | {"project_id": sandbox.project_id})
+    first = command(*given)
+    assert first.code == 0, first.stderr
+    shown = [api_shows(sandbox)]
+
+    sandbox.world.advance(2 * DAY)
+    sandbox.world.touch(AWKWARD["id"], status="SUCCESS", error_message=None, labels=["новый", 1])
+    sandbox.world.touch(ODD["id"], error_message="now with text", labels=None)
+    sandbox.world.touch_v2(AWKWARD_V2["id"], status="FAILED", error_message="\x00", result=None)
+    sandbox.world.put_project({"id": sandbox.project_id, "name": "Renamed", "is_default": None})
+    second = command(*given, "--state", first.output.messages[-1]["value"])
+    assert second.code == 0, second.stderr
+    shown.append(api_shows(sandbox))
+
+    files = sorted(path.name for path in folder.iterdir())
+    # What a run that was killed leaves is no Parquet: no reader may come across it.
+    (folder / f".{files[0]}.part").write_bytes(b"PAR1 but no more")
+    read = subprocess.run(
+        [python, "-c", READING, folder, json.dumps(KEYS)],
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+    )
+    assert read.returncode == 0, read.stderr
+    return Story(shown, files, json.loads(read.stdout))
+
+
+def test_every_reader_finds_the_rows_of_both_runs_with_types_to_query(story: Story) -> None:
+    first, second = story.shown
+    assert len(first["classify_jobs"]) > 900
+    tables = [name.split("-")[0] for name in story.files]
+    assert min(tables.count(table) for table in KEYS.keys() - {"classify_projects"}) > 3
+    for reader, names in TYPES.items():
+        for table in KEYS:
+            types = story.said[reader][table][0]
+            assert types == {name: names[kind_of(table, name)] for name in types}, reader
+            assert _keyed_newest(table, story.rows(reader, table)) == second[table], reader
+            assert story.rows(reader, table) == story.rows("duckdb", table), reader
+
+
+def test_the_newest_row_of_each_key_is_what_the_api_shows(story: Story) -> None:
+    for table in KEYS:
+        rows = story.rows("duckdb_newest", table)
+        assert keyed_by(KEYS[table], rows) == story.shown[1][table] != story.shown[0][table]
+
+
+def _keyed_newest(table: str, rows: list[Row]) -> dict[tuple[Any, ...], Row]:
+    """Keep the last row of each key: names sort by time, and readers take files in that order."""
+    return {tuple(row[name] for name in KEYS[table]): row for row in rows}

@@ -1,0 +1,239 @@
+"""The report as its reader has it: one page from the marts, whatever they hold."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import duckdb
+import pytest
+
+from llamaclassify_report.figures import figures_of
+from llamaclassify_report.marts import MartsError, opened
+from tests.support.report_marts import AS_OF, HOSTILE, Made, hostile, ordinary
+from tests.support.report_page import PATTERN, Page, made_of, read
+
+SAFE = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none';"
+    " form-action 'none'"
+)
+LARGEST = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return made_of(ordinary(), tmp_path_factory.mktemp("ordinary"))
+
+
+@pytest.fixture(scope="module")
+def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return made_of(hostile(), tmp_path_factory.mktemp("hostile"), PATTERN)
+
+
+def test_figures_count_seven_days_before_as_of_and_the_seven_before_those(tmp_path: Path) -> None:
+    made = Made()
+    for days_ago, status in (
+        (0.1, "succeeded"),
+        (6.9, "partly_succeeded"),
+        (3, "cancelled"),
+        (2, "running"),
+        (7.1, "failed"),
+        (13.9, "succeeded"),
+        (14.1, "succeeded"),
+        (-1, "succeeded"),
+    ):
+        made.job(days_ago=days_ago, status=status)
+    figures = read(made, tmp_path)
+    assert figures.weeks == {
+        0: {"weeks_ago": 0, "jobs": 4, "succeeded": 1, "ended": 2},
+        1: {"weeks_ago": 1, "jobs": 2, "succeeded": 1, "ended": 2},
+    }
+    assert figures.oldest_unfinished is not None
+    assert figures.oldest_unfinished["job_id"] == "job-3"
+    assert figures.as_of == AS_OF
+
+
+def test_page_opens_with_jobs_success_rate_and_the_oldest_job(page: str) -> None:
+    text = Page(page).text
+    assert "57" in text
+    assert "75 %" in text
+    assert "3 days" in text
+    assert "waiting" in text
+
+
+def test_page_says_how_many_jobs_of_the_attention_list_it_leaves_out(page: str) -> None:
+    text = Page(page).text
+    assert re.search(r"60 jobs", text)
+    listed = sorted(int(n) for n in set(re.findall(r"unsure-(\d+)", text)))
+    assert listed == [*range(len(listed))], "the least certain come first"
+    assert 0 < len(listed) <= 50
+    assert f"of which {len(listed)} are shown" in text
+
+
+def test_page_groups_thousands_and_names_the_zone(page: str) -> None:
+    assert "1,234" in Page(page).text
+    assert "2026-11-24 12:00 UTC" in Page(page).text
+
+
+def test_page_counts_what_documents_cost_once(page: str) -> None:
+    text = Page(page).text
+    assert "50 credits" in text, "20 documents of 2.5 credits, of which 1.5 were for reading"
+
+
+def test_page_of_no_data_says_so_and_draws_nothing(tmp_path: Path) -> None:
+    html = made_of(Made(), tmp_path)
+    assert "No jobs are loaded yet" in Page(html).text
+    assert "<svg" not in html
+
+
+@pytest.mark.parametrize(("has", "lacks"), [("v1", "v2"), ("v2", "v1")])
+def test_page_of_one_version_says_which(has: str, lacks: str, tmp_path: Path) -> None:
+    html = made_of(Made().job(api_version=has), tmp_path)
+    assert f"Only {has} jobs are loaded; there are none of {lacks}." in Page(html).text
+    assert "<svg" in html
+
+
+def test_page_says_that_data_is_older_than_two_days_and_not_that_it_is_younger(
+    page: str, tmp_path: Path
+) -> None:
+    old = Page(made_of(Made().job(days_ago=5), tmp_path)).text
+    assert "No job has changed for" in old
+    assert "No job has changed for" not in Page(page).text
+
+
+@pytest.mark.parametrize("status", ["pending", "other", "cancelled"])
+def test_page_of_a_single_job_that_never_ended_is_no_failure(status: str, tmp_path: Path) -> None:
+    html = made_of(Made().job(status=status, duration_seconds=None), tmp_path)
+    assert "has ended" in Page(html).text
+
+
+def test_charts_are_well_formed_and_named_and_have_their_numbers_as_a_table(page: str) -> None:
+    drawings = re.findall(r"<svg .*?</svg>", page, re.DOTALL)
+    charts = []
+    for drawing in drawings:
+        root = ET.fromstring(drawing)  # noqa: S314 - the report's own
+        assert root.get("role") == "img"
+        assert len(root.get("aria-label") or "") > 20
+        charts.append(root.get("aria-label", "").partition(",")[0])
+    titles = ["Jobs per day", "Success rate", "Duration", "Credits per day"]
+    assert charts == [*titles, "Invoices", "Invoices"]
+    tags = [tag for tag, _ in Page(page).elements]
+    assert tags.count("details") == len(titles)
+
+
+def test_colours_of_charts_are_the_pages_own(page: str) -> None:
+    declared = set(re.findall(r"(--[\w-]+):", page))
+    used = set(re.findall(r"var\((--[\w-]+)\)", page))
+    assert "--succeeded" in used
+    assert used <= declared
+
+
+def test_hostile_names_make_no_element_and_no_attribute_that_acts(hostile_page: str) -> None:
+    elements = Page(hostile_page).elements
+    assert not {tag for tag, _ in elements} & {"script", "img", "iframe", "object", "form"}
+    assert {a["href"].partition("/p/")[0] for tag, a in elements if tag == "a"} == {
+        "https://cloud.example"
+    }
+    acting = [
+        (tag, name)
+        for tag, attributes in elements
+        for name, value in attributes.items()
+        if name.startswith("on") or value.strip().lower().startswith("javascript:")
+    ]
+    assert acting == []
+
+
+def test_hostile_names_are_shown_as_they_are_and_cut_short(hostile_page: str) -> None:
+    text = Page(hostile_page).text
+    assert "<script>document.title='ran'</script>" in text
+    assert "{{ 7 * 7 }}" in text
+    assert "two lines and a bell" in text
+    assert "x" * 400 not in hostile_page
+    assert not set("\x07\u202e\u2066") & set(hostile_page)
+    assert HOSTILE[7] in text, "emoji that are joined stay so"
+
+
+def test_hostile_names_leave_charts_well_formed(hostile_page: str) -> None:
+    for drawing in re.findall(r"<svg role.*?</svg>", hostile_page, re.DOTALL):
+        ET.fromstring(drawing)  # noqa: S314 - the report's own
+
+
+def test_page_forbids_scripts_and_network_and_asks_for_neither(page: str) -> None:
+    elements = Page(page).elements
+    [policy] = [a["content"] for _, a in elements if "http-equiv" in a]
+    assert policy == SAFE
+    for _, attributes in elements:
+        for name in ("src", "href", "xlink:href", "action"):
+            assert attributes.get(name, "data:").startswith("data:")
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_page_has_a_language_landmarks_and_headings_in_order(page: str) -> None:
+    elements = Page(page).elements
+    assert ("html", {"lang": "en"}) in elements
+    tags = [tag for tag, _ in elements]
+    assert {"header", "main", "footer"} <= set(tags)
+    levels = [int(tag[1]) for tag in tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+
+
+def test_page_is_the_same_for_the_same_marts(page: str, tmp_path: Path) -> None:
+    assert made_of(ordinary(), tmp_path) == page
+
+
+def test_page_stays_small_however_many_jobs_names_and_days_there_are(tmp_path: Path) -> None:
+    made = Made()
+    for number in range(360):
+        name = f"{number} " + "y" * 1_000
+        made.job(days_ago=number / 4, language=name, mode=name, project_name=name)
+    for number in range(100):
+        name = f"{number} " + "z" * 1_000
+        made.add("agg_rule_types", rule_type=name, jobs_offering=1, documents=1)
+        made.add(
+            "jobs_needing_attention",
+            reason="repeated_error",
+            api_version="v1",
+            job_id=name,
+            project_id=name,
+            status="failed",
+            since=AS_OF,
+            error_message=name,
+        )
+    assert len(made_of(made, tmp_path).encode()) < LARGEST
+
+
+def test_page_without_any_time_of_a_change_is_no_failure(tmp_path: Path) -> None:
+    html = made_of(Made().job(updated_at=None), tmp_path)
+    assert "<svg" in html
+
+
+def test_page_with_jobs_that_took_no_time_is_no_failure(tmp_path: Path) -> None:
+    made = Made().job(duration_seconds=0.0).job(duration_seconds=timedelta(days=9).total_seconds())
+    assert "<svg" in made_of(made, tmp_path)
+
+
+def test_page_tells_long_names_apart_that_begin_alike(tmp_path: Path) -> None:
+    made = Made().job()
+    names = ("same " * 20 + "1", "same " * 20 + "2", "A", "a\ufffeb")
+    for name in names:
+        made.add("agg_rule_types", rule_type=name, jobs_offering=2_222, documents=1)
+    assert Page(made_of(made, tmp_path)).text.count("2,222") == len(names) + 1
+
+
+def test_page_names_the_database_and_the_schema_that_it_was_made_of(page: str) -> None:
+    assert "from marts.duckdb, schema llamaclassify." in Page(page).text
+
+
+def test_marts_of_another_version_are_told_from_marts_that_are_not_there(tmp_path: Path) -> None:
+    file = Made().job().write(tmp_path / "marts.duckdb")
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("ALTER TABLE llamaclassify.agg_rule_types DROP documents")
+    with (
+        opened({"DBT_FILEPATH": str(file)}) as marts,
+        pytest.raises(MartsError, match=r"marts.duckdb, .* another version; run .*dbt:build"),
+    ):
+        figures_of(marts)

@@ -1,0 +1,254 @@
+"""The dbt project over what target-duckdb has loaded: marts are what Python computes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+
+import duckdb
+import pytest
+import yaml
+
+from llamacloud_sandbox.server import Sandbox
+from tests.support.awkward_jobs import RULES, awkward_api
+from tests.support.commands import ROOT
+from tests.support.expected_marts import STATUSES, expected_marts
+from tests.support.loaders import Tables
+from tests.support.loaders_v2 import api_shows
+from tests.support.transform import KEYS, NO_TESTS, Mart, built, marts_of, outcomes, rounded, sync
+
+pytestmark = pytest.mark.pipeline
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What one build made, and what it was to be made of."""
+
+    marts: dict[str, Mart]
+    tables: Tables
+    as_of: datetime
+    outcomes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Story:
+    """Two syncs, a build after each, into one file."""
+
+    first: Sight
+    second: Sight
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    folder = tmp_path_factory.mktemp("transform")
+    with awkward_api() as sandbox:
+        world = sandbox.world
+        first = seen(sandbox, folder, *NO_TESTS)
+        world.advance(2 * DAY)
+        world.touch("about to lose a rule", status="SUCCESS", rules=RULES[:1])
+        world.touch_v2("runs", status="COMPLETED")
+        world.delete("fails 0")
+        yield Story(first, seen(sandbox, folder), folder)
+
+
+def seen(sandbox: Sandbox, folder: Path, *arguments: str) -> Sight:
+    """Sync and build once."""
+    sync(sandbox, folder)
+    as_of = sandbox.world.now().replace(tzinfo=None)
+    ended = built(folder, *arguments, as_of=as_of)
+    assert ended.returncode == 0, ended.stdout
+    return Sight(
+        marts=marts_of(folder),
+        tables=api_shows(sandbox),
+        as_of=as_of,
+        outcomes=outcomes(folder),
+    )
+
+
+@pytest.mark.parametrize("mart", sorted(KEYS.keys() - {"fct_classify_job_status_changes"}))
+def test_mart_is_what_python_computes_from_the_api(story: Story, mart: str) -> None:
+    expected = rounded(expected_marts(story.first.tables, story.first.as_of))[mart]
+    found = rounded(story.first.marts)[mart]
+    assert found.keys() == expected.keys()
+    assert found == expected
+
+
+@pytest.mark.parametrize("mart", sorted(KEYS.keys() - {"fct_classify_job_status_changes"}))
+def test_second_build_holds_what_has_changed_and_keeps_what_the_api_has_deleted(
+    story: Story, mart: str
+) -> None:
+    deleted = {
+        table: {
+            key: row for key, row in rows.items() if "fails 0" in (row.get("id"), row.get("job_id"))
+        }
+        for table, rows in story.first.tables.items()
+    }
+    assert deleted["classify_jobs"]
+    kept = {table: deleted[table] | rows for table, rows in story.second.tables.items()}
+    expected = rounded(expected_marts(kept, story.second.as_of))[mart]
+    found = rounded(story.second.marts)[mart]
+    assert found.keys() == expected.keys()
+    assert found == expected
+
+
+def test_rules_that_a_job_has_lost_are_not_counted(story: Story) -> None:
+    before, after = (
+        each.marts["agg_rule_types"]["kept",]["jobs_offering"]
+        for each in (story.first, story.second)
+    )
+    assert (before, after) == (2, 1)
+
+
+def test_every_version_that_a_build_saw_is_kept(story: Story) -> None:
+    first, second = story.first, story.second
+    versions = {
+        (api, id_): [row for key, row in sorted(second.marts[CHANGES].items()) if key[1] == id_]
+        for api, id_, _ in second.marts[CHANGES]
+    }
+    assert {key[:2] for key in first.marts[CHANGES]} <= versions.keys()
+    begun, ended = versions["v2", "runs"]
+    assert (begun["status"], ended["status"]) == ("running", "succeeded")
+    assert (begun["previous_status"], ended["previous_status"]) == (None, "running")
+    assert (begun["api_status"], ended["previous_api_status"]) == ("RUNNING", "RUNNING")
+    assert (begun["version"], ended["version"]) == (1, 2)
+    assert (begun["seen_at"], ended["seen_at"]) == (first.as_of, second.as_of)
+    assert (begun["replaced_at"], ended["replaced_at"]) == (second.as_of, None)
+    assert (begun["is_current"], ended["is_current"]) == (False, True)
+    assert (
+        ended["seconds_in_previous"] == (ended["updated_at"] - begun["updated_at"]).total_seconds()
+    )
+    jobs = second.marts["fct_classify_jobs"]
+    for key, rows in versions.items():
+        changed = jobs[key]["updated_at"] != rows[0]["updated_at"]
+        assert len(rows) == 1 + changed
+        assert [row["is_current"] for row in rows] == [False] * changed + [True]
+        assert rows[-1]["status"] == jobs[key]["status"]
+
+
+CHANGES = "fct_classify_job_status_changes"
+
+
+def test_dbts_own_tests_pass_and_warn_of_what_is_new(story: Story) -> None:
+    statuses = {name: status for name, status in story.second.outcomes.items() if status != "pass"}
+    assert {*statuses.values()} == {"success", "warn"}
+    warned = {name for name, status in statuses.items() if status == "warn"}
+    assert {re.sub(r"_status__.*", "", name) for name in warned} == {
+        "accepted_values_fct_classify_jobs",
+        "accepted_values_stg_classify_jobs",
+        "accepted_values_fct_classify_job_status_changes",
+    }
+    assert (
+        sum("v1_statuses" in name or "v2_statuses" in name for name in story.second.outcomes) == 2
+    )
+
+
+def test_every_model_and_column_is_described(story: Story) -> None:
+    described = {}
+    for file in (ROOT / "transform").glob("*/**/*.yml"):
+        told = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for model in chain(*(told.get(kind, ()) for kind in ("models", "snapshots"))):
+            assert model["description"]
+            assert all(column["description"] for column in model["columns"])
+            described[model["name"]] = {column["name"] for column in model["columns"]}
+    query = """
+        SELECT table_name, list(column_name) FROM information_schema.columns
+        WHERE table_schema = 'llamaclassify' GROUP BY ALL
+    """
+    with duckdb.connect(str(story.folder / "warehouse.duckdb"), read_only=True) as warehouse:
+        there = {name: {*columns} for name, columns in warehouse.execute(query).fetchall()}
+    assert there == described
+
+
+BEFORE = """
+    CREATE SCHEMA llamacloud;
+    CREATE TABLE llamacloud.classify_projects AS SELECT 'p' AS id, 'Invoices' AS name;
+"""
+BY_HAND = """
+    CREATE TABLE llamacloud.classify_jobs AS
+        SELECT unnest(['kept', 'gone']) AS id, 'p' AS project_id, 'SUCCESS' AS status,
+            TIMESTAMPTZ '2026-11-20 12:00:00+02' AS created_at,
+            TIMESTAMPTZ '2026-11-20 13:00:00+03' AS updated_at,
+            unnest([NULL, TIMESTAMP '2026-11-21']) AS _sdc_deleted_at;
+"""
+
+
+@pytest.fixture(scope="module")
+def of_little(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Mart], str]:
+    """Build twice: from projects alone, then from jobs that lack columns, too."""
+    folder = tmp_path_factory.mktemp("little")
+    as_of = datetime(2026, 11, 24)  # noqa: DTZ001 - as databases have it
+    with duckdb.connect(str(folder / "warehouse.duckdb")) as warehouse:
+        warehouse.execute(BEFORE)
+    ended = built(folder, *NO_TESTS, as_of=as_of)
+    assert ended.returncode == 0, ended.stdout
+    empty = marts_of(folder)
+    with duckdb.connect(str(folder / "warehouse.duckdb")) as warehouse:
+        warehouse.execute(BY_HAND)
+    ended = built(folder, "--exclude-resource-type", "unit_test", as_of=as_of)
+    assert ended.returncode == 0, ended.stdout
+    return empty | {f"then {name}": mart for name, mart in marts_of(folder).items()}, ended.stdout
+
+
+def test_tables_that_were_never_loaded_make_empty_marts(
+    of_little: tuple[dict[str, Mart], str],
+) -> None:
+    marts, _ = of_little
+    assert {name: len(marts[name]) for name in KEYS if marts[name]} == {"classify_freshness": 2}
+    assert {row["jobs"] for row in marts["classify_freshness"].values()} == {0}
+
+
+def test_columns_that_were_not_loaded_are_null_and_times_with_a_zone_become_utc(
+    of_little: tuple[dict[str, Mart], str],
+) -> None:
+    marts, _ = of_little
+    row = marts["then fct_classify_jobs"]["v1", "kept"]
+    assert (row["mode"], row["language"], row["rule_count"]) == (None, None, None)
+    assert row["created_at"] == datetime(2026, 11, 20, 10)  # noqa: DTZ001 - as above
+    assert row["duration_seconds"] == 0
+
+
+def test_rows_that_the_loader_has_marked_as_deleted_are_left_out(
+    of_little: tuple[dict[str, Mart], str],
+) -> None:
+    assert [*of_little[0]["then fct_classify_jobs"]] == [("v1", "kept")]
+
+
+def test_data_without_a_change_for_two_days_is_warned_of(
+    of_little: tuple[dict[str, Mart], str],
+) -> None:
+    assert re.search(r"WARN 1 fresh_fct_classify_jobs_updated_at", of_little[1])
+
+
+@pytest.mark.parametrize(
+    ("variables", "change", "schema"),
+    [
+        pytest.param(("--vars", "loaded_into: elsewhere"), "", "elsewhere", id="another-schema"),
+        pytest.param((), "DROP SCHEMA llamacloud CASCADE", "llamacloud", id="another-file"),
+    ],
+)
+def test_build_that_finds_no_table_of_the_taps_fails_and_leaves_the_marts_as_they_were(
+    story: Story, variables: tuple[str, ...], change: str, schema: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "warehouse.duckdb"
+    shutil.copy(story.folder / "warehouse.duckdb", file)
+    with duckdb.connect(str(file)) as warehouse:
+        warehouse.execute(change or "SELECT 1")
+    ended = built(tmp_path, *variables, as_of=story.second.as_of)
+    assert ended.returncode == 2
+    (said,) = re.findall(r"None of the tap's tables .*", ended.stdout)
+    assert all(word in said for word in (f"'{schema}'", str(file), "loaded_into", "DBT_FILEPATH"))
+    assert marts_of(tmp_path) == story.second.marts
+
+
+def test_statuses_of_the_made_up_api_are_all_known(story: Story) -> None:
+    found = {row["api_status"] for row in story.first.marts["fct_classify_jobs"].values()}
+    assert found <= {*STATUSES, "EXPIRED"}
+    assert len(found) > 5

@@ -1,0 +1,94 @@
+"""Where replies have no `Date`, this machine's clock, right or wrong, makes nothing be lost."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from typing_extensions import override
+
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.clock import stamp
+from llamacloud_sandbox.world.world import World
+from tap_llamaclassify.config.settings import Settings
+from tap_llamaclassify.http.client import Client
+from tap_llamaclassify.http.pacing import Clock
+from tap_llamaclassify.replication.readers import steps_of
+from tap_llamaclassify.replication.steps import Step
+from tap_llamaclassify.replication.stream_state import Kept
+from tests.support.builders import connection, job
+from tests.support.items import v2_job
+
+SETTINGS = Settings(lookback_seconds=0, reconcile_days=0)
+
+
+class WrongClock(Clock):
+    """A clock that goes with the world's, so many hours before or behind it."""
+
+    def __init__(self, world: World, hours: int) -> None:
+        self._world = world
+        self._ahead = timedelta(hours=hours)
+
+    @override
+    def now(self) -> datetime:
+        return self._world.now() + self._ahead
+
+    @override
+    def monotonic(self) -> float:
+        return self._world.now().timestamp()
+
+
+def read(sandbox: Sandbox, table: str, kept: Kept, clock: Clock) -> tuple[set[str], Kept]:
+    """Read a table's items; return their ids, and what a state would keep."""
+    client = Client(connection(sandbox, page_size=2), clock=clock)
+    ids: set[str] = set()
+    for step in steps_of(client, SETTINGS, {table: kept}):
+        assert isinstance(step, Step)
+        ids.update(item["id"] for item in step.items.get(table, ()))
+        kept = step.kept.get(table, kept)
+    return ids, kept
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1], ids=["an hour slow", "right", "an hour fast"])
+@pytest.mark.parametrize("table", ["classify_jobs", "classify_v2_jobs"])
+def test_job_that_changes_while_it_is_listed_comes_with_the_next_run(
+    table: str, hours: int, sandbox: Sandbox
+) -> None:
+    world, start = sandbox.world, sandbox.world.now()
+    clock = WrongClock(world, hours)
+    sandbox.settings.date, sandbox.settings.order = False, "oldest"
+    is_v1 = table == "classify_jobs"
+    put: Any = world.put if is_v1 else world.put_v2
+    touch: Any = world.touch if is_v1 else world.touch_v2
+    for number in range(12):
+        at = stamp(start - timedelta(days=12 - number))
+        made = job if is_v1 else v2_job
+        put(
+            made(f"j{number}", created_at=at, updated_at=at, status="RUNNING")
+            | {"project_id": sandbox.project_id}
+        )
+
+    def at_page(number: int) -> None:
+        world.advance(600)
+        # What was listed changes first, and then what is still to be listed.
+        if number == 3:
+            touch("j1", status="COMPLETED")
+        if number == 5:
+            touch("j11", status="COMPLETED")
+
+    sandbox.before_page = at_page
+    ids, kept = read(sandbox, table, Kept(), clock)
+    sandbox.before_page = None
+    assert ids == {f"j{number}" for number in range(12)}
+    world.advance(3600)
+    again, _ = read(sandbox, table, kept, clock)
+    assert "j1" in again
+
+
+def test_bookmark_moves_on_when_the_world_is_quiet(sandbox: Sandbox) -> None:
+    clock = WrongClock(sandbox.world, 1)
+    sandbox.settings.date = False
+    sandbox.world.put(job("a", project_id=sandbox.project_id))
+    _, kept = read(sandbox, "classify_jobs", Kept(), clock)
+    assert kept.bookmark == sandbox.world.job("a")["updated_at"]

@@ -1,0 +1,573 @@
+"""What is emitted, what is left out, and how far the bookmarks move."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import Any
+
+import pytest
+
+from llamacloud_sandbox.server import Sandbox
+from tap_llamaclassify.api.pagination import Listing
+from tap_llamaclassify.errors import ApiError
+from tap_llamaclassify.http.client import Client
+from tap_llamaclassify.replication.steps import step_of
+from tap_llamaclassify.replication.summary import Part
+from tap_llamaclassify.singer.sync import Progress
+from tests.support.builders import (
+    ALL_STREAMS,
+    DEFAULT_STREAMS,
+    STREAMS,
+    SimulatedClock,
+    captured,
+    catalog_with,
+    connection,
+    job,
+    new_tap,
+    seconds_after,
+    sync,
+)
+from tests.support.commands import Command
+from tests.support.items import v2_job
+
+OLD = "2026-10-01T00:00:00.000000Z"
+MIDDLE = "2026-10-15T00:00:00.000000Z"
+NEW = "2026-11-01T00:00:00.000000Z"
+
+
+def put(sandbox: Sandbox, *jobs: dict[str, Any]) -> None:
+    for each in jobs:
+        sandbox.world.put(each | {"project_id": sandbox.project_id})
+
+
+def bookmarks_at(value: str) -> dict[str, Any]:
+    entry = {"replication_key": "updated_at", "replication_key_value": value}
+    return {"bookmarks": {stream: dict(entry) for stream in STREAMS}}
+
+
+def server_clock(sandbox: Sandbox) -> str:
+    return sandbox.world.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@pytest.fixture
+def history(sandbox: Sandbox) -> Sandbox:
+    put(
+        sandbox,
+        job("old", updated_at=OLD),
+        job("mid", updated_at=MIDDLE),
+        job("new", updated_at=NEW),
+    )
+    return sandbox
+
+
+def test_first_run_emits_every_job_and_sets_each_bookmark_to_the_newest_update(
+    history: Sandbox,
+) -> None:
+    output = sync(history)
+    assert sorted(output.ids()) == ["mid", "new", "old"]
+    assert output.bookmarks() == dict.fromkeys(STREAMS, NEW)
+
+
+def test_next_run_emits_what_was_updated_since_the_bookmark_less_the_lookback(
+    history: Sandbox,
+) -> None:
+    put(
+        history,
+        job("just before", updated_at=seconds_after(NEW, -301)),
+        job("at the edge", updated_at=seconds_after(NEW, -300)),
+    )
+    output = sync(history, state=bookmarks_at(NEW))
+    assert sorted(output.ids()) == ["at the edge", "new"]
+
+
+def test_lookback_of_zero_emits_the_job_at_the_bookmark_again(history: Sandbox) -> None:
+    output = sync(history, state=bookmarks_at(NEW), lookback_seconds=0)
+    assert output.ids() == ["new"]
+
+
+def test_lookback_beyond_the_first_year_reads_everything(history: Sandbox) -> None:
+    output = sync(history, state=bookmarks_at(NEW), lookback_seconds=10**11)
+    assert len(output.ids()) == 3
+
+
+@pytest.mark.parametrize("updated_at", [None, "yesterday", ""], ids=["null", "unreadable", "empty"])
+def test_job_without_readable_update_is_always_emitted_and_moves_no_bookmark(
+    history: Sandbox, updated_at: str | None
+) -> None:
+    put(history, job("odd", updated_at=updated_at))
+    output = sync(history, state=bookmarks_at(NEW))
+    assert sorted(output.ids()) == ["new", "odd"]
+    assert output.bookmarks() == dict.fromkeys(STREAMS, NEW)
+
+
+def test_job_without_any_update_field_is_always_emitted(sandbox: Sandbox) -> None:
+    bare = job("bare")
+    del bare["updated_at"]
+    put(sandbox, bare)
+    assert sync(sandbox, state=bookmarks_at(NEW)).ids() == ["bare"]
+
+
+def test_updates_are_compared_as_instants_not_as_texts(sandbox: Sandbox) -> None:
+    put(
+        sandbox,
+        job("later", updated_at="2026-10-31T23:30:00-01:00"),
+        job("earlier", updated_at="2026-11-01T00:29:59+01:00"),
+        job("equal", updated_at="2026-11-01T00:00:00"),
+    )
+    output = sync(sandbox, state=bookmarks_at(NEW), lookback_seconds=0)
+    assert sorted(output.ids()) == ["equal", "later"]
+    assert output.bookmarks()["classify_jobs"] == "2026-11-01T00:30:00.000000Z"
+
+
+def test_bookmark_in_another_form_is_understood(history: Sandbox) -> None:
+    state = bookmarks_at("2026-11-01T02:00:00+02:00")
+    assert sync(history, state=state, lookback_seconds=0).ids() == ["new"]
+
+
+def test_start_date_leaves_out_what_was_last_updated_before_it(history: Sandbox) -> None:
+    assert sorted(sync(history, start_date="2026-10-15").ids()) == ["mid", "new"]
+
+
+def test_start_date_later_than_the_bookmark_prevails(history: Sandbox) -> None:
+    output = sync(history, state=bookmarks_at(OLD), start_date="2026-10-20T00:00:00Z")
+    assert output.ids() == ["new"]
+
+
+def test_start_date_earlier_than_the_bookmark_changes_nothing(history: Sandbox) -> None:
+    output = sync(history, state=bookmarks_at(NEW), start_date="2026-01-01")
+    assert output.ids() == ["new"]
+
+
+def test_bookmark_never_passes_the_servers_clock(sandbox: Sandbox) -> None:
+    clock = server_clock(sandbox)
+    put(sandbox, job("ahead", updated_at=seconds_after(clock, 3600)))
+    value = sync(sandbox).bookmarks()["classify_jobs"]
+    assert value is not None
+    assert seconds_after(clock, -60) < value <= clock
+
+
+def test_bookmark_goes_by_the_first_replys_clock(sandbox: Sandbox) -> None:
+    clock = server_clock(sandbox)
+    for number in range(3):
+        put(sandbox, job(f"j{number}", updated_at=seconds_after(clock, 1000)))
+
+    def time_passes(_: int) -> None:
+        sandbox.world.advance(2000)
+
+    sandbox.before_page = lambda number: time_passes(number) if number > 1 else None
+    value = sync(sandbox, page_size=1).bookmarks()["classify_jobs"]
+    assert value is not None
+    assert value <= clock
+
+
+def test_bookmark_never_goes_back(history: Sandbox) -> None:
+    later = seconds_after(NEW, 5000)
+    assert sync(history, state=bookmarks_at(later)).bookmarks() == dict.fromkeys(STREAMS, later)
+
+
+def test_bookmark_stays_when_nothing_is_listed(sandbox: Sandbox) -> None:
+    assert sync(sandbox, state=bookmarks_at(NEW)).bookmarks() == dict.fromkeys(STREAMS, NEW)
+
+
+def test_bookmark_beyond_the_servers_clock_is_not_trusted(
+    history: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = bookmarks_at(seconds_after(server_clock(history), 3600))
+    state["bookmarks"]["classify_job_rules"]["replication_key_value"] = NEW
+    output = sync(history, state=state)
+    assert len(output.ids()) == 3
+    assert [rule["job_id"] for rule in output.records("classify_job_rules")] == ["new"]
+    assert output.bookmarks() == dict.fromkeys(STREAMS, NEW)
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert warning.startswith(
+        "Bookmarks later than the server's clock cannot be right, and are not trusted: "
+        "classify_jobs, classify_job_parsing_configs are read from their beginning"
+    )
+
+
+def test_bookmark_that_is_not_trusted_leaves_the_start_date_in_force(history: Sandbox) -> None:
+    state = bookmarks_at(seconds_after(server_clock(history), 3600))
+    assert sync(history, state=state, start_date="2026-10-20").ids() == ["new"]
+
+
+def test_bookmark_that_is_not_trusted_goes_even_when_nothing_is_listed(sandbox: Sandbox) -> None:
+    state = bookmarks_at(seconds_after(server_clock(sandbox), 3600))
+    assert sync(sandbox, state=state).bookmarks() == dict.fromkeys(STREAMS)
+
+
+def test_stream_selected_later_gets_its_whole_history(history: Sandbox) -> None:
+    without_rules = catalog_with(history, classify_job_rules={"selected": False})
+    first = sync(history, catalog=without_rules)
+    assert "classify_job_rules" not in first.bookmarks()
+    second = sync(history, catalog=catalog_with(history), state=first.state)
+    assert second.ids() == ["new"]
+    assert len(second.records("classify_job_rules")) == 3
+    assert second.bookmarks() == dict.fromkeys(STREAMS, NEW)
+
+
+def test_stream_deselected_for_a_while_catches_up_from_its_own_bookmark(history: Sandbox) -> None:
+    first = sync(history)
+    put(history, job("meanwhile", updated_at=seconds_after(NEW, 1000)))
+    jobs_only = catalog_with(
+        history,
+        classify_job_rules={"selected": False},
+        classify_job_parsing_configs={"selected": False},
+    )
+    second = sync(history, catalog=jobs_only, state=first.state)
+    assert second.bookmarks()["classify_job_rules"] == NEW
+    put(history, job("last", updated_at=seconds_after(NEW, 2000)))
+    third = sync(history, catalog=catalog_with(history), state=second.state)
+    rules = [rule["job_id"] for rule in third.records("classify_job_rules")]
+    assert sorted(rules) == ["last", "meanwhile", "new"]
+    assert sorted(third.ids()) == ["last", "meanwhile"]
+
+
+def test_job_that_changes_while_it_is_listed_is_emitted_by_the_next_run(sandbox: Sandbox) -> None:
+    clock = server_clock(sandbox)
+    for number in range(4):
+        put(sandbox, job(f"j{number}", status="PENDING", updated_at=seconds_after(clock, -900)))
+    sandbox.settings.order = "oldest"
+
+    def change(number: int) -> None:
+        if number == 2:
+            sandbox.world.advance(60)
+            sandbox.world.touch("j0", status="SUCCESS")
+            sandbox.world.touch("j3", status="SUCCESS")
+
+    sandbox.before_page = change
+    first = sync(sandbox, page_size=2, lookback_seconds=0)
+    sandbox.before_page = None
+    statuses = {r["id"]: r["status"] for r in first.records("classify_jobs")}
+    assert statuses == {"j0": "PENDING", "j1": "PENDING", "j2": "PENDING", "j3": "SUCCESS"}
+    second = sync(sandbox, state=first.state, lookback_seconds=0)
+    assert {r["id"]: r["status"] for r in second.records("classify_jobs")} == {
+        "j0": "SUCCESS",
+        "j3": "SUCCESS",
+    }
+
+
+def test_failed_run_leaves_the_bookmarks_where_they_were(
+    history: Sandbox, command: Command, config: dict[str, Any]
+) -> None:
+    history.answer_next(200, {"items": [job("a")], "next_page_token": "more"})
+    history.answer_next(500)
+    ended = command("--config", config, "--state", bookmarks_at(OLD))
+    assert ended.code == 1
+    assert ended.output.ids() == ["a"]
+    assert ended.output.of_type("STATE") == [{"type": "STATE", "value": bookmarks_at(OLD)}]
+
+
+def test_tap_can_sync_again_after_a_failed_run(history: Sandbox) -> None:
+    tap = new_tap(history)
+    history.answer_next(500)
+    with pytest.raises(ApiError):
+        captured(tap)
+    output = captured(tap)
+    assert len(output.ids()) == 3
+    assert len(output.of_type("SCHEMA")) == len(DEFAULT_STREAMS)
+
+
+@pytest.mark.parametrize("selected", [STREAMS, STREAMS[:1], STREAMS[1:2], STREAMS[2:], ()])
+def test_one_listing_serves_whatever_is_selected(
+    sandbox: Sandbox, selected: tuple[str, ...]
+) -> None:
+    for number in range(1000):
+        put(sandbox, job(f"j{number:04}"))
+    catalog = catalog_with(sandbox, **{name: {"selected": name in selected} for name in STREAMS})
+    sandbox.clear_requests()
+    output = sync(sandbox, catalog=catalog)
+    assert len(sandbox.requests) == (10 if selected else 0)
+    assert {name for name in STREAMS if output.records(name)} == set(selected)
+    assert all(len(output.records(name)) == 1000 for name in selected)
+
+
+def test_state_is_the_last_line_and_schema_comes_before_its_records(history: Sandbox) -> None:
+    kinds = [(m["type"], m.get("stream")) for m in sync(history, page_size=1).messages]
+    assert kinds[-1] == ("STATE", None)
+    assert kinds.count(("STATE", None)) == 1
+    for stream in STREAMS:
+        assert kinds.count(("SCHEMA", stream)) == 1
+        assert kinds.index(("SCHEMA", stream)) < kinds.index(("RECORD", stream))
+
+
+def test_misfits_are_counted_at_the_end_and_unknown_fields_named_once(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for number in range(3):
+        put(sandbox, job(f"j{number}", created_at="soon", mode=5, priority=number))
+    sync(sandbox, page_size=1)
+    texts = [record.getMessage() for record in caplog.records]
+    assert [text for text in texts if "New field" in text] == [
+        "New field in the API, kept in additional_fields: 'classify_jobs.priority'"
+    ]
+    assert [text for text in texts if "did not fit" in text] == [
+        (
+            "6 values did not fit their columns, which are null, and are in the "
+            "additional_fields of their streams: created_at 3, mode 3"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "named", "counted"),
+    [
+        ([f"f{number:03}" for number in range(200)], 50, 150),
+        (["Jane Doe, born 1970", "4711", "a-b", "", "f", "a..b", "\u00e9t\u00e9", "x\n"], 1, 7),
+        (["x" * 64, "_a.B_2.c", "x" * 65], 2, 1),
+        ([f"4{number}" for number in range(10_001)], 0, "10000 or more"),
+    ],
+    ids=["many", "no names", "long ones", "very many"],
+)
+def test_new_fields_are_named_if_they_look_like_names_and_are_few_else_counted(
+    sandbox: Sandbox,
+    caplog: pytest.LogCaptureFixture,
+    fields: list[str],
+    named: int,
+    counted: int | str,
+) -> None:
+    caplog.set_level(logging.INFO)
+    for identity in ("a", "b"):
+        put(sandbox, job(identity) | dict.fromkeys(fields, 1))
+    sync(sandbox, page_size=1)
+    lines = [r.getMessage() for r in caplog.records if "ew field" in r.getMessage()]
+    assert len(lines) == named + 1
+    assert lines[-1].startswith(f"{counted} new fields in the API, kept in additional_fields, are")
+    assert max(map(len, lines)) < 200
+
+
+@pytest.mark.parametrize("removed", ["selected", "stream_maps"])
+def test_misfits_are_counted_whichever_streams_are_selected(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, removed: str
+) -> None:
+    put(sandbox, job("a", rules=["text", {"type": 1}], parsing_configuration="text"))
+    catalog = catalog_with(sandbox, classify_jobs={"selected": removed != "selected"})
+    maps = {"classify_jobs": None} if removed == "stream_maps" else {}
+    output = sync(sandbox, catalog=catalog, stream_maps=maps)
+    assert output.ids() == []
+    assert "3 values did not fit" in caplog.text
+    assert "parsing_configuration 1, rules 1, rules.type 1" in caplog.text
+
+
+def test_misfits_of_jobs_that_are_left_out_are_not_counted(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(sandbox, job("old", updated_at=OLD, mode=5), job("new", updated_at=NEW))
+    sync(sandbox, state=bookmarks_at(NEW))
+    assert "did not fit" not in caplog.text
+
+
+def test_full_table_leaves_out_what_was_last_updated_before_the_start_date(
+    history: Sandbox,
+) -> None:
+    catalog = catalog_with(history, classify_jobs={"replication_method": "FULL_TABLE"})
+    output = sync(history, catalog=catalog, start_date="2026-10-15", state=bookmarks_at(NEW))
+    assert sorted(output.ids()) == ["mid", "new"]
+
+
+def test_bookmark_a_little_ahead_of_another_servers_clock_is_trusted(
+    history: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    ahead = seconds_after(server_clock(history), 8)
+    assert sync(history, state=bookmarks_at(ahead)).bookmarks() == dict.fromkeys(STREAMS, ahead)
+    assert caplog.text.count("cannot be right") == 0
+
+
+@pytest.mark.parametrize("tokens", ["cursor", "position"])
+def test_listing_of_a_world_at_rest_is_whole_with_either_kind_of_token(
+    sandbox: Sandbox, tokens: Any
+) -> None:
+    put(sandbox, *(job(f"j{number:02}") for number in range(25)))
+    sandbox.settings.tokens = tokens
+    assert len(set(sync(sandbox, page_size=4).ids())) == 25
+
+
+def test_replaced_surrogates_are_counted(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox.answer_next(200, rb'{"items": [{"id": "a", "status": "x\ud800y\udfff"}]}')
+    output = sync(sandbox)
+    assert output.records("classify_jobs")[0]["status"] == "x\ufffdy\ufffd"
+    assert "2 lone surrogates in the API's text became U+FFFD" in caplog.text
+
+
+def test_progress_is_logged_at_page_ends_every_ten_seconds_at_most(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    put(sandbox, *(job(f"j{number}") for number in range(6)))
+    clock = SimulatedClock()
+    client = Client(connection(sandbox, page_size=1), clock=clock)
+    progress = Progress([Part(client, {})], clock)
+    for page in Listing(client).pages(ahead=False):
+        clock.sleep(4)
+        progress.at_end(step_of(page, {}))
+    lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("So far")]
+    assert lines == [
+        "So far 3 pages, 3 jobs, 3 requests, 0 waits; of this listing 3 of about 6",
+        "So far 6 pages, 6 jobs, 6 requests, 0 waits; of this listing 6 of about 6",
+    ]
+
+
+def test_metrics_count_records_requests_and_time_as_singer_sdk_does(
+    history: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    sync(history, page_size=2)
+    points = [json.loads(r.getMessage()[8:]) for r in caplog.records if r.msg == "METRIC: %s"]
+    found = [(point["metric"], point["tags"]["stream"], point["value"]) for point in points]
+    assert [(s, v) for m, s, v in found if m == "record_count"] == [
+        ("classify_job_parsing_configs", 3),
+        ("classify_job_rules", 3),
+        ("classify_jobs", 3),
+    ]
+    assert [v for m, _, v in found if m == "http_request_count"] == [2]
+    assert len([v for m, _, v in found if m == "http_request_duration"]) == 2
+    assert {s for m, s, _ in found if m == "sync_duration"} == set(STREAMS)
+
+
+def test_metrics_of_many_requests_fill_the_log_at_debug_level_only(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAP_LLAMACLASSIFY_LOGLEVEL", "DEBUG")
+    put(sandbox, *(job(f"j{number}") for number in range(103)))
+    caplog.set_level(logging.DEBUG)
+    sync(sandbox, page_size=1)
+    found = [
+        (r.levelno, json.loads(r.getMessage()[8:])) for r in caplog.records if r.msg == "METRIC: %s"
+    ]
+    levels = [level for level, point in found if point["metric"] == "http_request_duration"]
+    assert levels == [logging.INFO] * 100 + [logging.DEBUG] * 3
+    counts = [(level, p["value"]) for level, p in found if p["metric"] == "http_request_count"]
+    assert counts == [(logging.INFO, 103)]
+
+
+def test_every_stream_is_announced_once_and_before_anything_is_asked_for(
+    history: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    sync(history)
+    texts = [text.split(" in ")[0] for text in caplog.messages]
+    announced = [text for text in texts if text.startswith("Beginning sync of")]
+    assert sorted(announced) == sorted(f"Beginning sync of '{name}'" for name in STREAMS)
+    begun = [text for text in caplog.messages if "emitting everything" in text]
+    assert caplog.messages.index(begun[0]) > texts.index(announced[-1])
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["good", "failed"])
+def test_run_ends_with_its_rows_requests_and_seconds(
+    history: Sandbox, command: Command, config: dict[str, Any], *, fails: bool
+) -> None:
+    history.world.put_v2(v2_job("v2", project_id=history.project_id))
+    if fails:
+        history.settings.gone = {"/api/v2": 500}
+    maps = {"classify_job_rules": {"__filter__": "job_id != 'old'", "__alias__": "rules"}}
+    ended = command("--config", config | {"page_size": 2, "stream_maps": maps})
+    assert ended.code == fails
+    (said,) = [
+        line for line in ended.lines("INFO") if "tap_llamaclassify.replication.summary" in line
+    ]
+    v2, asked = (0, "2 pages, 3 jobs, 3") if fails else (1, "3 pages, 4 jobs, 3")
+    assert re.search(
+        f" {'Broken off after' if fails else 'Done in'} [0-9.]+ s. Rows: classify_jobs 3, rules 2, "
+        f"classify_job_parsing_configs 3, classify_v2_jobs {v2}, classify_v2_job_rules {v2}, "
+        f"classify_v2_job_parsing_configs {v2}. {asked} requests, 0 waits$",
+        said,
+    )
+
+
+def test_progress_sets_no_listing_against_the_total_of_another(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    put(sandbox, *(job(f"j{number}") for number in range(3)))
+    clock = SimulatedClock()
+    client = Client(connection(sandbox), clock=clock)
+    progress = Progress([Part(client, {})], clock)
+    for _ in range(2):
+        for page in Listing(client).pages(ahead=False):
+            clock.sleep(10)
+            progress.at_end(step_of(page, {}))
+    assert [text for text in caplog.messages if text.startswith("So far")] == [
+        "So far 1 pages, 3 jobs, 1 requests, 0 waits; of this listing 3 of about 3",
+        "So far 2 pages, 6 jobs, 2 requests, 0 waits; of this listing 3 of about 3",
+    ]
+
+
+def test_state_of_v1_alone_goes_on_and_v2_is_read_from_its_beginning(
+    history: Sandbox, command: Command, config: dict[str, Any]
+) -> None:
+    for name in ("v2 old", "v2 new"):
+        at = OLD if name == "v2 old" else NEW
+        own = {"project_id": history.project_id, "created_at": at, "updated_at": at}
+        history.world.put_v2(v2_job(name, **own))
+    output = command("--config", config, "--state", bookmarks_at(NEW)).output
+    assert output.ids() == ["new"]
+    assert {row["id"] for row in output.records("classify_v2_jobs")} == {"v2 old", "v2 new"}
+    assert output.bookmarks() == dict.fromkeys(DEFAULT_STREAMS, NEW)
+
+
+# Nothing at all.
+
+
+@pytest.mark.parametrize(
+    ("given", "scope"),
+    [
+        ({}, "the key's own project"),
+        ({"project_id": "other", "organization_id": "x"}, "organization_id and project_id"),
+    ],
+)
+def test_run_in_which_nothing_has_a_job_says_what_was_asked_and_shows_no_value(
+    sandbox: Sandbox, command: Command, config: dict[str, Any], given: dict[str, Any], scope: str
+) -> None:
+    if given:
+        sandbox.answer_next(200, {"items": []}, times=4)
+    ended = command("--config", config | given)
+    again = command("--config", config | given, "--state", ended.output.state)
+    for each in (ended, again):
+        assert each.code == 0
+        (warning,) = each.lines("WARNING")
+        host = sandbox.url.removeprefix("http://")
+        assert warning.endswith(
+            f"No jobs: asked were v2 and v1 at {host} for {scope}. --check shows what else there is"
+        )
+
+
+@pytest.mark.parametrize(
+    "case", ["v1 has some", "v2 has some", "all read before", "no jobs wanted"]
+)
+def test_run_that_has_jobs_or_had_them_or_wants_none_warns_of_nothing(
+    sandbox: Sandbox, command: Command, config: dict[str, Any], case: str
+) -> None:
+    given: list[Any] = []
+    match case:
+        case "v1 has some":
+            put(sandbox, job("one"))
+        case "v2 has some":
+            sandbox.world.put_v2(v2_job("one", project_id=sandbox.project_id))
+        case "all read before":
+            given = ["--state", bookmarks_at(NEW)]
+        case _:
+            wish = {name: {"selected": name == "classify_projects"} for name in ALL_STREAMS}
+            given = ["--catalog", catalog_with(sandbox, **wish)]
+    ended = command("--config", config, *given)
+    assert (ended.code, ended.lines("WARNING")) == (0, [])
+
+
+def test_connections_without_a_job_are_named_once_with_the_start_date(
+    sandbox: Sandbox, command: Command, config: dict[str, Any]
+) -> None:
+    put(sandbox, job("one"))
+    connections = [
+        {"name": name, "api_key": key}
+        for name, key in zip(("full", "empty", "bare"), sandbox.keys.values(), strict=False)
+    ]
+    del config["api_key"]
+    given = {"connections": connections, "start_date": "2026-10-01"}
+    ended = command("--config", config | given)
+    (warning,) = ended.lines("WARNING")
+    assert "No jobs since start_date (2026-10-01T00:00:00.000000Z): asked were empty: v2" in warning
+    assert "; bare: v2 and v1 at" in warning
+    assert "full" not in warning

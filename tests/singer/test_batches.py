@@ -1,0 +1,659 @@
+"""Batch files hold what RECORD mode writes, in one schema a stream, and are seen when whole."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from llamacloud_sandbox.server import Sandbox
+from tap_llamaclassify.config.batch_config import FORMATS as COMPRESSIONS
+from tap_llamaclassify.errors import ApiError, SettingsError
+from tap_llamaclassify.singer import batches, messages
+from tap_llamaclassify.singer.batches import Batches
+from tap_llamaclassify.tables import arrow
+from tests.support.batch_files import (
+    ARROW,
+    FORMATS,
+    as_loaded,
+    batch_config,
+    batches_of,
+    duckdb_type,
+    files_of,
+    hidden,
+    is_json,
+    lines_of,
+    put_jobs,
+    visible,
+)
+from tests.support.builders import STREAMS, Message, Output, catalog_with, job, new_tap, sync
+from tests.support.commands import COMMAND
+from tests.support.shapes import CASES, schemas
+from tests.support.tally import Tally
+
+# Cell by cell
+
+
+def in_duckdb(files: list[str], columns: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Read Parquet files; timestamps as microseconds since 1970, JSON text as what it says."""
+    with duckdb.connect() as warehouse:
+        described = warehouse.execute("DESCRIBE FROM read_parquet(?)", [files]).fetchall()
+        found = {name: kind for name, kind, *_ in described}
+        assert found == {name: duckdb_type(column) for name, column in columns.items()}
+        assert list(found) == list(columns)
+        picked = ", ".join(
+            f'epoch_us("{name}")' if kind.startswith("TIMESTAMP") else f'"{name}"'
+            for name, kind in found.items()
+        )
+        query = f"SELECT {picked} FROM read_parquet(?)"  # noqa: S608 - our own columns
+        rows = warehouse.execute(query, [files]).fetchall()
+    places = [place for place, column in enumerate(columns.values()) if is_json(column)]
+    return [
+        tuple(
+            json.loads(cell) if place in places and cell is not None else cell
+            for place, cell in enumerate(row)
+        )
+        for row in rows
+    ]
+
+
+def assert_same_tables(records: Output, files: Output, form: str) -> None:
+    """Compare what the two modes come to once loaded."""
+    assert files.of_type("RECORD") == []
+    assert files.state == records.state
+    shown = schemas(records)
+    assert schemas(files).keys() == shown.keys()
+    loaded = 0
+    for alias, message in shown.items():
+        columns = message["schema"]["properties"]
+        rows = records.records(alias)
+        loaded += len(rows)
+        if form == "jsonl":
+            assert lines_of(files_of(files, alias)) == rows, alias
+        elif rows:
+            expected = [as_loaded(row, columns) for row in rows]
+            assert in_duckdb(files_of(files, alias), columns) == expected, alias
+        else:
+            assert files_of(files, alias) == []
+    assert loaded
+
+
+# singer-sdk calls a new column text unless its expression says otherwise.
+TYPED = {"copies": {"__source__": "classify_jobs", "n": "int(rule_count + 1)"}}
+TYPED_CASES = CASES | {"two streams of one": {"stream_maps": TYPED}}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("case", TYPED_CASES.values(), ids=TYPED_CASES)
+def test_files_hold_the_rows_and_columns_of_record_mode(
+    api: Sandbox, tmp_path: Path, case: dict[str, Any], form: str
+) -> None:
+    config = {name: value for name, value in case.items() if name != "deselect"}
+    wish = {"deselect": case.get("deselect", [])}
+    catalog = catalog_with(api, **dict.fromkeys(STREAMS, wish))
+    api.settings.order = "oldest"
+    records = sync(api, catalog=catalog, page_size=25, **config)
+    api.clear_requests()
+    files = sync(
+        api,
+        catalog=catalog,
+        page_size=25,
+        batch_config=batch_config(tmp_path, form, batch_size=17),
+        **config,
+    )
+    assert len(api.requests) == 3
+    assert_same_tables(records, files, form)
+
+
+EXPRESSIONS = {
+    "a moment": "datetime.datetime.fromisoformat(updated_at)",
+    "a moment without a zone": "datetime.datetime.fromisoformat('2026-11-01T08:00:00.5')",
+    "a day": "datetime.date.fromisoformat(updated_at[:10])",
+    "no number": "float('nan')",
+    "an infinite number": "float('inf')",
+    "a whole number in a column of numbers": "float(5)",
+    "true or false": "bool(rule_count)",
+    "bytes": "id.encode()",
+    "an object": "additional_fields",
+    "the record": "record",
+    "null": "None if id else 5",
+}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("expression", EXPRESSIONS.values(), ids=EXPRESSIONS)
+def test_what_stream_maps_make_is_the_same_in_files(
+    sandbox: Sandbox, tmp_path: Path, expression: str, form: str
+) -> None:
+    put_jobs(sandbox, 2, extra={"a": [1, None]})
+    maps = {"classify_jobs": {"made": expression}}
+    records = sync(sandbox, stream_maps=maps)
+    files = sync(sandbox, stream_maps=maps, batch_config=batch_config(tmp_path, form))
+    assert_same_tables(records, files, form)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_two_streams_of_one_name_keep_their_own_columns(
+    sandbox: Sandbox, tmp_path: Path, form: str
+) -> None:
+    put_jobs(sandbox, 2)
+    maps = {
+        "classify_jobs": {"__alias__": "x", "__else__": None, "id": "id", "status": "status"},
+        "classify_job_rules": {
+            "__alias__": "x",
+            "__else__": None,
+            "id": "job_id + '-rule'",
+            "type": "type",
+            "__key_properties__": ["id"],
+        },
+    }
+    output = sync(sandbox, stream_maps=maps, batch_config=batch_config(tmp_path, form))
+    files = files_of(output, "x")
+    rows = (
+        lines_of(files)
+        if form == "jsonl"
+        else [row for file in files for row in pq.read_table(file).to_pylist()]
+    )
+    assert sorted((row["id"], row.get("status"), row.get("type")) for row in rows) == [
+        ("j0000", "SUCCESS", None),
+        ("j0000-rule", None, "invoice"),
+        ("j0001", "SUCCESS", None),
+        ("j0001-rule", None, "invoice"),
+    ]
+    assert len({*files}) == len(files)
+
+
+# The schema
+
+
+def test_every_file_of_a_stream_has_its_one_schema_whatever_it_holds(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    nulls = dict.fromkeys(["lang", "max_pages", "target_pages"])
+    put_jobs(sandbox, 3, parsing_configuration=nulls, created_at=None, user_id=None, extra={})
+    for n in (3, 4):
+        sandbox.world.put(job(f"j{n}", project_id=sandbox.project_id))
+    output = sync(sandbox, batch_config=batch_config(tmp_path, batch_size=2))
+    for stream, fields in ARROW.items():
+        found = [pq.read_schema(file) for file in files_of(output, stream)]
+        assert len(found) == 3
+        assert [(f.name, f.type, f.nullable) for f in found[0]] == fields
+        assert all(each.equals(found[0], check_metadata=True) for each in found)
+    rows = [pq.ParquetFile(f).metadata.num_rows for f in files_of(output, "classify_jobs")]
+    assert rows == [2, 2, 1]
+
+
+def test_descriptions_of_columns_can_be_read_from_the_file(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    put_jobs(sandbox, 1)
+    output = sync(sandbox, batch_config=batch_config(tmp_path))
+    for stream in STREAMS:
+        (file,) = files_of(output, stream)
+        properties = new_tap(sandbox).streams[stream].schema["properties"]
+        shown = {f.name: f.metadata[b"description"].decode() for f in pq.read_schema(file)}
+        assert shown == {name: about["description"] for name, about in properties.items()}
+
+
+def test_stream_without_rows_gives_no_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    put_jobs(sandbox, 2, parsing_configuration=None)
+    output = sync(sandbox, batch_config=batch_config(tmp_path))
+    assert {message["stream"] for message in output.of_type("BATCH")} == {
+        "classify_jobs",
+        "classify_job_rules",
+    }
+    assert len(visible(tmp_path)) == 2
+
+
+def test_schema_calls_json_text_in_parquet_mode_and_only_there(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    plain = schemas(sync(sandbox))
+    assert schemas(sync(sandbox, batch_config=batch_config(tmp_path, "jsonl"))) == plain
+    parquet = schemas(sync(sandbox, batch_config=batch_config(tmp_path)))
+    for stream in STREAMS:
+        theirs = plain[stream]["schema"]["properties"]
+        ours = parquet[stream]["schema"]["properties"]
+        differing = {name for name in theirs if ours[name] != theirs[name]}
+        assert differing == {"additional_fields"}
+        assert ours["additional_fields"]["type"] == ["string", "null"]
+        assert ours["additional_fields"]["description"].endswith("As JSON text.")
+
+
+# How files are made
+
+
+@pytest.mark.parametrize(
+    ("form", "compression"),
+    [(form, each) for form, allowed in COMPRESSIONS.items() for each in allowed],
+)
+def test_files_are_compressed_as_asked_and_say_so(
+    sandbox: Sandbox, tmp_path: Path, form: str, compression: str
+) -> None:
+    put_jobs(sandbox, 3)
+    encoding = {"format": form, "compression": compression}
+    output = sync(sandbox, batch_config=batch_config(tmp_path, encoding=encoding))
+    (message,) = batches_of(output, "classify_jobs")
+    assert message["encoding"] == encoding
+    (file,) = files_of(output, "classify_jobs")
+    if form == "jsonl":
+        assert file.endswith({"gzip": ".jsonl.gz", "none": ".jsonl"}[compression])
+        assert len(lines_of([file])) == 3
+        return
+    assert file.endswith(".parquet")
+    group = pq.ParquetFile(file).metadata.row_group(0)
+    names = {group.column(place).compression for place in range(group.num_columns)}
+    assert names == {{"none": "UNCOMPRESSED"}.get(compression, compression.upper())}
+
+
+@pytest.mark.parametrize(("form", "compression"), [("jsonl", "gzip"), ("parquet", "zstd")])
+def test_compression_that_is_not_asked_for_is_the_usual_one(
+    sandbox: Sandbox, tmp_path: Path, form: str, compression: str
+) -> None:
+    put_jobs(sandbox, 1)
+    output = sync(sandbox, batch_config=batch_config(tmp_path, form))
+    encodings = [message["encoding"] for message in output.of_type("BATCH")]
+    assert encodings == [{"format": form, "compression": compression}] * 3
+
+
+def test_file_is_one_row_group_with_dictionaries(sandbox: Sandbox, tmp_path: Path) -> None:
+    put_jobs(sandbox, 1_200)
+    output = sync(sandbox, page_size=500, batch_config=batch_config(tmp_path))
+    (file,) = files_of(output, "classify_jobs")
+    made = pq.ParquetFile(file).metadata
+    assert (made.num_row_groups, made.num_rows) == (1, 1_200)
+    group = made.row_group(0)
+    columns = {group.column(n).path_in_schema: group.column(n) for n in range(group.num_columns)}
+    assert columns["status"].has_dictionary_page
+    assert columns["status"].total_compressed_size < 1_200
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("page_size", [1, 3, 100])
+def test_files_hold_batch_size_rows_whatever_the_pages(
+    sandbox: Sandbox, tmp_path: Path, form: str, page_size: int
+) -> None:
+    put_jobs(sandbox, 10)
+    config = batch_config(tmp_path, form, batch_size=4)
+    output = sync(sandbox, page_size=page_size, batch_config=config)
+    files = files_of(output, "classify_jobs")
+    rows = [
+        len(lines_of([file])) if form == "jsonl" else pq.read_metadata(file).num_rows
+        for file in files
+    ]
+    assert rows == [4, 4, 2]
+
+
+def test_open_files_together_hold_no_more_than_the_bound(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_jobs(sandbox, 300)
+    bound = 20_000
+    monkeypatch.setattr(batches, "MOST_HELD", bound)
+    opened: list[Any] = []
+    begin, add = arrow.ParquetFile.__init__, Batches.add
+    held: list[int] = []
+
+    def watched_begin(file: Any, *arguments: Any) -> None:
+        begin(file, *arguments)
+        opened.append(file)
+
+    def watched_add(*arguments: Any) -> None:
+        add(*arguments)
+        held.append(sum(file.held for file in opened))
+
+    monkeypatch.setattr(arrow.ParquetFile, "__init__", watched_begin)
+    monkeypatch.setattr(Batches, "add", watched_add)
+    maps = {f"copy {n}": {"__source__": "classify_jobs"} for n in range(6)}
+    output = sync(sandbox, page_size=10, stream_maps=maps, batch_config=batch_config(tmp_path))
+    assert bound / 2 < max(held) <= bound
+    assert len(opened) == 9
+    for alias in ("classify_jobs", *maps):
+        (file,) = files_of(output, alias)
+        made = pq.ParquetFile(file)
+        assert made.metadata.num_row_groups > 1
+        ids = made.read(["id"]).column("id").to_pylist()
+        assert ids == [f"j{n:04}" for n in range(300)]
+
+
+# Stream maps that make what does not fit
+
+MISFITS: dict[str, tuple[str, str, str]] = {
+    "a number as text": ("status", "rule_count + 12345", "text"),
+    "a list as text": ("status", "[12345]", "text"),
+    "text as a whole number": ("rule_count", "['12345', 5][0]", "whole numbers"),
+    "a fraction as a whole number": ("rule_count", "rule_count + 12345.5", "whole numbers"),
+    "too large a number": ("rule_count", "12345 ** 20", "whole numbers"),
+    "true as a whole number": ("rule_count", "rule_count > 0", "whole numbers"),
+    "a day of no calendar": ("created_at", "created_at and '12345-13-01'", "timestamps"),
+    "a number as a timestamp": ("created_at", "12345", "timestamps"),
+    "text as a number": ("made", "float(1) and '12345x'", "numbers"),
+    "text as true or false": ("made", "bool(1) and '12345'", "true or false"),
+    "a null key": ("id", "None if id == 'j0001' else id", "nulls, and is part of the key"),
+}
+
+
+@pytest.mark.parametrize(("column", "expression", "holds"), MISFITS.values(), ids=MISFITS)
+def test_stream_map_that_makes_what_does_not_fit_names_the_column_and_shows_no_value(
+    sandbox: Sandbox, tmp_path: Path, column: str, expression: str, holds: str
+) -> None:
+    put_jobs(sandbox, 3)
+    maps = {"classify_jobs": {column: expression}}
+    with pytest.raises(SettingsError) as caught:
+        sync(sandbox, stream_maps=maps, batch_config=batch_config(tmp_path))
+    text = str(caught.value)
+    assert f"column {column} of classify_jobs holds " in text
+    assert holds in text
+    assert "12345" not in text
+    assert "j0001" not in text
+    assert [*tmp_path.iterdir()] == []
+
+
+# The order of things
+
+
+@contextmanager
+def watched_output(watch: Any) -> Iterator[None]:
+    """Call `watch` with each line of output before it is written."""
+    write = messages._write  # noqa: SLF001 - where every line passes
+
+    def watched(lines: bytes) -> None:
+        for line in lines.splitlines():
+            watch(json.loads(line))
+        write(lines)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(messages, "_write", watched)
+        yield
+
+
+def rows_in(file: Path) -> int:
+    """Count a file's rows; a file that is not whole raises."""
+    if file.suffix == ".parquet":
+        return int(pq.read_table(file).num_rows)
+    return len(lines_of([str(file)]))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_file_is_whole_before_its_batch_and_all_are_announced_before_the_state(
+    sandbox: Sandbox, tmp_path: Path, form: str
+) -> None:
+    put_jobs(sandbox, 7)
+    announced: list[Path] = []
+    kinds: list[str] = []
+
+    def watch(message: Message) -> None:
+        kinds.append(message["type"])
+        if message["type"] == "BATCH":
+            (url,) = message["manifest"]
+            announced.append(Path(url.removeprefix("file://")))
+            assert 0 < rows_in(announced[-1]) <= 2
+        assert visible(tmp_path) == sorted(announced)
+        if message["type"] == "STATE":
+            assert hidden(tmp_path) == []
+
+    with watched_output(watch):
+        sync(sandbox, page_size=3, batch_config=batch_config(tmp_path, form, batch_size=2))
+    assert kinds == ["SCHEMA"] * 3 + ["BATCH"] * 12 + ["STATE"]
+
+
+def test_nothing_that_is_being_written_can_be_seen_under_its_final_name(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_jobs(sandbox, 7)
+    looks, unfinished = Counter[int](), Counter[int]()
+
+    def watched(name: str) -> None:
+        method = getattr(arrow.ParquetFile, name)
+
+        def with_a_look(file: Any, *arguments: Any) -> None:
+            method(file, *arguments)
+            for path in visible(tmp_path):
+                looks[rows_in(path)] += 1
+            unfinished[len(hidden(tmp_path))] += 1
+
+        monkeypatch.setattr(arrow.ParquetFile, name, with_a_look)
+
+    for name in ("__init__", "add", "flush", "close"):
+        watched(name)
+    sync(sandbox, page_size=7, batch_config=batch_config(tmp_path, batch_size=2))
+    assert looks.keys() == {1, 2}
+    assert unfinished[3] > 0
+    assert len(visible(tmp_path)) == 12
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_full_table_batches_carry_the_version_that_is_activated_after_them(
+    sandbox: Sandbox, tmp_path: Path, form: str
+) -> None:
+    put_jobs(sandbox, 5)
+    catalog = catalog_with(sandbox, classify_jobs={"replication_method": "FULL_TABLE"})
+    output = sync(
+        sandbox,
+        catalog=catalog,
+        emit_activate_version_messages=True,
+        batch_config=batch_config(tmp_path, form, batch_size=2),
+    )
+    (activated,) = output.of_type("ACTIVATE_VERSION")
+    assert activated["stream"] == "classify_jobs"
+    ours = batches_of(output, "classify_jobs")
+    assert [message["version"] for message in ours] == [activated["version"]] * 3
+    assert all(
+        output.messages.index(message) < output.messages.index(activated) for message in ours
+    )
+    rules = batches_of(output, "classify_job_rules")
+    assert [message.get("version") for message in rules] == [None] * 3
+    assert output.messages[-1]["type"] == "STATE"
+
+
+def test_second_run_writes_files_of_what_has_changed(sandbox: Sandbox, tmp_path: Path) -> None:
+    put_jobs(sandbox, 4, updated_at="2026-10-01T08:00:00.000000Z")
+    sandbox.world.put(job("later", project_id=sandbox.project_id))
+    config = batch_config(tmp_path)
+    first = sync(sandbox, batch_config=config)
+    second = sync(sandbox, batch_config=config, state=first.state)
+    (file,) = files_of(second, "classify_jobs")
+    assert pq.read_table(file).column("id").to_pylist() == ["later"]
+    assert len(visible(tmp_path)) == 6
+
+
+# Runs that come to no good end
+
+
+def fail_at_page(sandbox: Sandbox, number: int) -> None:
+    def before_page(page: int) -> None:
+        if page == number - 1:
+            sandbox.answer_next(503)
+
+    sandbox.before_page = before_page
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_run_that_fails_leaves_whole_files_and_no_unfinished_one(
+    sandbox: Sandbox, tmp_path: Path, form: str
+) -> None:
+    put_jobs(sandbox, 9)
+    fail_at_page(sandbox, 3)
+    unfinished: list[str] = []
+    config = batch_config(tmp_path, form, batch_size=2)
+    with (
+        watched_output(lambda _: unfinished.extend(hidden(tmp_path))),
+        pytest.raises(ApiError, match=r"^page 3"),
+    ):
+        sync(sandbox, page_size=3, batch_config=config)
+    gc.collect()
+    assert unfinished
+    assert hidden(tmp_path) == []
+    assert [rows_in(file) for file in visible(tmp_path)] == [2] * 9
+
+
+JOBS_A_PAGE = 9
+ROWS_A_FILE = 4
+"""So that after any page but each fourth there are rows left over, in files that are open."""
+
+
+def batch_command(sandbox: Sandbox, folder: Path) -> list[str]:
+    """Write a configuration; answer the command line of a run into the folder `files` there."""
+    config = {
+        "api_url": sandbox.url,
+        "api_key": sandbox.key,
+        "retry_seconds": 0,
+        "page_size": JOBS_A_PAGE,
+        "batch_config": batch_config(folder / "files", batch_size=ROWS_A_FILE),
+    }
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return [COMMAND, "--config", str(folder / "config.json")]
+
+
+def run_until(sandbox: Sandbox, folder: Path, signum: int, *, page: int, batch: int = 0) -> int:
+    """Run the command until a page is asked for, or before that so many BATCH lines were read.
+
+    The page stays unanswered, so that no run comes to its own end, however late the signal is.
+    Answer the exit code.
+    """
+    with subprocess.Popen(
+        batch_command(sandbox, folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+
+        def before_page(number: int) -> None:
+            if number == page:
+                if not batch:
+                    process.send_signal(signum)
+                process.wait()
+
+        sandbox.before_page = before_page
+        assert process.stdout
+        assert process.stderr
+        seen = 0
+        for line in process.stdout:
+            is_batch = b'"type":"BATCH"' in line
+            seen += is_batch
+            if is_batch and seen == batch:
+                process.send_signal(signum)
+            assert b'"type":"STATE"' not in line
+        assert b"Traceback" not in process.stderr.read()
+    sandbox.before_page = None
+    return process.returncode
+
+
+@pytest.mark.parametrize(
+    "moment", [{"page": 4}, {"page": 3, "batch": 7}], ids=["page 4", "7 files"]
+)
+def test_run_that_is_killed_leaves_no_half_file_under_a_final_name(
+    sandbox: Sandbox, tmp_path: Path, moment: dict[str, int]
+) -> None:
+    put_jobs(sandbox, 95)
+    folder = tmp_path / "files"
+    assert run_until(sandbox, tmp_path, signal.SIGKILL, **moment) == -signal.SIGKILL
+    assert visible(folder)
+    assert {rows_in(file) for file in visible(folder)} == {ROWS_A_FILE}
+    left = hidden(folder)
+    assert left
+    assert all(name.startswith(".run-") and name.endswith(".parquet.part") for name in left)
+
+    for name in left:
+        a_day_ago = (folder / name).stat().st_mtime - 24 * 3600 - 60
+        os.utime(folder / name, (a_day_ago, a_day_ago))
+    sync(sandbox, batch_config=batch_config(folder))
+    assert hidden(folder) == []
+
+
+def test_run_that_is_terminated_leaves_no_unfinished_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    put_jobs(sandbox, 95)
+    assert run_until(sandbox, tmp_path, signal.SIGTERM, page=6) == 128 + signal.SIGTERM
+    assert visible(tmp_path / "files")
+    assert hidden(tmp_path / "files") == []
+
+
+@pytest.mark.heavy
+def test_run_that_is_killed_at_any_moment_leaves_no_half_file(
+    sandbox: Sandbox, tmp_path: Path, tally: Tally
+) -> None:
+    put_jobs(sandbox, 395)
+    dice = Random(20261123)  # noqa: S311 - it is to be repeatable
+    folder = tmp_path / "files"
+    for kill in range(40):
+        moment = {"page": dice.randint(1, 40)}
+        if not kill % 2:
+            moment = {"page": 44, "batch": dice.randint(1, 280)}
+        assert run_until(sandbox, tmp_path, signal.SIGKILL, **moment) == -signal.SIGKILL, moment
+        for file in visible(folder) if folder.exists() else ():
+            assert 0 < rows_in(file) <= ROWS_A_FILE, moment
+            file.unlink()
+    tally("kills of batch runs survived", 40)
+
+
+# What a run loads
+
+SYNC_AND_LIST = """
+import sys
+from tap_llamaclassify.__main__ import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("pyarrow" in sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(("form", "loaded"), [(None, False), ("jsonl", False), ("parquet", True)])
+def test_pyarrow_is_imported_for_parquet_only(
+    sandbox: Sandbox, tmp_path: Path, form: str | None, *, loaded: bool
+) -> None:
+    put_jobs(sandbox, 1)
+    config: dict[str, Any] = {"api_url": sandbox.url, "api_key": sandbox.key}
+    if form:
+        config["batch_config"] = batch_config(tmp_path / "files", form)
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-c", SYNC_AND_LIST, "--config", str(tmp_path / "config.json")],
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.splitlines()[-1] == str(loaded)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"encoding": {"format": "jsonl", "compression": "zstd"}}, "must be gzip or none"),
+        (
+            {"encoding": {"format": "parquet", "compression": "brotli"}},
+            "compression",
+        ),
+        ({"encoding": {"format": "csv"}}, "format"),
+        ({"storage": {"root": "/tmp", "prefix": "a/b"}}, "prefix must not hold a /"),  # noqa: S108 - nothing is written
+        ({"encoding": {}}, "is not valid"),
+        ({"storage": {}}, "is not valid"),
+        ({"storage": None}, "is not valid"),
+        ({"more": 1}, "is not valid"),
+        ({"batch_size": 0}, "batch_size must be a whole number, at least 1"),
+        ({"batch_size": "many"}, "batch_size must be a whole number, at least 1"),
+        ({"batch_size": True}, "batch_size must be a whole number, at least 1"),
+    ],
+)
+@pytest.mark.parametrize("form", FORMATS)
+def test_batch_config_that_cannot_be_followed_is_refused_before_any_request(
+    sandbox: Sandbox, tmp_path: Path, form: str, change: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"batch_config.*{text}"):
+        new_tap(sandbox, batch_config=batch_config(tmp_path, form) | change)
+    assert sandbox.requests == []

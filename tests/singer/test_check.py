@@ -1,0 +1,147 @@
+"""`--check` tries each key and API once, shows a table, and fails when a stream is out of reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
+from tests.support.builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS, catalog_with
+from tests.support.commands import Command
+from tests.support.items import v2_job
+
+V1, V2, PROJECTS = "/api/v1/classifier/jobs", "/api/v2/classify", "/api/v1/projects"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """Run an API with a history of both versions."""
+    with Sandbox(World(History(jobs=30, v2_jobs=20))) as running:
+        yield running
+
+
+def table(output: str) -> list[list[str]]:
+    """Read a table by where its columns begin."""
+    header, *lines = output.splitlines()
+    words = [word for word in header.split("  ") if word.strip()]
+    starts = [header.index(word.strip()) for word in words]
+    ends = [*starts[1:], None]
+    return [
+        [line[start:end].strip() for start, end in zip(starts, ends, strict=True)] for line in lines
+    ]
+
+
+def test_check_shows_host_key_apis_first_job_and_totals_with_one_request_each(
+    sandbox: Sandbox, command: Command, config: dict[str, Any]
+) -> None:
+    ended = command("--config", config, "--check")
+    assert (ended.code, ended.errors) == (0, [])
+    host = sandbox.url.removeprefix("http://")
+    v1, v2 = sandbox.world.jobs(sandbox.project_id), sandbox.world.v2_jobs(sandbox.project_id)
+    assert table(ended.stdout) == [
+        [host, "accepted", "v1", "yes", v1[-1]["created_at"], str(len(v1))],
+        [host, "accepted", "v2", "yes", v2[-1]["created_at"], str(len(v2))],
+        [host, "accepted", "projects", "yes", "", "3"],
+    ]
+    assert [request.path for request in sandbox.requests] == [V1, V2, PROJECTS]
+
+
+def test_check_of_a_wrong_key_says_so_and_fails(
+    sandbox: Sandbox, command: Command, config: dict[str, Any]
+) -> None:
+    ended = command("--config", config | {"api_key": "llx-wrong"}, "--check")
+    assert ended.code == 1
+    assert {line[1] for line in table(ended.stdout)} == {"refused"}
+    assert {line[3] for line in table(ended.stdout)} == {"no: 401 Unauthorized"}
+    (error,) = ended.errors
+    assert error.startswith("classify_jobs, classify_job_rules, classify_job_parsing_configs: GET")
+    assert "check api_key" in error
+    assert len(sandbox.requests) == 3
+
+
+def test_check_retries_nothing(sandbox: Sandbox, command: Command, config: dict[str, Any]) -> None:
+    sandbox.answer_next(503, times=3)
+    ended = command("--config", config | {"retry_seconds": 600}, "--check")
+    assert ended.code == 1
+    assert {line[3] for line in table(ended.stdout)} == {"no: 503 Service Unavailable"}
+    assert {line[1] for line in table(ended.stdout)} == {"?"}
+    assert len(sandbox.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("gone", "selected", "code"),
+    [
+        (V1, STREAMS, 1),
+        (V1, V2_STREAMS, 0),
+        (V1, DEFAULT_STREAMS, 0),
+        (V2, STREAMS, 0),
+        (V2, V2_STREAMS, 1),
+        (PROJECTS, STREAMS, 0),
+        (PROJECTS, ("classify_projects",), 1),
+    ],
+)
+def test_check_fails_only_when_a_selected_stream_cannot_be_read(
+    sandbox: Sandbox,
+    command: Command,
+    config: dict[str, Any],
+    gone: str,
+    selected: tuple[str, ...],
+    code: int,
+) -> None:
+    catalog = catalog_with(
+        sandbox,
+        **{name: {"selected": name in selected} for name in (*STREAMS, *selected)},
+    )
+    sandbox.settings.gone = {gone: 410}
+    ended = command("--config", config, "--catalog", catalog, "--check")
+    assert ended.code == code
+    assert len(ended.errors) == code
+    left_out = "Left out unless they were read before: classify_jobs, classify_job_rules, "
+    assert (left_out in ended.stderr) == (selected == DEFAULT_STREAMS)
+    if code:
+        assert f"or deselect {', '.join(selected)}" in ended.errors[0]
+
+
+def test_check_tries_every_connection_and_names_the_one_that_fails(
+    sandbox: Sandbox, command: Command
+) -> None:
+    first, second, _ = sandbox.keys.values()
+    connections = [
+        {"name": "emea", "api_key": first},
+        {"name": "apac", "api_key": "llx-revoked"},
+        {"name": "us", "api_key_env": "US_KEY"},
+    ]
+    config = {"api_url": sandbox.url, "connections": connections}
+    ended = command("--config", config, "--check", env={"US_KEY": second})
+    assert ended.code == 1
+    lines = table(ended.stdout)
+    assert [(line[0], line[2]) for line in lines[::3]] == [
+        ("emea", "accepted"),
+        ("apac", "refused"),
+        ("us", "accepted"),
+    ]
+    (error,) = ended.errors
+    assert error.startswith("apac: classify_jobs")
+    assert "emea" not in error
+
+
+def test_check_without_a_key_fails_before_it_asks(sandbox: Sandbox, command: Command) -> None:
+    ended = command("--check", env={"LLAMA_CLOUD_BASE_URL": sandbox.url})
+    assert ended.code == 1
+    assert "api_key is missing" in ended.errors[0]
+    assert not sandbox.requests
+
+
+def test_check_shows_what_has_some_though_the_api_does_not_count(command: Command) -> None:
+    with Sandbox(World.empty()) as empty:
+        empty.settings.total_size = False
+        for number in range(2):
+            empty.world.put_v2(v2_job(f"{number}", project_id=empty.project_id))
+        ended = command("--config", {"api_url": empty.url, "api_key": empty.key}, "--check")
+    assert (ended.code, ended.errors) == (0, [])
+    assert [line[3] for line in table(ended.stdout)] == ["yes"] * 3
+    assert [line[-1] for line in table(ended.stdout)] == ["0", "1 or more", "3"]

@@ -1,0 +1,330 @@
+"""Schemas, catalogs, selection, stream maps, flattening and full tables."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+from singer_sdk.exceptions import MappingError
+
+from llamacloud_sandbox.server import Sandbox
+from tap_llamaclassify.api.models import Job, ParsingConfiguration, Rule
+from tap_llamaclassify.errors import CatalogError, SettingsError
+from tap_llamaclassify.singer.tap import TapLlamaClassify
+from tap_llamaclassify.tables import rows
+from tap_llamaclassify.tables.schemas import schema_folder, schema_of
+from tap_llamaclassify.tables.tables import TABLES
+from tests.support.builders import STREAMS, captured, catalog_with, job, new_tap, sync
+
+KEYS = {
+    "classify_jobs": ["id"],
+    "classify_job_rules": ["job_id", "rule_index"],
+    "classify_job_parsing_configs": ["job_id"],
+}
+
+
+@pytest.fixture
+def two_jobs(sandbox: Sandbox) -> Sandbox:
+    sandbox.settings.order = "oldest"
+    for identity in ("a", "b"):
+        sandbox.world.put(job(identity, project_id=sandbox.project_id))
+    return sandbox
+
+
+# Schemas
+
+
+def test_schemas_are_one_file_a_stream() -> None:
+    assert sorted(path.stem for path in schema_folder().iterdir()) == sorted(
+        table.name for table in TABLES
+    )
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_schema_describes_and_types_every_column_and_constrains_nothing(stream: str) -> None:
+    schema = schema_of(stream)
+    assert schema.keys() == {"type", "description", "properties"}
+    for name, column in schema["properties"].items():
+        assert column["description"].endswith("."), name
+        assert column.keys() <= {"type", "format", "items", "description"}, name
+        expected_null = name not in KEYS[stream]
+        assert ("null" in column["type"]) is expected_null, name
+
+
+@pytest.mark.parametrize(
+    ("stream", "make"),
+    [
+        ("classify_jobs", rows.job_rows),
+        ("classify_job_rules", rows.rule_rows),
+        ("classify_job_parsing_configs", rows.parsing_config_rows),
+    ],
+)
+def test_schema_has_the_columns_of_the_rows_in_their_order(stream: str, make: Any) -> None:
+    assert list(make([job("a")])[0]) == list(schema_of(stream)["properties"])
+
+
+@pytest.mark.parametrize(
+    ("stream", "model", "elsewhere"),
+    [
+        ("classify_jobs", Job, {"rules", "parsing_configuration"}),
+        ("classify_job_rules", Rule, set()),
+        ("classify_job_parsing_configs", ParsingConfiguration, set()),
+    ],
+)
+def test_schema_agrees_with_the_models_on_names_and_types(
+    stream: str, model: Any, elsewhere: set[str]
+) -> None:
+    columns = schema_of(stream)["properties"]
+    fields = TypeAdapter(model).json_schema(ref_template="{model}")["properties"]
+    for name in fields.keys() - elsewhere:
+        alternatives = fields[name].get("anyOf", [fields[name]])
+        types = {alternative["type"] for alternative in alternatives}
+        column = columns[name]["type"]
+        assert types == set(column if isinstance(column, list) else [column]), name
+    own = {"rule_count", "additional_fields", "job_id", "rule_index", "project_id", "updated_at"}
+    assert columns.keys() - fields.keys() <= own
+
+
+def test_replication_key_and_keys_are_in_the_catalog(sandbox: Sandbox) -> None:
+    tables = {table.name: table for table in TABLES}
+    for entry in new_tap(sandbox).catalog_dict["streams"]:
+        table = tables[entry["tap_stream_id"]]
+        assert entry.get("replication_key") == table.replication_key
+        assert entry["replication_method"] == (
+            "INCREMENTAL" if entry.get("replication_key") else "FULL_TABLE"
+        )
+        assert tuple(entry["key_properties"]) == table.keys
+
+
+# Catalogs
+
+
+def test_schema_messages_carry_keys_and_bookmark(two_jobs: Sandbox) -> None:
+    for message in sync(two_jobs).of_type("SCHEMA"):
+        assert message["key_properties"] == KEYS[message["stream"]]
+        assert message["bookmark_properties"] == ["updated_at"]
+        assert message["schema"] == schema_of(message["stream"])
+
+
+def test_deselected_columns_are_left_out_of_schema_and_records(two_jobs: Sandbox) -> None:
+    catalog = catalog_with(
+        two_jobs,
+        classify_jobs={"deselect": ["user_id", "additional_fields"]},
+        classify_job_rules={"deselect": ["description"]},
+        classify_job_parsing_configs={"deselect": ["target_pages", "lang"]},
+    )
+    output = sync(two_jobs, catalog=catalog)
+    gone = {
+        "classify_jobs": {"user_id", "additional_fields"},
+        "classify_job_rules": {"description"},
+        "classify_job_parsing_configs": {"target_pages", "lang"},
+    }
+    for message in output.of_type("SCHEMA"):
+        stream = message["stream"]
+        expected = schema_of(stream)["properties"].keys() - gone[stream]
+        assert message["schema"]["properties"].keys() == expected
+        assert all(record.keys() == expected for record in output.records(stream))
+        assert len(output.records(stream)) == 2
+
+
+def test_keys_and_replication_key_cannot_be_deselected(two_jobs: Sandbox) -> None:
+    catalog = catalog_with(two_jobs, classify_jobs={"deselect": ["id", "updated_at"]})
+    record = sync(two_jobs, catalog=catalog).records("classify_jobs")[0]
+    assert {"id", "updated_at"} <= record.keys()
+
+
+def test_catalog_without_keys_keeps_those_of_the_stream(two_jobs: Sandbox) -> None:
+    catalog = catalog_with(two_jobs)
+    for entry in catalog["streams"]:
+        del entry["key_properties"]
+        for metadata in entry["metadata"]:
+            metadata["metadata"].pop("table-key-properties", None)
+    schemas = sync(two_jobs, catalog=catalog).of_type("SCHEMA")
+    assert {message["stream"]: message["key_properties"] for message in schemas} == KEYS
+
+
+def test_catalog_of_an_older_version_gives_the_columns_that_it_knows(two_jobs: Sandbox) -> None:
+    catalog = catalog_with(two_jobs)
+    entry = next(e for e in catalog["streams"] if e["tap_stream_id"] == "classify_jobs")
+    del entry["schema"]["properties"]["rule_count"]
+    entry["metadata"] = [m for m in entry["metadata"] if m["breadcrumb"][-1:] != ["rule_count"]]
+    output = sync(two_jobs, catalog=catalog)
+    assert all("rule_count" not in record for record in output.records("classify_jobs"))
+    schemas = {message["stream"]: message["schema"] for message in output.of_type("SCHEMA")}
+    assert "rule_count" not in schemas["classify_jobs"]["properties"]
+    assert len(output.ids()) == 2
+
+
+def test_catalog_with_one_stream_selects_that_one(two_jobs: Sandbox) -> None:
+    catalog = catalog_with(two_jobs)
+    catalog["streams"] = [e for e in catalog["streams"] if e["tap_stream_id"] == "classify_jobs"]
+    output = sync(two_jobs, catalog=catalog)
+    assert {m.get("stream") for m in output.messages} == {"classify_jobs", None}
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"schema": {}}, "lacks"),
+        ({"schema": {"properties": {"id": {"type": "string"}}}}, "lacks"),
+        ({"stream": "other"}, "stream name; use"),
+        ({"key_properties": ["project_id"]}, "key_properties; use"),
+        ({"key_properties": "id"}, "key_properties; use"),
+        ({"key_properties": ["nope"]}, "key_properties; use"),
+        ({"key_properties": 5}, "key_properties; use"),
+        ({"replication_method": "LOG_BASED"}, "replication method; use INCREMENTAL or FULL_TABLE"),
+        ({"replication_key": "created_at"}, "replication key; use updated_at"),
+    ],
+)
+def test_catalog_that_asks_for_the_impossible_is_refused(
+    two_jobs: Sandbox, change: dict[str, Any], text: str
+) -> None:
+    catalog = catalog_with(two_jobs)
+    catalog["streams"][0] |= change
+    with pytest.raises(CatalogError, match=text):
+        sync(two_jobs, catalog=catalog)
+
+
+@pytest.mark.parametrize(
+    "catalog",
+    [{}, {"streams": [{}]}, {"streams": 5}, {"streams": {}}, {"streams": [5]}, {"streams": None}],
+)
+def test_catalog_that_is_none_is_refused(sandbox: Sandbox, catalog: dict[str, Any]) -> None:
+    with pytest.raises(CatalogError, match=r"^catalog: it (is no Singer catalog|has no list)"):
+        new_tap(sandbox, catalog=catalog)
+
+
+def test_incremental_catalog_without_replication_key_uses_updated_at(two_jobs: Sandbox) -> None:
+    catalog = catalog_with(two_jobs)
+    for entry in catalog["streams"]:
+        entry.pop("replication_key", None)
+    assert len(sync(two_jobs, catalog=catalog).bookmarks()) == 3
+
+
+# Full tables
+
+
+def full_tables(sandbox: Sandbox, *streams: str) -> dict[str, Any]:
+    return catalog_with(sandbox, **{name: {"replication_method": "FULL_TABLE"} for name in streams})
+
+
+def test_full_table_emits_everything_and_leaves_the_bookmark_alone(two_jobs: Sandbox) -> None:
+    old = {"replication_key": "updated_at", "replication_key_value": "2026-11-01T09:00:00.000000Z"}
+    state = {"bookmarks": {name: dict(old) for name in STREAMS}}
+    output = sync(two_jobs, catalog=full_tables(two_jobs, "classify_jobs"), state=state)
+    assert output.ids() == ["a", "b"]
+    assert output.records("classify_job_rules") == []
+    assert output.state == state
+    assert output.of_type("ACTIVATE_VERSION") == []
+
+
+def test_full_table_activates_its_version_after_all_rows_when_asked(two_jobs: Sandbox) -> None:
+    catalog = full_tables(two_jobs, "classify_jobs", "classify_job_rules")
+    messages = sync(
+        two_jobs, catalog=catalog, emit_activate_version_messages=True, page_size=1
+    ).messages
+    kinds = [m["type"] for m in messages]
+    versions = {m["stream"]: m["version"] for m in messages if m["type"] == "ACTIVATE_VERSION"}
+    assert versions.keys() == {"classify_jobs", "classify_job_rules"}
+    assert kinds.index("ACTIVATE_VERSION") > max(i for i, k in enumerate(kinds) if k == "RECORD")
+    assert kinds[-1] == "STATE"
+    for message in messages:
+        if message["type"] == "RECORD":
+            assert message.get("version") == versions.get(message["stream"])
+
+
+def test_full_table_does_not_activate_a_version_after_a_dry_run(two_jobs: Sandbox) -> None:
+    tap = new_tap(
+        two_jobs,
+        catalog=full_tables(two_jobs, *STREAMS),
+        emit_activate_version_messages=True,
+    )
+    for stream in tap.streams.values():
+        stream.ABORT_AT_RECORD_COUNT = 1
+    output = captured(tap)
+    assert output.of_type("ACTIVATE_VERSION") == []
+    assert [len(output.records(name)) for name in STREAMS] == [1, 1, 1]
+
+
+# Stream maps and flattening
+
+
+def test_stream_map_changes_schema_and_records(two_jobs: Sandbox) -> None:
+    maps = {
+        "classify_jobs": {"status": "status.lower()", "user_id": "__NULL__", "both": "id + mode"},
+        "classify_job_rules": {"__filter__": "job_id == 'b'", "__alias__": "rules"},
+        "classify_job_parsing_configs": None,
+    }
+    output = sync(two_jobs, stream_maps=maps)
+    assert {m["stream"] for m in output.of_type("SCHEMA")} == {"classify_jobs", "rules"}
+    record = output.records("classify_jobs")[0]
+    assert (record["status"], record["both"], "user_id" in record) == ("success", "aFAST", False)
+    assert [rule["job_id"] for rule in output.records("rules")] == ["b"]
+    assert output.records("classify_job_parsing_configs") == []
+    assert len(output.bookmarks()) == 3
+
+
+def test_settings_of_singer_sdk_that_are_null_are_as_absent(two_jobs: Sandbox) -> None:
+    nulls = dict.fromkeys(["stream_maps", "flattening_enabled", "batch_config", "faker_config"])
+    tap = TapLlamaClassify(
+        config={"api_url": two_jobs.url, "api_key": two_jobs.key, **nulls},
+    )
+    assert captured(tap).ids() == ["a", "b"]
+
+
+def test_stream_map_can_make_a_second_stream_of_one(two_jobs: Sandbox) -> None:
+    maps = {"ids_only": {"__source__": "classify_jobs", "__else__": None, "id": "id"}}
+    output = sync(two_jobs, stream_maps=maps)
+    assert output.records("ids_only") == [{"id": "a"}, {"id": "b"}]
+    assert len(output.records("classify_jobs")) == 2
+
+
+def test_stream_maps_work_with_classify_jobs_deselected(two_jobs: Sandbox) -> None:
+    output = sync(
+        two_jobs,
+        catalog=catalog_with(two_jobs, classify_jobs={"selected": False}),
+        stream_maps={"classify_job_rules": {"type": "type.upper()"}},
+    )
+    assert [rule["type"] for rule in output.records("classify_job_rules")] == ["INVOICE"] * 2
+
+
+def test_stream_map_that_fails_on_a_row_says_so_without_the_row(sandbox: Sandbox) -> None:
+    sandbox.world.put(job("a", project_id=sandbox.project_id, error_message="a secret"))
+    maps = {"classify_jobs": {"n": "int(error_message)"}}
+    with pytest.raises(SettingsError, match="an expression of classify_jobs fails") as caught:
+        sync(sandbox, stream_maps=maps)
+    assert "secret" not in str(caught.value)
+
+
+def test_stream_map_with_an_unknown_function_shows_the_expression(sandbox: Sandbox) -> None:
+    sandbox.world.put(job("a", project_id=sandbox.project_id))
+    with pytest.raises(MappingError, match=r"nope\(id\)"):
+        sync(sandbox, stream_maps={"classify_jobs": {"n": "nope(id)"}})
+
+
+def test_stream_map_that_cannot_be_parsed_is_refused_before_any_request(sandbox: Sandbox) -> None:
+    with pytest.raises(MappingError):
+        sync(sandbox, stream_maps={"classify_jobs": {"n": "1 +"}})
+    assert sandbox.requests == []
+
+
+def test_flattening_writes_objects_and_lists_as_json_text(sandbox: Sandbox) -> None:
+    sandbox.world.put(job("a", project_id=sandbox.project_id, extra={"deep": [1]}))
+    output = sync(sandbox, flattening_enabled=True, flattening_max_depth=1)
+    assert json.loads(output.records("classify_jobs")[0]["additional_fields"]) == {
+        "extra": {"deep": [1]}
+    }
+    assert output.records("classify_job_parsing_configs")[0]["target_pages"] == "[0,1]"
+    for message in output.of_type("SCHEMA"):
+        types = {name: p["type"] for name, p in message["schema"]["properties"].items()}
+        assert types["additional_fields"] == ["string", "null"]
+
+
+# Streams by themselves
+
+
+def test_stream_reads_its_rows_from_a_listing_of_its_own(two_jobs: Sandbox) -> None:
+    stream = new_tap(two_jobs).streams["classify_job_rules"]
+    assert list(stream.get_records(None)) == rows.rule_rows(two_jobs.world.jobs())

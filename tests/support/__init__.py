@@ -1,0 +1,1 @@
+"""What tests of several subjects are made of; no test stands here, and nothing is exported."""

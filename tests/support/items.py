@@ -1,0 +1,139 @@
+"""Items of every kind that the API lists, as it shows them, and the door that each comes in by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tap_llamaclassify.api.models import JOB, Json, PageOfItems
+from tap_llamaclassify.api.parsing import read_jobs, read_projects, read_results, read_v2_jobs
+from tests.support.builders import job
+
+CREATED_AT = "2026-11-01T07:59:00.000000Z"
+UPDATED_AT = "2026-11-01T08:00:00.000000Z"
+OWNER = {"id": "job", "project_id": "project", "updated_at": "2026-11-01T08:30:00.000000Z"}
+
+
+def v2_job(identity: str, **fields: Any) -> Json:
+    """Make a finished v2 job, with one rule and a parsing configuration."""
+    return {
+        "id": identity,
+        "project_id": "project",
+        "user_id": "user",
+        "status": "COMPLETED",
+        "configuration": configuration(),
+        "configuration_id": "cfg",
+        "document_input_type": "file_id",
+        "file_input": "dfl-1",
+        "parse_job_id": "pjb-1",
+        "transaction_id": None,
+        "error_message": None,
+        "result": {"type": "invoice", "confidence": 0.75, "reasoning": "it has an amount"},
+        "usage": {"credits": 1.5, "parse_credits": 1},
+        "created_at": CREATED_AT,
+        "updated_at": UPDATED_AT,
+    } | fields
+
+
+def configuration(**fields: Any) -> Json:
+    """Make the configuration of a v2 job."""
+    return {
+        "rules": [{"type": "invoice", "description": "has an invoice number and an amount"}],
+        "mode": "FAST",
+        "parsing_configuration": {"lang": "en", "max_pages": 5, "target_pages": "1,3,5-7"},
+    } | fields
+
+
+def result(identity: str, **fields: Any) -> Json:
+    """Make a result of the job OWNER."""
+    return {
+        "id": identity,
+        "classify_job_id": "job",
+        "file_id": "file",
+        "result": {"type": "invoice", "confidence": 0.75, "reasoning": "it has an amount"},
+        "created_at": CREATED_AT,
+        "updated_at": UPDATED_AT,
+    } | fields
+
+
+def of_owner(results: Sequence[Json], owner: Json = OWNER) -> list[Json]:
+    """Put the job whose results they are beside results."""
+    return [item | {JOB: owner} for item in results]
+
+
+def project(identity: str, **fields: Any) -> Json:
+    """Make a project."""
+    return {
+        "id": identity,
+        "name": "Invoices",
+        "organization_id": "organization",
+        "is_default": True,
+        "created_at": CREATED_AT,
+        "updated_at": UPDATED_AT,
+    } | fields
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of items.
+
+    Attributes:
+        whole, item, place: What errors call a reply of them, one of them, and where it stands.
+        texts: The fields that hold text, timestamps aside.
+    """
+
+    read: Callable[[bytes], PageOfItems]
+    make: Callable[..., Json]
+    whole: str
+    item: str
+    place: str
+    texts: Sequence[str]
+    timestamps: Sequence[str] = ("created_at", "updated_at")
+
+
+KINDS = {
+    "v1 jobs": Kind(
+        read_jobs,
+        job,
+        "a page of jobs",
+        "a job",
+        "of the page",
+        ("project_id", "user_id", "status", "mode", "error_message", "job_record_id"),
+        ("created_at", "effective_at", "updated_at"),
+    ),
+    "v2 jobs": Kind(
+        read_v2_jobs,
+        v2_job,
+        "a page of jobs",
+        "a job",
+        "of the page",
+        (
+            "project_id",
+            "user_id",
+            "status",
+            "configuration_id",
+            "document_input_type",
+            "file_input",
+            "parse_job_id",
+            "transaction_id",
+            "error_message",
+        ),
+    ),
+    "results": Kind(
+        read_results,
+        result,
+        "a job's results",
+        "a result",
+        "of the results",
+        ("classify_job_id", "file_id"),
+    ),
+    "projects": Kind(
+        read_projects,
+        project,
+        "a list of projects",
+        "a project",
+        "of the list",
+        ("name", "organization_id"),
+    ),
+}

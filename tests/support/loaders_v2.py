@@ -1,0 +1,146 @@
+"""The tables that a loader must end with when every stream is selected, made from a world."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from llamacloud_sandbox.server import Sandbox
+from tests.support import loaders
+from tests.support.builders import ALL_STREAMS, catalog_with
+from tests.support.items import configuration, v2_job
+from tests.support.loaders import KEYS as V1_KEYS
+from tests.support.loaders import Row, Tables, expected, utc
+
+KEYS = V1_KEYS | {
+    "classify_job_results": ("id",),
+    "classify_v2_jobs": ("id",),
+    "classify_v2_job_rules": ("job_id", "rule_index"),
+    "classify_v2_job_parsing_configs": ("job_id",),
+    "classify_projects": ("id",),
+}
+TIMES = ("created_at", "effective_at", "updated_at", "job_updated_at")
+EVERYTHING = {"fetch_results": True, "fetch_usage": True}
+"""The settings that let every column be filled."""
+
+V2_JOB_COLUMNS = (
+    *("id", "project_id", "user_id", "status", "configuration_id", "document_input_type"),
+    *("file_input", "parse_job_id", "transaction_id", "error_message"),
+)
+NESTED = ("configuration", "result", "usage", "created_at", "updated_at")
+
+AWKWARD_V2: Row = v2_job(
+    "Übung 日本 📷",
+    configuration=configuration(
+        rules=[
+            {"type": "räumung", "description": '"quotes", \\N, \\" and\nline\r\nbreaks\t;'},
+            {"type": "null", "description": "NULL", "weight": 0.25},
+        ],
+        parsing_configuration={"lang": "ja", "max_pages": 0, "target_pages": "1,3,5-7"},
+    ),
+    result={"type": None, "confidence": 0.1 + 0.2, "reasoning": "—\u2028“”"},
+    usage={"credits": 1e-9, "parse_credits": 12345678.123456},
+    created_at="2026-11-20T09:00:00+02:00",
+    updated_at="2026-11-20T09:00:00.123456Z",
+)
+"""A v2 job whose values a loader may stumble over."""
+
+
+def select_all(sandbox: Sandbox) -> Row:
+    """Make a catalog that selects every stream."""
+    return catalog_with(sandbox, **{name: {"selected": True} for name in ALL_STREAMS})
+
+
+def api_shows(sandbox: Sandbox, *project_ids: str) -> Tables:
+    """Make all tables from what the API shows the keys of some projects; else of the first."""
+    ids = project_ids or (sandbox.project_id,)
+    jobs = [job for id_ in ids for job in sandbox.world.jobs(id_)]
+    v2_jobs = [job for id_ in ids for job in sandbox.world.v2_jobs(id_)]
+    laid_out = expected(job | job["configuration"] for job in v2_jobs)
+    return expected(jobs) | {
+        "classify_job_results": _by_id(_result_rows(sandbox, jobs)),
+        "classify_v2_jobs": _by_id(map(_v2_job_row, v2_jobs)),
+        "classify_v2_job_rules": laid_out["classify_job_rules"],
+        "classify_v2_job_parsing_configs": laid_out["classify_job_parsing_configs"],
+        "classify_projects": _by_id(map(_project_row, sandbox.world.projects())),
+    }
+
+
+def in_duckdb(file: Path) -> Tables:
+    """Read back all that target-duckdb has put into a file."""
+    v1 = loaders.in_duckdb(file)
+    with duckdb.connect(str(file), read_only=True) as warehouse:
+        others = {name: _duckdb_rows(warehouse, name) for name in KEYS.keys() - V1_KEYS.keys()}
+    return v1 | {name: keyed_by(KEYS[name], rows) for name, rows in others.items()}
+
+
+def _duckdb_rows(warehouse: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
+    found = warehouse.sql(f"FROM llamacloud.{table}")
+    rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+    for row in rows:
+        # The spacing of JSON means nothing.
+        row["additional_fields"] = json.loads(row["additional_fields"] or "null")
+    return rows
+
+
+def keyed_by(key: Sequence[str], rows: list[Row]) -> dict[tuple[Any, ...], Row]:
+    """Index rows by their key, which none may have twice."""
+    by_key = {tuple(row[name] for name in key): row for row in rows}
+    assert len(by_key) == len(rows)
+    return by_key
+
+
+def _by_id(rows: Iterable[Row]) -> dict[tuple[Any, ...], Row]:
+    return {(row["id"],): row for row in rows}
+
+
+def _result_rows(sandbox: Sandbox, jobs: Iterable[Row]) -> list[Row]:
+    return [
+        {
+            "id": result["id"],
+            "job_id": job["id"],
+            "project_id": job["project_id"],
+            "file_id": result["file_id"],
+            **{name: (result["result"] or {}).get(name) for name in _FOUND},
+            **{name: utc(result[name]) for name in ("created_at", "updated_at")},
+            "job_updated_at": utc(job["updated_at"]),
+            "additional_fields": None,
+        }
+        for job in jobs
+        for result in sandbox.world.results(job["id"])
+    ]
+
+
+_FOUND = ("type", "confidence", "reasoning")
+
+
+def _v2_job_row(job: Row) -> Row:
+    asked, usage = job["configuration"], job["usage"] or {}
+    others = {name: job[name] for name in job.keys() - {*V2_JOB_COLUMNS, *NESTED}}
+    known = {"rules", "mode", "parsing_configuration"}
+    if asked.keys() - known:
+        others["configuration"] = {name: asked[name] for name in asked.keys() - known}
+    return {
+        **{name: job[name] for name in V2_JOB_COLUMNS},
+        "mode": asked["mode"],
+        **{f"result_{name}": (job["result"] or {}).get(name) for name in _FOUND},
+        **{f"usage_{name}": usage.get(name) for name in ("credits", "parse_credits")},
+        "rule_count": len(asked["rules"]),
+        **{name: utc(job[name]) for name in ("created_at", "updated_at")},
+        "additional_fields": others or None,
+    }
+
+
+def _project_row(project: Row) -> Row:
+    columns = ("id", "name", "organization_id", "is_default")
+    times = ("created_at", "updated_at")
+    return {
+        **{name: project[name] for name in columns},
+        **{name: utc(project[name]) for name in times},
+        "additional_fields": {name: project[name] for name in project.keys() - {*columns, *times}}
+        or None,
+    }

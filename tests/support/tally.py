@@ -1,0 +1,9 @@
+"""How tests say what they have tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Tally = Callable[[str, int], None]
+DIVERGENCES = "divergences"
+"""How many simulated histories ended otherwise than they had to; the last of the figures."""

@@ -1,0 +1,352 @@
+"""Whatever items the API sends, their rows fit their table, and hold all that was sent, once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tap_llamaclassify.api.decoding import decode
+from tap_llamaclassify.api.models import Json
+from tap_llamaclassify.errors import ReplyError
+from tap_llamaclassify.tables.arrow import Columns
+from tap_llamaclassify.tables.schemas import schema_of
+from tap_llamaclassify.tables.tables import TABLES, Source
+from tap_llamaclassify.timestamps import to_fixed
+from tests.support.items import KINDS, OWNER, of_owner
+
+Path: TypeAlias = tuple[str | int, ...]
+Leaf: TypeAlias = tuple[Path, str]
+
+UPDATED_AT = "2026-11-01T08:00:00.000000Z"
+IS_FIXED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII).fullmatch
+SCHEMAS = {table.name: schema_of(table.name) for table in TABLES}
+READERS = {
+    Source.V1: KINDS["v1 jobs"].read,
+    Source.V2: KINDS["v2 jobs"].read,
+    Source.RESULTS: KINDS["results"].read,
+    Source.PROJECTS: KINDS["projects"].read,
+}
+TABLES_OF = {source: [table for table in TABLES if table.source is source] for source in Source}
+
+# What is drawn
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([2**53 + 1, 2**63, -(2**63) - 1, 10**400]),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=5),
+    st.characters(categories=["Cs"]),
+    st.sampled_from(["2026-11-23T14:33:08+02:00", "2026-11-23", "0001-01-01T00:00:00+01:00"]),
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+TEXT = st.text(max_size=3)
+TIME = st.datetimes().map(str)
+NUMBER = st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False)
+
+
+def objects(**fields: Any) -> st.SearchStrategy[Json]:
+    """Draw objects that have each of the fields, have it with another value, or lack it."""
+    known = {name: usual | JSON for name, usual in fields.items()}
+    return st.builds(
+        lambda unknown, some: unknown | some,
+        st.dictionaries(TEXT | st.sampled_from([*fields]), JSON, max_size=2),
+        st.fixed_dictionaries({}, optional=known),
+    )
+
+
+def items(**fields: Any) -> st.SearchStrategy[list[Json]]:
+    """Draw lists of objects with ids that differ."""
+    one = st.builds(
+        lambda item, identity: item | {"id": identity},
+        objects(**fields, created_at=TIME, updated_at=TIME),
+        # Beside a lone surrogate the door refuses an id that might have held one.
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufffd"), min_size=1),
+    )
+    return st.lists(one, max_size=3, unique_by=lambda item: item["id"])
+
+
+RULES = st.lists(objects(type=TEXT, description=TEXT) | JSON, max_size=3)
+V1_PAGES = st.lists(st.integers(0, 9) | SCALARS, max_size=3)
+PAGES = st.integers(-(2**64), 2**64)
+CLASSIFICATION = objects(type=TEXT, confidence=NUMBER, reasoning=TEXT)
+ITEMS = {
+    Source.V1: items(
+        project_id=TEXT,
+        status=TEXT,
+        effective_at=TIME,
+        rules=RULES,
+        parsing_configuration=objects(lang=TEXT, max_pages=PAGES, target_pages=V1_PAGES),
+    ),
+    Source.V2: items(
+        project_id=TEXT,
+        status=TEXT,
+        configuration=objects(
+            rules=RULES,
+            mode=TEXT,
+            parsing_configuration=objects(lang=TEXT, max_pages=PAGES, target_pages=TEXT),
+        ),
+        file_input=TEXT,
+        document_input_value=TEXT,
+        result=CLASSIFICATION,
+        usage=objects(credits=NUMBER, parse_credits=NUMBER),
+    ),
+    Source.RESULTS: items(
+        classify_job_id=TEXT | st.just(OWNER["id"]), file_id=TEXT, result=CLASSIFICATION
+    ),
+    Source.PROJECTS: items(name=TEXT, organization_id=TEXT, is_default=st.booleans()),
+}
+SOURCES_AND_ITEMS = st.sampled_from([*Source]).flatmap(
+    lambda source: st.tuples(st.just(source), ITEMS[source])
+)
+
+
+def read(source: Source, sent: Any, *, ascii_only: bool = True) -> list[Json]:
+    """Let items in by the door."""
+    page = json.dumps({"items": sent}, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    came = [*READERS[source](page).items]
+    return of_owner(came) if source is Source.RESULTS else came
+
+
+# Types, keys and order
+
+
+def fits(value: Any, column: Json) -> bool:
+    """Say whether a value has the type that a schema gives a column."""
+    types = column["type"] if isinstance(column["type"], list) else [column["type"]]
+    if "date-time" in column.get("format", "") and isinstance(value, str):
+        return IS_FIXED(value) is not None
+    if "array" in types and isinstance(value, list):
+        return all(fits(item, column["items"]) for item in value)
+    if "integer" in types and type(value) is int:
+        return -(2**63) <= value < 2**63
+    if "number" in types and type(value) is int:
+        return float(value) == value
+    python = {"string": str, "object": dict, "null": type(None), "boolean": bool, "number": float}
+    return any(type(value) is python.get(name) for name in types)
+
+
+@pytest.mark.parametrize(
+    ("value", "column", "fitting"),
+    [
+        (None, {"type": ["string", "null"]}, True),
+        (None, {"type": "string"}, False),
+        (7, {"type": "string"}, False),
+        (True, {"type": ["integer", "null"]}, False),
+        (2**63, {"type": ["integer", "null"]}, False),
+        (True, {"type": ["number", "null"]}, False),
+        (2**53 + 1, {"type": ["number", "null"]}, False),
+        (2**53, {"type": ["number", "null"]}, True),
+        (0.5, {"type": ["number", "null"]}, True),
+        (1, {"type": ["boolean", "null"]}, False),
+        ([1, None], {"type": ["array", "null"], "items": {"type": "integer"}}, False),
+        ("2026-11-23", {"type": ["string", "null"], "format": "date-time"}, False),
+        (UPDATED_AT, {"type": ["string", "null"], "format": "date-time"}, True),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_fits_can_say_no(value: Any, column: Json, fitting: bool) -> None:  # noqa: FBT001 - a column of the table
+    assert fits(value, column) is fitting
+
+
+def check_rows(source: Source, came: list[Json]) -> None:
+    """Make sure that the rows of items fit the tables of their source."""
+    for table in TABLES_OF[source]:
+        rows = table.rows_of(came)
+        columns = SCHEMAS[table.name]["properties"]
+        keys = [tuple(row[key] for key in table.keys) for row in rows]
+        assert len({*keys}) == len(keys)
+        for row in rows:
+            assert [*row] == [*columns]
+            assert [name for name in row if not fits(row[name], columns[name])] == []
+            assert row["additional_fields"] != {}
+            assert msgspec.json.decode(msgspec.json.encode(row)) == row
+        batch = Columns(table.name, SCHEMAS[table.name], table.keys).batch(rows)
+        assert batch.num_rows == len(rows)
+
+
+@given(SOURCES_AND_ITEMS, st.booleans())
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_whatever_items_are_sent_become_rows_that_fit_their_tables_with_keys_that_differ(
+    drawn: tuple[Source, list[Json]],
+    ascii_only: bool,  # noqa: FBT001 - drawn
+) -> None:
+    source, sent = drawn
+    came = read(source, sent, ascii_only=ascii_only)
+
+    assert len(came) == len(sent)
+    check_rows(source, came)
+
+
+@given(st.sampled_from([*Source]), JSON)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_only_items_that_are_no_list_of_objects_with_ids_are_refused(
+    source: Source, sent: Any
+) -> None:
+    try:
+        came = read(source, sent)
+    except ReplyError:
+        assert not is_list_of_items(sent)
+    else:
+        assert is_list_of_items(sent)
+        assert len(came) == len(sent)
+
+
+def is_list_of_items(sent: Any) -> bool:
+    """Say whether this is what a page may have as its items."""
+    return isinstance(sent, list) and all(
+        isinstance(item, dict)
+        and isinstance(item.get("id"), str)
+        and item["id"]
+        and not re.search("[\ud800-\udfff]", item["id"])
+        for item in sent
+    )
+
+
+@given(SOURCES_AND_ITEMS)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_rows_do_not_depend_on_the_order_of_fields_nor_on_the_other_items(
+    drawn: tuple[Source, list[Json]],
+) -> None:
+    source, sent = drawn
+    turned = [dict(reversed(item.items())) for item in sent]
+    for table in TABLES_OF[source]:
+        rows = msgspec.json.encode(table.rows_of(read(source, sent)))
+        assert msgspec.json.encode(table.rows_of(read(source, turned))) == rows
+        alone = [row for item in sent for row in table.rows_of(read(source, [item]))]
+        assert msgspec.json.encode(alone) == rows
+
+
+# Nothing is lost, nothing comes twice
+
+APART: dict[Source, dict[str, Any]] = {
+    Source.V1: {"rules": {}, "parsing_configuration": {}},
+    Source.V2: {
+        "configuration": {"rules": {}, "parsing_configuration": {}},
+        "result": {},
+        "usage": {},
+    },
+    Source.RESULTS: {"result": {}},
+    Source.PROJECTS: {},
+}
+"""The objects whose fields have columns, or tables, of their own."""
+INSIDE: dict[Source, dict[str, Any]] = {
+    Source.V2: {"configuration": {}, "result": {}, "usage": {}},
+    Source.RESULTS: {"result": {}},
+}
+"""Those that additional_fields takes apart, too."""
+PLACES: dict[str, dict[str, Path]] = {
+    "classify_v2_jobs": {
+        "mode": ("configuration", "mode"),
+        "result_type": ("result", "type"),
+        "result_confidence": ("result", "confidence"),
+        "result_reasoning": ("result", "reasoning"),
+        "usage_credits": ("usage", "credits"),
+        "usage_parse_credits": ("usage", "parse_credits"),
+    },
+    "classify_job_results": {
+        name: ("result", name) for name in ("type", "confidence", "reasoning")
+    },
+}
+"""Where the API has what a column holds, if it is not a field of that name."""
+NOT_SENT = {
+    "classify_jobs": {"rule_count"},
+    "classify_job_rules": {"job_id", "rule_index", "project_id", "updated_at"},
+    "classify_job_parsing_configs": {"job_id", "project_id", "updated_at"},
+    "classify_job_results": {"job_id", "project_id", "job_updated_at"},
+    "classify_v2_jobs": {"rule_count"},
+    "classify_v2_job_rules": {"job_id", "rule_index", "project_id", "updated_at"},
+    "classify_v2_job_parsing_configs": {"job_id", "project_id", "updated_at"},
+    "classify_projects": set[str](),
+}
+"""Columns that say what was not sent there."""
+
+
+def leaves(value: Any, apart: Mapping[str, Any] | None, path: Path = ()) -> Iterator[Leaf]:
+    """Yield what a value holds that is not null, with its path.
+
+    Args:
+        value: The value.
+        apart: Objects to go into; other values are leaves.
+        path: Where the value is.
+    """
+    if apart is not None and path[-1:] == ("rules",) and isinstance(value, list):
+        if not all(isinstance(rule, dict) for rule in value):
+            yield path, json.dumps(value)
+        for index, rule in enumerate(value):
+            if isinstance(rule, dict):
+                yield from leaves(rule, {}, (*path, index))
+    elif apart is not None and path[-1:] != ("rules",) and isinstance(value, dict):
+        for name, inner in value.items():
+            yield from leaves(inner, apart.get(name), (*path, name))
+    elif value is not None:
+        yield path, json.dumps(value)
+
+
+def sent_leaves(source: Source, item: Json) -> list[Leaf]:
+    """Answer what an item holds, timestamps in the fixed form, and named as the columns are."""
+    times = {"created_at", "updated_at"} | ({"effective_at"} if source is Source.V1 else set())
+    fixed = {
+        name: (isinstance(value, str) and to_fixed(value)) or value
+        for name, value in item.items()
+        if name in times
+    }
+    item |= fixed
+    older = item.get("document_input_value")
+    if source is Source.V2 and isinstance(older, str):
+        if item.get("file_input") is None:
+            item["file_input"] = older
+        if item["file_input"] == older:
+            del item["document_input_value"]
+    if source is Source.RESULTS and item.get("classify_job_id") == OWNER["id"]:
+        del item["classify_job_id"]
+    return sorted(leaves(item, APART[source]), key=str)
+
+
+def kept_leaves(source: Source, item: Json) -> list[Leaf]:
+    """Answer what the rows of an item hold, in all tables, by the paths of the API."""
+    found = (
+        leaf
+        for table in TABLES_OF[source]
+        for row in table.rows_of([item])
+        for leaf in row_leaves(source, table.name, row)
+    )
+    return sorted(found, key=str)
+
+
+def row_leaves(source: Source, table: str, row: Json) -> Iterator[Leaf]:
+    """Yield what a row holds, by the paths of the API."""
+    above: Path = ("configuration",) if source is Source.V2 else ()
+    if table.endswith("_rules"):
+        above = (*above, "rules", row["rule_index"])
+    elif table.endswith("_parsing_configs"):
+        above = (*above, "parsing_configuration")
+    else:
+        above = ()
+    for name in row.keys() - NOT_SENT[table] - {"additional_fields"}:
+        yield from leaves(row[name], None, above + PLACES.get(table, {}).get(name, (name,)))
+    apart = {} if above else INSIDE.get(source, {})
+    for name, value in (row["additional_fields"] or {}).items():
+        yield from leaves(value, apart.get(name), (*above, name))
+
+
+@given(SOURCES_AND_ITEMS)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_all_that_an_item_holds_is_in_its_rows_once(drawn: tuple[Source, list[Json]]) -> None:
+    source, items_drawn = drawn
+    body = json.dumps({"items": items_drawn}).encode()
+    for sent, came in zip(decode(body)[0]["items"], read(source, items_drawn), strict=True):
+        assert kept_leaves(source, came) == sent_leaves(source, sent)
