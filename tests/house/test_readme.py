@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from llamacloud_sandbox.server import Sandbox
-from loaders import plugin
 from tap_llamaclassify import errors
 from tap_llamaclassify.config.json_schema import config_jsonschema
 from tap_llamaclassify.singer.tap import TapLlamaClassify
 from tests.support.builders import ALL_STREAMS, V2_STREAMS, job
 from tests.support.commands import COMMAND, ROOT
+from tests.support.loaders import plugin
 
 README = ROOT / "README.md"
 V2_FIRST = sorted(ALL_STREAMS, key=lambda name: name not in V2_STREAMS)

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 import llamacloud_sandbox
-from conftest import ROOT
 from llamacloud_sandbox.__main__ import main
 from llamacloud_sandbox.command import COMMAND
 from llamacloud_sandbox.server import Sandbox
+from tests.support.commands import ROOT
 
 V2, V1, PROJECTS = "/api/v2/classify", "/api/v1/classifier/jobs", "/api/v1/projects"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from tests.support.commands import ROOT
 
 PACKAGE = ROOT / "llamacloud_sandbox"
 NAME = PACKAGE.name
