@@ -19,8 +19,7 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import Settings
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify.api.pagination import V1_JOBS_PATH
-from tap_llamaclassify.api.parsing import read_jobs
+from tap_llamaclassify.api.endpoints import V1_JOBS
 
 CONNECTIONS = 8
 PAGES = 40
@@ -122,12 +121,12 @@ def main(url: str, key: str, page_size: str, times: str) -> None:
     held = []
     for _ in range(int(times)):
         reply = requests.get(
-            url + V1_JOBS_PATH,
+            url + V1_JOBS.path,
             headers={"Authorization": f"Bearer {key}"},
             params={"page_size": page_size},
             timeout=60,
         )
-        held.append((reply.content, read_jobs(reply.content)))
+        held.append((reply.content, V1_JOBS.parse(reply.content)))
 
 
 if __name__ == "__main__":

@@ -8,15 +8,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from tap_llamaclassify.config.connections import connect
-from tap_llamaclassify.config.settings import Settings, check
+from tap_llamaclassify.config.connections import resolve_connections
+from tap_llamaclassify.config.settings import Settings, parse_settings
 from tap_llamaclassify.errors import SettingsError
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.replication.readers import Failed, steps_of
 from tap_llamaclassify.replication.summary import Part, warn_of_nothing, warn_of_the_unmissed
 from tap_llamaclassify.tables.arrow import Columns
 from tap_llamaclassify.tables.schemas import schema_of
-from tap_llamaclassify.tables.tables import BY_DEFAULT, RESULTS, TABLES, Table
+from tap_llamaclassify.tables.tables import BY_DEFAULT, TABLES, Table
 
 
 def record_batches(
@@ -42,8 +42,8 @@ def record_batches(
         SettingsError: A setting is wrong, there is no such table, or `fetch_results` is not set and
             classify_job_results is wanted.
     """
-    settings = check(config or {})
-    connections = connect(settings, os.environ)
+    settings = parse_settings(config or {})
+    connections = resolve_connections(settings, os.environ)
     wanted = {
         table: Columns(table.name, schema_of(table.name), table.keys)
         for table in (BY_DEFAULT if tables is None else _named(tables, settings))
@@ -61,12 +61,15 @@ def _named(tables: Collection[str], settings: Settings) -> list[Table]:
     names = [table.name for table in TABLES]
     if unknown := sorted({*tables} - {*names}):
         raise SettingsError(f"there is no table {unknown[0]}; there are {', '.join(names)}")
-    if RESULTS.name in tables and not settings.value("fetch_results"):
-        raise SettingsError(
-            f"{RESULTS.name} takes a request a job, which fetch_results allows: set it, or leave "
-            "the table out"
-        )
-    return [table for table in TABLES if table.name in tables]
+    wanted = [table for table in TABLES if table.name in tables]
+    for table in wanted:
+        setting = table.endpoint.setting
+        if setting and not getattr(settings, setting):
+            raise SettingsError(
+                f"{table.name} takes a request a job, which {setting} allows: set it, or leave the "
+                "table out"
+            )
+    return wanted
 
 
 def _read(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any, Final, Generic, Required, TypeAlias, TypeVar
 
@@ -177,20 +178,36 @@ class ItemList(TypedDict, Generic[_Item], total=False):
     total_size: Any
 
 
-@dataclass(frozen=True)
-class PageOfItems:
-    """One page, as it came through the door.
+@dataclass
+class Page:
+    """What a reply lists, and where it stands in its listing.
 
     Attributes:
-        items: Jobs, results or projects, as the API's own dictionaries.
+        items: Jobs, results, projects or the like, as the API's own dictionaries.
         next_page_token: None at the listing's end.
-        total_size: How many items the API says there are, if it does and they can be as many.
-        has_misfits: Whether any item has values that did not fit.
+        total_size: How many items the API says there are, if it does and they can be as many; an
+            estimate.
         replaced: How many lone surrogates became U+FFFD, because no text can hold them.
+        has_misfits: Whether any item has values that did not fit.
+        asked_at: The server's clock when the listing began: an item that changed later may have
+            been listed as it was before.
+        is_server_clock: Whether that is so; else it is this machine's clock.
+        overlaps: Whether an item of the page before is listed again: they move from page to page
+            while they are listed, so others may have been passed over.
+        listed: How many items the listing has shown so far, those of this page among them.
     """
 
     items: Sequence[Json]
-    next_page_token: str | None
-    total_size: int | None
+    next_page_token: str | None = None
+    total_size: int | None = None
     replaced: int = 0
     has_misfits: bool = False
+    asked_at: datetime = datetime.min  # noqa: DTZ901 - until the reply it came in says so
+    is_server_clock: bool = True
+    overlaps: bool = False
+    listed: int = 0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the listing ends with it."""
+        return self.next_page_token is None

@@ -18,42 +18,33 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from tap_llamaclassify.api.decoding import decode
-from tap_llamaclassify.api.models import (
-    MISFITS,
-    ItemList,
-    Job,
-    Json,
-    PageOfItems,
-    Project,
-    Result,
-    V2Job,
-)
+from tap_llamaclassify.api.models import MISFITS, Json, Page
 from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.timestamps import all_fixed, to_fixed
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """What a reply holds, and what errors call it."""
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """What a reply holds, and what errors call it.
+
+    Attributes:
+        shape: The model of the whole, `ItemList` of the items' model.
+        whole: What errors call it, such as `a page of jobs`.
+        item: What they call one of its items, such as `a job`.
+        place: What stands behind an item's position, such as ` of the page`.
+        timestamps: The items' fields that are timestamps.
+        as_list: Makes of a reply that is no list of items one that is.
+        finish: What is done to each item at last.
+    """
 
     shape: Any
     whole: str
     item: str
-    place: str
+    place: str = " of the page"
     timestamps: Sequence[str] = ("created_at", "updated_at")
+    as_list: Callable[[Any], Any] | None = None
+    finish: Callable[[Json], None] | None = None
 
-
-_JOBS = _Kind(
-    ItemList[Job],
-    "a page of jobs",
-    "a job",
-    " of the page",
-    ("created_at", "effective_at", "updated_at"),
-)
-_V2_JOBS = _Kind(ItemList[V2Job], "a page of jobs", "a job", " of the page")
-_V2_JOB = _Kind(ItemList[V2Job], "a job", "a job", "")
-_RESULTS = _Kind(ItemList[Result], "a job's results", "a result", " of the results")
-_PROJECTS = _Kind(ItemList[Project], "a list of projects", "a project", " of the list")
 
 _OBJECTS: Json = {
     "rules": {},
@@ -67,44 +58,32 @@ _OBJECTS: Json = {
 _MOST_ITEMS = 10**12
 
 
-def read_jobs(body: bytes) -> PageOfItems:
-    """Read a reply of the v1 list call.
+def parse_page(body: bytes, form: Format) -> Page:
+    """Parse a reply.
 
     Raises:
-        CutShortError: The reply ends in the middle.
-        ReplyError: It is no JSON, JSON of another shape, or holds a job without an `id`.
+        CutShortError: It ends in the middle.
+        ReplyError: It is no JSON, JSON of another shape, or holds an item without an `id`.
     """
-    return _read(body, _JOBS)
-
-
-def read_v2_jobs(body: bytes) -> PageOfItems:
-    """Read a reply of the v2 list call; raises as `read_jobs` does."""
-    page = _read(body, _V2_JOBS)
-    for job in page.items:
-        _take_older_name(job)
+    try:
+        decoded, replaced = decode(body)
+        page = _page_of(form.as_list(decoded) if form.as_list else decoded, replaced, form)
+    except RecursionError:
+        raise ReplyError(f"answered JSON that is nested too deeply to be {form.whole}") from None
+    if form.finish:
+        for item in page.items:
+            form.finish(item)
     return page
 
 
-def read_v2_job(body: bytes) -> Json:
-    """Read the reply of the call that gets one v2 job.
-
-    Raises:
-        CutShortError: The reply ends in the middle.
-        ReplyError: It is no JSON, or no job with an `id`.
-    """
-    (job,) = _read(body, _V2_JOB, lambda decoded: {"items": [decoded]}).items
-    _take_older_name(job)
-    return job
+def bare_list(decoded: Any) -> Any:
+    """Take a bare list for a page that has it."""
+    return {"items": decoded} if isinstance(decoded, list) else decoded
 
 
-def read_results(body: bytes) -> PageOfItems:
-    """Read the results of a v1 job; raises as `read_jobs` does."""
-    return _read(body, _RESULTS)
-
-
-def read_projects(body: bytes) -> PageOfItems:
-    """Read a list of projects, bare or in a page; raises as `read_jobs` does."""
-    return _read(body, _PROJECTS, _in_a_page)
+def single_item(decoded: Any) -> Any:
+    """Take one item for a page that has it alone."""
+    return {"items": [decoded]}
 
 
 def misfits_of(item: Json) -> Iterator[str]:
@@ -121,32 +100,16 @@ def _misfits_in(owner: Json, objects: Json, path: str = "") -> Iterator[str]:
                 yield from _misfits_in(item, inner, f"{path}{name}.")
 
 
-def _in_a_page(decoded: Any) -> Any:
-    return {"items": decoded} if isinstance(decoded, list) else decoded
-
-
-def _as_it_is(decoded: Any) -> Any:
-    return decoded
-
-
-def _read(body: bytes, kind: _Kind, paged: Callable[[Any], Any] = _as_it_is) -> PageOfItems:
-    try:
-        decoded, replaced = decode(body)
-        return _page_of(paged(decoded), replaced, kind)
-    except RecursionError:
-        raise ReplyError(f"answered JSON that is nested too deeply to be {kind.whole}") from None
-
-
-def _page_of(decoded: Any, replaced: int, kind: _Kind) -> PageOfItems:
+def _page_of(decoded: Any, replaced: int, form: Format) -> Page:
     # Outer values first: a list that is kept raw must not have lost anything yet.
-    problems = sorted(_problems(decoded, kind), key=lambda problem: len(problem["loc"]))
+    problems = sorted(_problems(decoded, form), key=lambda problem: len(problem["loc"]))
     for problem in problems:
-        _set_aside(decoded, problem, kind)
+        _set_aside(decoded, problem, form)
     if replaced:
-        _refuse_replaced(decoded, kind)
-    unreadable = [_fix_timestamps(decoded["items"], name) for name in kind.timestamps]
+        _refuse_replaced(decoded, form)
+    unreadable = [_fix_timestamps(decoded["items"], name) for name in form.timestamps]
     total = decoded.get("total_size")
-    return PageOfItems(
+    return Page(
         items=decoded["items"],
         next_page_token=decoded.get("next_page_token") or None,
         total_size=total if type(total) is int and 0 <= total <= _MOST_ITEMS else None,
@@ -155,9 +118,9 @@ def _page_of(decoded: Any, replaced: int, kind: _Kind) -> PageOfItems:
     )
 
 
-def _problems(decoded: Any, kind: _Kind) -> list[ErrorDetails]:
+def _problems(decoded: Any, form: Format) -> list[ErrorDetails]:
     try:
-        _adapter(kind.shape).validate_python(decoded)
+        _adapter(form.shape).validate_python(decoded)
     except ValidationError as error:
         return error.errors(include_url=False, include_context=False, include_input=False)
     return []
@@ -168,16 +131,16 @@ def _adapter(shape: Any) -> TypeAdapter[Any]:
     return TypeAdapter(shape)
 
 
-def _set_aside(page: Any, problem: ErrorDetails, kind: _Kind) -> None:
+def _set_aside(page: Any, problem: ErrorDetails, form: Format) -> None:
     """Take one value that does not fit out of the page, or refuse the page for it."""
     match problem["loc"]:
         case ("items", int(position), *path) if path and path != ["id"]:
             _set_aside_in(page["items"][position], path, problem["type"])
         case ("items", int(position), *path):
             what = "has no usable id" if path else "is no object"
-            raise _unusable(what, position, kind)
+            raise _unusable(what, position, form)
         case _:
-            raise ReplyError(f"answered JSON of another shape than {kind.whole}; check api_url")
+            raise ReplyError(f"answered JSON of another shape than {form.whole}; check api_url")
 
 
 def _set_aside_in(owner: Json, path: Sequence[int | str], problem: str) -> None:
@@ -203,7 +166,7 @@ def _move(owner: Json, name: str) -> None:
         owner.setdefault(MISFITS, {})[name] = owner.pop(name)
 
 
-def _take_older_name(job: Json) -> None:
+def take_older_name(job: Json) -> None:
     """Let `file_input` be what the oldest replies call `document_input_value`."""
     if "document_input_value" not in job:
         return
@@ -214,18 +177,18 @@ def _take_older_name(job: Json) -> None:
         del job["document_input_value"]
 
 
-def _refuse_replaced(page: Json, kind: _Kind) -> None:
+def _refuse_replaced(page: Json, form: Format) -> None:
     """Refuse what is no longer itself: ids that may have been made equal, and the page token."""
     for position, item in enumerate(page["items"]):
         if "\ufffd" in item["id"]:
-            raise _unusable("has no usable id", position, kind)
+            raise _unusable("has no usable id", position, form)
     if "\ufffd" in (page.get("next_page_token") or ""):
         raise ReplyError("answered a page token that cannot be sent back; tell LlamaCloud")
 
 
-def _unusable(what: str, position: int, kind: _Kind) -> ReplyError:
-    place = f", at position {position}{kind.place}" if kind.place else ""
-    return ReplyError(f"answered {kind.item} that {what}{place}")
+def _unusable(what: str, position: int, form: Format) -> ReplyError:
+    place = f", at position {position}{form.place}" if form.place else ""
+    return ReplyError(f"answered {form.item} that {what}{place}")
 
 
 def _fix_timestamps(items: Sequence[Json], name: str) -> bool:

@@ -48,9 +48,3 @@ def read_batch_config(raw: Mapping[str, Any] | None) -> BatchConfig | None:
     if type(config.batch_size) is not int or config.batch_size < 1:
         raise SettingsError("batch_config.batch_size must be a whole number, at least 1")
     return config
-
-
-def is_parquet(config: Mapping[str, Any]) -> bool:
-    """Answer whether a tap's configuration asks for Parquet."""
-    batches = read_batch_config(config.get("batch_config"))
-    return batches is not None and batches.encoding.format == PARQUET

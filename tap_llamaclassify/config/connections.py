@@ -47,7 +47,7 @@ class Connection:
         return f"{self.name}: " if self.name else ""
 
 
-def connect(settings: Settings, environ: Mapping[str, str]) -> tuple[Connection, ...]:
+def resolve_connections(settings: Settings, environ: Mapping[str, str]) -> tuple[Connection, ...]:
     """Settle where to ask and as whom: setting, then environment, then default.
 
     Returns:
@@ -76,7 +76,7 @@ def _settled(
 ) -> Connection:
     url_source, url = _api_url(settings, own, environ)
     insecure = url.startswith("http://") and not is_loopback(urlsplit(url).hostname or "")
-    if insecure and not settings.value("allow_insecure_http"):
+    if insecure and not settings.allow_insecure_http:
         raise SettingsError(
             f"{url_source} is an http:// address, over which the key would travel unencrypted: "
             "use https://, or set allow_insecure_http to accept that"
@@ -91,11 +91,11 @@ def _settled(
         api_url=url,
         api_key=_key_of(own, environ) if own else _key(settings, environ),
         scope=scope,
-        page_size=settings.value("page_size"),
-        timeout=settings.value("request_timeout_seconds"),
-        retry_seconds=settings.value("retry_seconds"),
-        requests_per_minute=settings.value("requests_per_minute"),
-        user_agent=settings.value("user_agent") or _default_user_agent(),
+        page_size=settings.page_size,
+        timeout=settings.request_timeout_seconds,
+        retry_seconds=settings.retry_seconds,
+        requests_per_minute=settings.requests_per_minute,
+        user_agent=settings.user_agent or _default_user_agent(),
         insecure=insecure,
     )
 

@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from jsonschema import ValidationError as JSONSchemaError
+from singer_sdk.helpers._batch import BatchConfig
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
-from tap_llamaclassify.config.batch_config import read_batch_config
-from tap_llamaclassify.config.settings import Settings, check, check_texts
+from tap_llamaclassify.config.batch_config import PARQUET, read_batch_config
+from tap_llamaclassify.config.connections import Connection, resolve_connections
+from tap_llamaclassify.config.settings import Settings, parse_settings, parse_texts
 from tap_llamaclassify.errors import SettingsError
 
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a tap's configuration says.
+
+    Attributes:
+        connections: Where to ask and as whom; none where the configuration is not known.
+        batches: How rows go to files; None for RECORD messages.
+    """
+
+    settings: Settings = field(default_factory=Settings)
+    connections: Sequence[Connection] = ()
+    batches: BatchConfig | None = None
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether rows go to Parquet files."""
+        return self.batches is not None and self.batches.encoding.format == PARQUET
 
 
 def config_jsonschema() -> dict[str, Any]:
@@ -29,8 +51,12 @@ def config_jsonschema() -> dict[str, Any]:
 
 
 def _object(described: Mapping[str, Any], objects: Mapping[str, Any]) -> dict[str, Any]:
-    properties = {name: _plain(it, objects) for name, it in described["properties"].items()}
-    required = {"required": described["required"]} if "required" in described else {}
+    names = described.get("required", ())
+    properties = {
+        name: _plain(it, objects, is_required=name in names)
+        for name, it in described["properties"].items()
+    }
+    required = {"required": names} if names else {}
     return {
         "type": "object",
         "properties": properties,
@@ -39,10 +65,13 @@ def _object(described: Mapping[str, Any], objects: Mapping[str, Any]) -> dict[st
     }
 
 
-def _plain(described: Mapping[str, Any], objects: Mapping[str, Any]) -> dict[str, Any]:
-    value, *null = described.get("anyOf", [described])
+def _plain(
+    described: Mapping[str, Any], objects: Mapping[str, Any], *, is_required: bool
+) -> dict[str, Any]:
+    value, *_ = described.get("anyOf", [described])
     plain = {
-        "type": [value["type"], "null"] if null else value["type"],
+        # A null stands for the default.
+        "type": value["type"] if is_required else [value["type"], "null"],
         "description": described["description"],
     }
     if described.get("default") is not None:
@@ -60,22 +89,24 @@ def _holds_secret(plain: Mapping[str, Any]) -> bool:
     return any("secret" in inner for inner in plain.get("items", {}).get("properties", {}).values())
 
 
-def check_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> Settings:
-    """Check a whole configuration: the tap's own settings, and those that singer-sdk adds.
+def parse_configuration(
+    config: Mapping[str, Any], schema: Mapping[str, Any], environ: Mapping[str, str]
+) -> Configuration:
+    """Parse a whole configuration: the tap's own settings, and those that singer-sdk adds.
 
     Raises:
         SettingsError: Names every setting that is unknown or wrong, and why; never a value.
     """
     sdk_names = schema["properties"].keys() - Settings.model_fields.keys()
     own = {name: value for name, value in config.items() if name not in sdk_names}
-    settings = check(own)
+    settings = parse_settings(own)
     others = {name: value for name, value in config.items() if name in sdk_names}
     if reasons := sorted(_reasons(others, schema)):
         raise SettingsError("; ".join(reasons))
-    read_batch_config(others.get("batch_config"))
+    batches = read_batch_config(others.get("batch_config"))
     if others.get("flattening_enabled") and others.get("flattening_max_depth") is None:
         raise SettingsError("flattening_max_depth is missing: flattening_enabled needs it")
-    return settings
+    return Configuration(settings, resolve_connections(settings, environ), batches)
 
 
 def _reasons(others: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
@@ -114,7 +145,7 @@ def read_environment(
         for name, text in texts.items()
         if name in Settings.model_fields and "items" not in schema["properties"][name]
     }
-    return check_texts(simple) | {
+    return parse_texts(simple) | {
         name: _typed(name, text, schema["properties"][name])
         for name, text in texts.items()
         if name not in simple

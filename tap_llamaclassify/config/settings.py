@@ -72,7 +72,7 @@ class ConnectionSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    """The settings as the user gave them; what is absent or null takes its default."""
+    """The settings; what was absent or null has its default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -87,7 +87,7 @@ class Settings(BaseModel):
         f"then it is {DEFAULT_API_URL}. In Europe: https://api.cloud.eu.llamaindex.ai. "
         "Without a scheme, https.",
     )
-    allow_insecure_http: bool | None = Field(
+    allow_insecure_http: bool = Field(
         default=False,
         description="Let the key travel unencrypted to an http:// address that is not this "
         "machine, for a self-hosted API inside a cluster.",
@@ -111,11 +111,11 @@ class Settings(BaseModel):
         description="The name of the connection that goes on from the bookmarks of the time "
         "before connections.",
     )
-    parallel_connections: AtOnce | None = Field(
+    parallel_connections: AtOnce = Field(
         default=4,
         description="How many connections are read at once.",
     )
-    page_size: Annotated[int, Field(ge=1)] | None = Field(
+    page_size: Annotated[int, Field(ge=1)] = Field(
         default=100,
         description="Jobs a request. More means fewer requests. The v2 API takes at most 100, and "
         "is sent no more; v1 does not document its limit.",
@@ -125,35 +125,35 @@ class Settings(BaseModel):
         description="Jobs last updated before it are left out. A date alone is midnight UTC.",
         json_schema_extra={"format": "date-time"},
     )
-    lookback_seconds: Annotated[int, Field(ge=0)] | None = Field(
+    lookback_seconds: Annotated[int, Field(ge=0)] = Field(
         default=300,
         description="How far before the bookmark jobs are emitted again, against changes that "
         "the API shows late.",
     )
-    reconcile_days: Annotated[int, Field(ge=0, le=3650)] | None = Field(
+    reconcile_days: Annotated[int, Field(ge=0, le=3650)] = Field(
         default=7,
         description="How far before the bookmark v2 jobs that were created then are listed again, "
         "against finished jobs that change all the same. 0 trusts that none does.",
     )
-    fetch_results: bool | None = Field(
+    fetch_results: bool = Field(
         default=False,
         description="Let classify_job_results be read: one request for each finished v1 job.",
     )
-    fetch_usage: bool | None = Field(
+    fetch_usage: bool = Field(
         default=False,
         description="Fill the usage columns of classify_v2_jobs: one request for each finished "
         "v2 job.",
     )
-    parallel_requests: AtOnce | None = Field(
+    parallel_requests: AtOnce = Field(
         default=4,
         description="How many requests for single jobs a connection has under way at once.",
     )
-    request_timeout_seconds: Annotated[int, Field(ge=1, le=A_DAY)] | None = Field(
+    request_timeout_seconds: Annotated[int, Field(ge=1, le=A_DAY)] = Field(
         default=60,
         description="How long the API may stay silent during a request. Connecting may take 5, a "
         "whole reply ten times as long.",
     )
-    retry_seconds: Annotated[int, Field(ge=0, le=A_DAY)] | None = Field(
+    retry_seconds: Annotated[int, Field(ge=0, le=A_DAY)] = Field(
         default=600,
         description="How long one request may go on being retried. 0 for no second try.",
     )
@@ -167,20 +167,15 @@ class Settings(BaseModel):
         description="The User-Agent header. By default tap-llamaclassify/ and its version.",
     )
 
-    def value(self, name: str) -> Any:
-        """Answer a setting's value, or its default where it was given as null."""
-        given = getattr(self, name)
-        return type(self).model_fields[name].default if given is None else given
 
-
-def check(config: Mapping[str, Any]) -> Settings:
-    """Read settings as a file or Meltano gives them.
+def parse_settings(config: Mapping[str, Any]) -> Settings:
+    """Read settings as a file or Meltano gives them; what is null takes its default.
 
     Raises:
         SettingsError: Names every setting that is unknown or wrong, and why; never a value.
     """
     try:
-        settings = Settings.model_validate(config, strict=True)
+        settings = Settings.model_validate(_without_nulls(config), strict=True)
     except ValidationError as error:
         raise SettingsError("; ".join(_reasons(error, config))) from None
     if reasons := [*_conflicts(settings)]:
@@ -188,11 +183,15 @@ def check(config: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def check_texts(texts: Mapping[str, str]) -> dict[str, Any]:
+def _without_nulls(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if value is not None}
+
+
+def parse_texts(texts: Mapping[str, str]) -> dict[str, Any]:
     """Read settings as environment variables give them, every value a text.
 
     Raises:
-        SettingsError: As `check` does, but for settings that do not go together.
+        SettingsError: As `parse_settings` does, but for settings that do not go together.
     """
     try:
         settings = Settings.model_validate_strings(texts)

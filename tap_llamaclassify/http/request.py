@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -30,20 +28,6 @@ LONG_WAIT = 30.0
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class Answer(Generic[_T]):
-    """What a request brought.
-
-    Attributes:
-        asked_at: As in Reply.
-        is_server_clock: As in Reply.
-    """
-
-    content: _T
-    asked_at: datetime
-    is_server_clock: bool = True
-
-
 class Request(Generic[_T]):
     """One request, tried until its reply is whole.
 
@@ -53,7 +37,7 @@ class Request(Generic[_T]):
     Args:
         path: Below the API's address, with a leading slash.
         params: Query parameters; values of any characters.
-        read: Turns a reply's body into content; raises ReplyError.
+        read: Makes of a reply what was asked for; raises ReplyError.
         later: Whether it asks for a page after the first of a listing.
         shown: What metrics call the path; by default the path.
         retry_seconds: For how long it may be tried again, if not for as long as others.
@@ -65,7 +49,7 @@ class Request(Generic[_T]):
         path: str,
         *,
         params: Params,
-        read: Callable[[bytes], _T],
+        read: Callable[[Reply], _T],
         later: bool = False,
         shown: str | None = None,
         retry_seconds: float | None = None,
@@ -109,8 +93,8 @@ class Request(Generic[_T]):
         # It may be read much later.
         self._patience.rest()
 
-    def answer(self) -> Answer[_T]:
-        """Read what the API has answered, and ask once more when that was cut short.
+    def answer(self) -> _T:
+        """Return what the API has answered, and ask once more when that was cut short.
 
         Raises:
             ApiError: As `send` does, or the reply cannot be read.
@@ -121,7 +105,7 @@ class Request(Generic[_T]):
             reply, self._reply = self._reply, None
             self._patience.go_on()
             try:
-                return Answer(self._read(reply.body), reply.asked_at, reply.is_server_clock)
+                return self._read(reply)
             except CutShortError:
                 self._wait_after(Failure("the reply was cut short", errors.CUT_SHORT))
             except errors.ReplyError as error:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from tap_llamaclassify.api.models import Json
-from tap_llamaclassify.api.pagination import Page
+from tap_llamaclassify.api.models import Json, Page
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.bookmarks import Bookmark
@@ -69,7 +68,7 @@ class Marks:
                 kept,
                 clock=clock,
                 floor=self._settings.start_date,
-                lookback_seconds=self._settings.value("lookback_seconds"),
+                lookback_seconds=self._settings.lookback_seconds,
             )
             for name, kept in self._wanted.items()
             if kept is not None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
+from tap_llamaclassify.api.endpoints import apis, endpoint_of, successors, tables_of
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.errors import ApiError, GoneError, SetAsideError
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
-from tap_llamaclassify.replication.projects import ProjectsReader
+from tap_llamaclassify.replication.snapshot import SnapshotReader
 from tap_llamaclassify.replication.steps import Reader, Step
 from tap_llamaclassify.replication.stream_state import Kept
 from tap_llamaclassify.replication.v1 import V1Reader
 from tap_llamaclassify.replication.v2 import V2Reader
-from tap_llamaclassify.tables.tables import TABLES, Source
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,15 @@ def steps_of(
 def _steps_of(
     client: Client, settings: Settings, wanted: Wanted, limit: int | None
 ) -> Iterator[Step | Failed]:
-    for sources in ({Source.V1, Source.RESULTS}, {Source.V2}, {Source.PROJECTS}):
-        names = {table.name for table in TABLES if table.source in sources}
-        some = {name: kept for name, kept in wanted.items() if name in names}
+    for api in apis():
+        some = {name: wanted[name] for name in tables_of(api) if name in wanted}
         if not some:
             continue
         pages = client.activity.pages
         try:
-            yield from _reader(client, settings, some, limit, sources).steps()
+            yield from _reader(client, settings, some, limit).steps()
         except GoneError as error:
-            text = f"{error}, or {instead([*some], sources, wanted)}"
+            text = f"{error}, or {instead([*some], wanted)}"
             is_absent = client.activity.pages == pages
             yield Failed(_named(error, text), [*some], str(error) if is_absent else None)
         except SetAsideError as error:
@@ -76,12 +75,16 @@ def _steps_of(
             return
 
 
-def _reader(
-    client: Client, settings: Settings, wanted: Wanted, limit: int | None, sources: set[Source]
-) -> Reader:
-    if Source.PROJECTS in sources:
-        return ProjectsReader(client, limit)
-    return (V2Reader if Source.V2 in sources else V1Reader)(client, settings, wanted, limit)
+def _reader(client: Client, settings: Settings, wanted: Wanted, limit: int | None) -> Reader:
+    """Make what reads some tables of one API."""
+    endpoint = endpoint_of(next(iter(wanted)))
+    match endpoint.api:
+        case "v1":
+            return V1Reader(client, settings, wanted, limit)
+        case "v2":
+            return V2Reader(client, settings, wanted, limit)
+        case _:
+            return SnapshotReader(client, endpoint, limit)
 
 
 def not_missed(failures: Sequence[Failed], wanted: Wanted) -> list[Failed]:
@@ -96,11 +99,10 @@ def not_missed(failures: Sequence[Failed], wanted: Wanted) -> list[Failed]:
     """
     gone = {name for failed in failures if failed.gone for name in failed.names}
     there = wanted.keys() - gone
-    successors = {table.name: table.successor for table in TABLES}
     return [
         failed
         for failed in failures
-        if failed.gone and all(successors[name] in there for name in failed.names)
+        if failed.gone and all(successors().get(name) in there for name in failed.names)
     ]
 
 
@@ -109,19 +111,16 @@ def was_read(kept: Kept | None) -> bool:
     return kept not in (None, Kept())
 
 
-def instead(names: Collection[str], sources: Container[Source], selected: Container[str]) -> str:
-    """Say what to select where the API is gone that holds these sources.
+def instead(names: Sequence[str], selected: Container[str]) -> str:
+    """Say what to select where an API is gone.
 
     Args:
         names: The tables that are selected of it.
-        sources: What the API holds.
         selected: All tables that are selected.
     """
     text = f"deselect {', '.join(names)}"
-    if Source.PROJECTS in sources:
-        return text
-    source = Source.V1 if Source.V2 in sources else Source.V2
-    others = [table.name for table in TABLES if table.source is source]
+    api = endpoint_of(names[0]).instead
+    others = [name for name in tables_of(api or "") if endpoint_of(name).is_default]
     others = [name for name in others if name not in selected]
     return f"{text} and select {', '.join(others)} instead" if others else text
 

@@ -6,11 +6,10 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from urllib.parse import quote
 
-from tap_llamaclassify.api.models import JOB, Json, PageOfItems
-from tap_llamaclassify.api.pagination import V1_JOBS_PATH
-from tap_llamaclassify.api.parsing import read_results
+from tap_llamaclassify.api.endpoints import V1_RESULTS
+from tap_llamaclassify.api.models import JOB, Json, Page
+from tap_llamaclassify.api.pagination import page_of, scope_of
 from tap_llamaclassify.concurrency import in_order
 from tap_llamaclassify.errors import ApiError, GoneError, ItemError, ReplyError, SetAsideError
 from tap_llamaclassify.http.client import Client
@@ -19,6 +18,7 @@ from tap_llamaclassify.replication.bookmarks import Bookmark
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.stream_state import Kept
 from tap_llamaclassify.tables.tables import RESULTS
+from tap_llamaclassify.timestamps import LAST
 
 PENDING = "PENDING"
 """The one status of the v1 API in which a job has no results yet."""
@@ -96,6 +96,8 @@ class Results:
         for begin in range(0, len(jobs), JOBS_A_STEP):
             some = jobs[begin : begin + JOBS_A_STEP]
             pages = self._take(some, fetched)
+            if begin == 0 and not pages and limit is None:
+                self._refuse_nothing(some, jobs[-1], bookmark)
             updates = [
                 min(update, newest or update) for job in some if (update := job["updated_at"])
             ]
@@ -103,22 +105,19 @@ class Results:
             yield Step(
                 {RESULTS.name: [item for page in pages for item in page.items]},
                 self._kept(kept),
-                replaced=sum(page.replaced for page in pages),
-                has_misfits=any(page.has_misfits for page in pages),
+                pages,
             )
         if bookmark:
             # Jobs may have been passed over. To fetch all results again costs a request a job.
             yield Step(kept=self._kept(bookmark.after(newest, shifted=False)))
         self._report()
 
-    def _take(
-        self, jobs: Sequence[Json], fetched: Iterator[PageOfItems | ApiError | None]
-    ) -> list[PageOfItems]:
+    def _take(self, jobs: Sequence[Json], fetched: Iterator[Page | ApiError | None]) -> list[Page]:
         pages = []
         for job in jobs:
             self._to_ask_again.discard(job["id"])
             match next(fetched):
-                case PageOfItems() as page:
+                case Page() as page:
                     pages.append(page)
                 case ApiError() as error:
                     self._set_aside[job["id"]] = error
@@ -127,6 +126,28 @@ class Results:
                 case None:
                     self._expired += 1
         return pages
+
+    def _refuse_nothing(
+        self, first: Sequence[Json], newest: Json, bookmark: Bookmark | None
+    ) -> None:
+        """Make sure that results are there at all, where the first jobs have none.
+
+        Jobs whose results have expired come first. But when the newest job's are not there either,
+        the call may be gone, and a bookmark that moved on would leave them all out for good.
+
+        Raises:
+            SetAsideError: Nothing is there.
+        """
+        known = (bookmark and bookmark.kept.bookmark) or ""
+        is_new = any((job["updated_at"] or LAST) > known for job in first)
+        if self._set_aside or not is_new:
+            return
+        if newest in first or self._fetch(newest) is None:
+            raise SetAsideError(
+                f"GET {V1_RESULTS.path}: none of {len(first)} jobs has results (404 or 410), nor "
+                "has the newest: the call is gone, or all have expired; check api_url, or deselect "
+                f"{RESULTS.name}"
+            )
 
     def _kept(self, kept: Kept | None) -> dict[str, Kept]:
         set_aside = tuple(sorted(self._set_aside.keys() | self._to_ask_again))
@@ -139,18 +160,18 @@ class Results:
         if self._set_aside:
             raise SetAsideError(_text_of(self._set_aside))
 
-    def _fetch(self, job: Json) -> PageOfItems | ApiError | None:
+    def _fetch(self, job: Json) -> Page | ApiError | None:
         """Ask for a job's results; None when they are gone, an error when they cannot be had."""
         request = Request(
             self._client,
-            f"{V1_JOBS_PATH}/{quote(job['id'], safe='')}/results",
-            params=self._client.connection.scope,
-            read=read_results,
-            shown=f"{V1_JOBS_PATH}/{{id}}/results",
+            V1_RESULTS.path_of(job["id"]),
+            params=scope_of(self._client, V1_RESULTS),
+            read=partial(page_of, endpoint=V1_RESULTS),
+            shown=V1_RESULTS.path,
             retry_seconds=self._retry_seconds(job["id"]),
         )
         try:
-            page = request.answer().content
+            page = request.answer()
         except GoneError:
             return None
         except (ItemError, ReplyError) as error:

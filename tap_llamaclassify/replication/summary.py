@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from tap_llamaclassify.api.endpoints import ENDPOINTS, endpoint_of
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.http.client import Activity, Client
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
 from tap_llamaclassify.replication.readers import Failed, not_missed, was_read
-from tap_llamaclassify.tables.tables import TABLES, Source
 
 _logger = logging.getLogger(__name__)
 
@@ -53,8 +53,7 @@ class Part:
     @property
     def asked(self) -> str:
         """Say what was asked: API, host and scope; no value of the scope."""
-        sources = {table.source for table in TABLES if table.name in self._jobs}
-        apis = ["v2"] * (Source.V2 in sources) + ["v1"] * bool(sources - {Source.V2})
+        apis = sorted({endpoint_of(table).api for table in self._jobs}, reverse=True)
         connection = self.client.connection
         scope = " and ".join(sorted(connection.scope)) or "the key's own project"
         host = urlsplit(connection.api_url).netloc
@@ -63,8 +62,12 @@ class Part:
     @property
     def _jobs(self) -> list[str]:
         missing = {name for failed in self.failures for name in failed.names}
-        jobs = [table.name for table in TABLES if table.source is not Source.PROJECTS]
-        return [name for name in jobs if name in self.wanted and name not in missing]
+        return [
+            name
+            for endpoint in ENDPOINTS
+            for name in endpoint.tables
+            if (endpoint.lists_jobs or endpoint.is_of_one) and name in self.wanted.keys() - missing
+        ]
 
 
 def activity_of(parts: Sequence[Part]) -> Activity:

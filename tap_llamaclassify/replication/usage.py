@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
+from tap_llamaclassify.api.endpoints import V2_JOB
 from tap_llamaclassify.api.models import MISFITS, Json
-from tap_llamaclassify.api.pagination import V2_JOBS_PATH
-from tap_llamaclassify.api.parsing import read_v2_job
+from tap_llamaclassify.api.pagination import page_of, scope_of
 from tap_llamaclassify.concurrency import in_order
 from tap_llamaclassify.errors import GoneError
 from tap_llamaclassify.http.client import Client
@@ -56,13 +55,13 @@ class Usage:
     def _ask(self, id_: str) -> Any:
         request = Request(
             self._client,
-            f"{V2_JOBS_PATH}/{quote(id_, safe='')}",
-            params={**self._client.connection.scope, "expand": "usage"},
-            read=read_v2_job,
-            shown=f"{V2_JOBS_PATH}/{{id}}",
+            V2_JOB.path_of(id_),
+            params={**scope_of(self._client, V2_JOB), "expand": "usage"},
+            read=partial(page_of, endpoint=V2_JOB),
+            shown=V2_JOB.path,
         )
         try:
-            job = request.answer().content
+            (job,) = request.answer().items
         except GoneError:
             return None
         return job.get("usage") or job.get(MISFITS, {}).get("usage")

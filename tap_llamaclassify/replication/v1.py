@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tap_llamaclassify.api.pagination import V1_JOBS_PATH, Listing, Page
-from tap_llamaclassify.api.parsing import read_jobs
+from tap_llamaclassify.api.endpoints import V1_JOBS
+from tap_llamaclassify.api.models import Page
+from tap_llamaclassify.api.pagination import Listing
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.replication.listing_bookmarks import Marks, Wanted
 from tap_llamaclassify.replication.results import Results
-from tap_llamaclassify.replication.steps import Step, step_of
+from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.tables.tables import RESULTS
 
 
@@ -31,13 +32,13 @@ class V1Reader:
         self, client: Client, settings: Settings, wanted: Wanted, limit: int | None = None
     ) -> None:
         label = client.connection.label
-        self._listing = Listing(client, V1_JOBS_PATH, read=read_jobs)
+        self._listing = Listing(client, V1_JOBS)
         of_results = {name: kept for name, kept in wanted.items() if name == RESULTS.name}
         of_jobs = {name: kept for name, kept in wanted.items() if name != RESULTS.name}
         self._of_results = Marks(of_results, settings, client.clock, label)
         self._of_jobs = Marks(of_jobs, settings, client.clock, label)
         kept = wanted.get(RESULTS.name)
-        self._results = Results(client, settings.value("parallel_requests"), kept, label)
+        self._results = Results(client, settings.parallel_requests, kept, label)
         self._limit = limit
 
     def steps(self) -> Iterator[Step]:
@@ -59,4 +60,4 @@ class V1Reader:
     def _step(self, page: Page) -> Step:
         for due in self._of_results.take(page).values():
             self._results.note(due, page.items)
-        return step_of(page, self._of_jobs.take(page))
+        return Step(self._of_jobs.take(page), pages=[page])

@@ -10,13 +10,14 @@ import logging
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 
-from tap_llamaclassify.api.pagination import V2_JOBS_PATH, Listing, Page
-from tap_llamaclassify.api.parsing import read_v2_jobs
+from tap_llamaclassify.api import endpoints
+from tap_llamaclassify.api.models import Page
+from tap_llamaclassify.api.pagination import Listing
 from tap_llamaclassify.config.settings import A_DAY, Settings
 from tap_llamaclassify.http.client import Client, Params
 from tap_llamaclassify.replication.bookmarks import Bookmark
 from tap_llamaclassify.replication.listing_bookmarks import Marks, Wanted
-from tap_llamaclassify.replication.steps import Step, step_of
+from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.stream_state import Kept
 from tap_llamaclassify.replication.unfinished import BEGUN, DAYS, MOST, Unfinished, is_finished
 from tap_llamaclassify.replication.usage import Usage
@@ -24,7 +25,6 @@ from tap_llamaclassify.replication.windows import Sight, Window, Windows
 from tap_llamaclassify.tables.tables import V2_JOBS
 from tap_llamaclassify.timestamps import LAST, moved, whole_second
 
-MOST_A_PAGE = 100
 SKEW = 1
 """Seconds after the server's clock until which jobs are listed: its servers' clocks differ."""
 
@@ -54,11 +54,11 @@ class V2Reader:
         self._is_windowed = limit is None and len(known) == len(wanted)
         self._unfinished = Unfinished([kept.unfinished or {} for kept in known], self._label)
         self._usage = (
-            Usage(client, settings.value("parallel_requests"))
-            if settings.value("fetch_usage") and V2_JOBS.name in wanted
+            Usage(client, settings.parallel_requests)
+            if settings.fetch_usage and V2_JOBS.name in wanted
             else None
         )
-        self._page_size = min(client.connection.page_size, MOST_A_PAGE)
+        self._page_size = min(client.connection.page_size, endpoints.V2_LARGEST_PAGE)
         self._windows = Windows(self._page_size)
         self._begin: str | None = None
         self._end: str | None = None
@@ -91,7 +91,7 @@ class V2Reader:
             if self._limit is not None and jobs >= self._limit:
                 return
             later += sum((job.get("created_at") or "") > self._last for job in page.items)
-            if later > max(MOST_A_PAGE, jobs / 2):
+            if later > max(endpoints.V2_LARGEST_PAGE, jobs / 2):
                 _logger.warning(
                     "%sJobs are made as fast as they are listed: those created after %s, and those "
                     "without created_at, are left to the next run",
@@ -170,12 +170,12 @@ class V2Reader:
         since = Window(max(filter(None, (begin, oldest)), default=None)).filters
         for status in BEGUN:
             # All at once as far as can be, so that none can move.
-            filters = {**since, "status": status, "page_size": str(MOST_A_PAGE)}
+            filters = {**since, "status": status, "page_size": str(endpoints.V2_LARGEST_PAGE)}
             for number, page in enumerate(self._listing(filters).pages(ahead=False), 1):
                 yield self._step(page)
                 self._unfinished.expect(page.items, self._clock)
                 is_filtered = all(job.get("status") == status for job in page.items)
-                if not is_filtered or number * MOST_A_PAGE >= MOST:
+                if not is_filtered or number * endpoints.V2_LARGEST_PAGE >= MOST:
                     break
 
     def _of_ids(self) -> Iterator[Step]:
@@ -206,8 +206,8 @@ class V2Reader:
         self._unfinished.note(page.items, self._clock)
         self._not_seen_again.difference_update(job["id"] for job in page.items)
         if self._usage and self._usage.fill(items[V2_JOBS.name]):
-            page = replace(page, has_misfits=True)
-        return step_of(page, items)
+            page.has_misfits = True
+        return Step(items, pages=[page])
 
     @property
     def _clock(self) -> str:
@@ -219,9 +219,7 @@ class V2Reader:
         return self._end or LAST
 
     def _listing(self, filters: Params) -> Listing:
-        return Listing(
-            self._client, V2_JOBS_PATH, read=read_v2_jobs, most=MOST_A_PAGE, filters=filters
-        )
+        return Listing(self._client, endpoints.V2_JOBS, filters)
 
     def _begin_of(self, bookmarks: Iterable[Bookmark]) -> str | None:
         """Answer the earliest `created_at` that is of interest; None for any."""
@@ -235,10 +233,10 @@ class V2Reader:
         if bookmark.kept.unfinished is None:
             # Some may have finished meanwhile, so that they are to be met in a listing of all.
             return floor
-        lookback: int = self._settings.value("lookback_seconds")
+        lookback: int = self._settings.lookback_seconds
         if bookmark.read_until:
             return moved(bookmark.read_until, -lookback)
-        reach = max(lookback, self._settings.value("reconcile_days") * A_DAY)
+        reach = max(lookback, self._settings.reconcile_days * A_DAY)
         begin = bookmark.begin and moved(bookmark.begin, -reach)
         return max(begin, floor or begin) if begin else floor
 

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from tap_llamaclassify.api.models import Json
-from tap_llamaclassify.api.pagination import Page
+from tap_llamaclassify.api.models import Json, Page
 from tap_llamaclassify.timestamps import LAST, from_datetime, moved, to_datetime, whole_second
 
 MOST_PAGES = 50

@@ -17,7 +17,7 @@ from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib import Message
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 
-from tap_llamaclassify.config.batch_config import PARQUET, is_parquet
+from tap_llamaclassify.config.batch_config import PARQUET
 from tap_llamaclassify.json_text import encoder
 from tap_llamaclassify.singer.storage import Storage
 
@@ -106,6 +106,7 @@ class Batches:
         streams: Iterable[str],
     ) -> None:
         self._config = config
+        self.is_parquet = config.encoding.format == PARQUET
         self._writer = writer
         self._began = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
         storage = config.storage
@@ -136,7 +137,7 @@ class Batches:
         compression = str(self._config.encoding.compression)
         self._numbers[alias] += 1
         ending = self._config.encoding.format
-        if ending != PARQUET and compression == "gzip":
+        if not self.is_parquet and compression == "gzip":
             ending += ".gz"
         name = f"{_file_name(alias)}-{self._began}-{self._numbers[alias]:06}.{ending}"
         opened = self._storage.begin(name)
@@ -177,7 +178,6 @@ class BatchSink:
         self.version = version
         self._batches = batches
         self._maps = {each.stream_alias: each for each in stream.stream_maps}
-        self._is_parquet = is_parquet(stream.config)
         self._columns: dict[str, Any] = {}
 
     def write(self, alias: str, rows: Sequence[Row]) -> None:
@@ -191,7 +191,7 @@ class BatchSink:
 
     def new_file(self, alias: str, file: BinaryIO, compression: str) -> RowFile:
         """Begin a file of the stream that is called so in the output."""
-        if not self._is_parquet:
+        if not self._batches.is_parquet:
             return JsonLinesFile(file, compression)
         from tap_llamaclassify.tables.arrow import Columns, ParquetFile  # noqa: PLC0415 - see there
 

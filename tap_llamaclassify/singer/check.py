@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import urlsplit
 
-from tap_llamaclassify.api.models import PageOfItems
-from tap_llamaclassify.api.pagination import V1_JOBS_PATH, V2_JOBS_PATH
-from tap_llamaclassify.api.parsing import read_jobs, read_projects, read_v2_jobs
+from tap_llamaclassify.api.endpoints import ENDPOINTS, Endpoint, tables_of
+from tap_llamaclassify.api.models import Page
+from tap_llamaclassify.api.pagination import page_of, scope_of
 from tap_llamaclassify.concurrency import in_order
 from tap_llamaclassify.config.connections import Connection
 from tap_llamaclassify.errors import ApiError, GoneError, status_text
 from tap_llamaclassify.http.client import Client, Exchange
 from tap_llamaclassify.http.request import Request
-from tap_llamaclassify.replication.projects import PROJECTS_PATH
 from tap_llamaclassify.replication.readers import Failed, instead, not_missed
-from tap_llamaclassify.tables.tables import TABLES, Source, Table
+from tap_llamaclassify.tables.tables import Table
 
 OK = 200
 UNAUTHORIZED = 401
 HEADER = ("connection", "host", "key", "API", "readable", "first job seen", "total")
 
 
-@dataclass(frozen=True)
-class Api:
-    """One of the APIs: what it is called, where it is, and the sources that it holds."""
-
-    name: str
-    path: str
-    read: Callable[[bytes], PageOfItems]
-    sources: frozenset[Source]
-
-
-APIS = (
-    Api("v1", V1_JOBS_PATH, read_jobs, frozenset({Source.V1, Source.RESULTS})),
-    Api("v2", V2_JOBS_PATH, read_v2_jobs, frozenset({Source.V2})),
-    Api("projects", PROJECTS_PATH, read_projects, frozenset({Source.PROJECTS})),
-)
+CHECKED = [endpoint for endpoint in ENDPOINTS if endpoint.tables and not endpoint.is_of_one]
+"""What is asked: each list, for one item."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +38,7 @@ class Finding:
         answer: The status it answered with, in words; empty when it did not.
     """
 
-    api: Api
+    endpoint: Endpoint
     first: str | None = None
     total: str = ""
     error: ApiError | None = None
@@ -65,7 +51,7 @@ class Checked:
 
     Attributes:
         key: Whether the key was accepted; "?" where nobody said so.
-        findings: One for each API.
+        findings: One for each list of the API's.
     """
 
     connection: Connection
@@ -90,12 +76,13 @@ class Checked:
 
 def _failed(finding: Finding, tables: Collection[Table]) -> Failed | None:
     """Return what a sync would meet in an API; None for nothing."""
-    names = [t.name for t in TABLES if t in tables and t.source in finding.api.sources]
+    selected = {table.name for table in tables}
+    names = [name for name in tables_of(finding.endpoint.api) if name in selected]
     if finding.error is None or not names:
         return None
     if not isinstance(finding.error, GoneError):
         return Failed(finding.error, names)
-    way_out = instead(names, finding.api.sources, {table.name for table in tables})
+    way_out = instead(names, selected)
     return Failed(ApiError(f"{finding.error}, or {way_out}"), names, str(finding.error))
 
 
@@ -113,9 +100,9 @@ def _check_one(connection: Connection) -> Checked:
     exchanges: list[Exchange] = []
     client = Client(replace(connection, retry_seconds=0), on_exchange=exchanges.append)
     findings = []
-    for api in APIS:
+    for endpoint in CHECKED:
         before = len(exchanges)
-        finding = _ask(client, api)
+        finding = _ask(client, endpoint)
         answers = [status_text(exchange.status) for exchange in exchanges[before:]]
         findings.append(replace(finding, answer=", ".join(answers)))
     statuses = {exchange.status for exchange in exchanges}
@@ -123,24 +110,18 @@ def _check_one(connection: Connection) -> Checked:
     return Checked(connection, key, findings)
 
 
-def _ask(client: Client, api: Api) -> Finding:
-    scope = client.connection.scope
-    is_paged = Source.PROJECTS not in api.sources
-    params = (
-        {**scope, "page_size": "1"}
-        if is_paged
-        else {name: value for name, value in scope.items() if name == "organization_id"}
-    )
+def _ask(client: Client, endpoint: Endpoint) -> Finding:
+    params = scope_of(client, endpoint) | ({"page_size": "1"} if endpoint.is_paged else {})
+    read = partial(page_of, endpoint=endpoint)
     try:
-        page = Request(client, api.path, params=params, read=api.read).answer().content
+        page = Request(client, endpoint.path, params=params, read=read).answer()
     except ApiError as error:
-        return Finding(api, error=error)
-    if not is_paged:
-        return Finding(api, total=f"{len(page.items):,}")
-    return Finding(api, page.items[0].get("created_at") if page.items else None, _total(page))
+        return Finding(endpoint, error=error)
+    first = page.items[0].get("created_at") if page.items and endpoint.lists_jobs else None
+    return Finding(endpoint, first, _total(page))
 
 
-def _total(page: PageOfItems) -> str:
+def _total(page: Page) -> str:
     """Say how many items a listing has of which a page was asked for that holds one."""
     if page.total_size is not None:
         return f"{page.total_size:,}"
@@ -165,7 +146,7 @@ def _line(checked: Checked, finding: Finding) -> tuple[str, ...]:
         checked.connection.name or "",
         urlsplit(checked.connection.api_url).netloc,
         checked.key,
-        finding.api.name,
+        finding.endpoint.api,
         f"no: {finding.answer or 'no answer'}" if finding.error else "yes",
         finding.first or "",
         finding.total,

@@ -10,8 +10,7 @@ from singer_sdk.singerlib import StateMessage
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
 from tap_llamaclassify.concurrency import Rest
-from tap_llamaclassify.config.batch_config import read_batch_config
-from tap_llamaclassify.config.settings import Settings
+from tap_llamaclassify.config.json_schema import Configuration
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
 from tap_llamaclassify.replication.state import Place, read_kept, write_kept
@@ -35,7 +34,7 @@ class Run:
     Args:
         streams: The selected streams, in the order in which a step's rows are written.
         tap: Holds the state, which is moved as reading goes on.
-        settings: What the user set.
+        configuration: What the user set.
         writer: Writes the messages.
         clock: Tells how long ago files were finished.
 
@@ -48,17 +47,17 @@ class Run:
         self,
         streams: Sequence[ClassifyStream],
         tap: Tap,
-        settings: Settings,
+        configuration: Configuration,
         writer: MessageWriter,
         clock: Clock,
     ) -> None:
         self._tap = tap
-        self._settings = settings
+        self._settings = configuration.settings
         self._writer = writer
         self._clock = clock
         self._census = Census()
         self._versions = {s.name: version_of(s, tap.initialized_at) for s in streams}
-        batches = read_batch_config(tap.config.get("batch_config"))
+        batches = configuration.batches
         names = {*tap.streams} | {m.stream_alias for s in streams for m in s.stream_maps}
         self._batches = Batches(batches, writer, names) if batches else None
         self.rows: dict[str, int] = {}
@@ -97,10 +96,10 @@ class Run:
         for outlet in self.outlets:
             if (items := step.items.get(outlet.stream.name)) is not None:
                 outlet.take(items)
-        if step.has_misfits:
+        if any(page.has_misfits for page in step.pages):
             # Each filter is an instant, so the longest of these holds all the others.
             self._census.note_misfits(max(step.items.values(), key=len, default=()))
-        self._replaced += step.replaced
+        self._replaced += sum(page.replaced for page in step.pages)
         if step.kept:
             self._to_keep |= {(stream, connection): kept for stream, kept in step.kept.items()}
             self._keep_in_time()

@@ -93,6 +93,7 @@ class Storage:
                 with path.open("rb") as file:
                     os.fsync(file.fileno())
                 path.replace(final)
+                _write_through(self._workshop)
             else:
                 self._upload(path, final, f"{self._root}/{self._unfinished(name)}")
                 path.unlink()
@@ -150,6 +151,16 @@ class Storage:
     def _unfinished(self, name: str) -> str:
         # Hidden, and with an ending of its own: no pattern that lists files finds it.
         return f".{self._prefix}{name}{_PART}"
+
+
+def _write_through(folder: Path) -> None:
+    """Let the disk have a folder's names: a file that was renamed may else have none after all."""
+    if os.name == "posix":
+        number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 @contextmanager

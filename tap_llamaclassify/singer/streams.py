@@ -26,12 +26,11 @@ from singer_sdk.singerlib import Catalog, CatalogEntry, SchemaMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL
 from typing_extensions import override
 
-from tap_llamaclassify.config.batch_config import is_parquet
 from tap_llamaclassify.errors import CatalogError
 from tap_llamaclassify.tables.columns import with_json_as_text
 from tap_llamaclassify.tables.rows import Row
 from tap_llamaclassify.tables.schemas import schema_of
-from tap_llamaclassify.tables.tables import BY_DEFAULT, Source, Table
+from tap_llamaclassify.tables.tables import Table
 
 
 class Pass(Protocol):
@@ -52,18 +51,20 @@ class ClassifyStream(Stream):
 
     replication_key = None
 
-    def __init__(self, tap: Tap, one_pass: Pass, table: Table) -> None:
+    def __init__(self, tap: Tap, one_pass: Pass, table: Table, *, is_parquet: bool = False) -> None:
         super().__init__(tap, schema=schema_of(table.name), name=table.name)
         self.table = table
         self.primary_keys = table.keys
         self.replication_key = table.replication_key
-        self.selected_by_default = table in BY_DEFAULT
+        self.selected_by_default = table.endpoint.is_default
         self._pass = one_pass
+        self._is_parquet = is_parquet
 
     @property
     def is_held_back(self) -> bool:
         """Whether a setting is missing that allows for the requests that the stream takes."""
-        return self.table.source is Source.RESULTS and not self.config.get("fetch_results")
+        setting = self.table.endpoint.setting
+        return setting is not None and not self.config.get(setting)
 
     @property
     def is_chosen(self) -> bool:
@@ -150,7 +151,7 @@ class ClassifyStream(Stream):
     @override
     def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
         for message in super()._generate_schema_messages():
-            if is_parquet(self.config):
+            if self._is_parquet:
                 message.schema = with_json_as_text(message.schema)
             yield message
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,9 +10,9 @@ from itertools import chain, repeat
 
 from singer_sdk import Tap, metrics
 
+from tap_llamaclassify.api.models import Page
 from tap_llamaclassify.concurrency import side_by_side
-from tap_llamaclassify.config.connections import connect
-from tap_llamaclassify.config.settings import Settings
+from tap_llamaclassify.config.json_schema import Configuration
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.http.client import Client, Exchange
 from tap_llamaclassify.http.pacing import Clock
@@ -45,10 +44,15 @@ class OnePass:
     """Takes all selected streams of a tap through one pass, whichever is synced first."""
 
     def __init__(
-        self, tap: Tap, settings: Settings, writer: MessageWriter, clock: Clock | None = None
+        self,
+        tap: Tap,
+        configuration: Configuration,
+        writer: MessageWriter,
+        clock: Clock | None = None,
     ) -> None:
         self._tap = tap
-        self._settings = settings
+        self._configuration = configuration
+        self._settings = configuration.settings
         self._writer = writer
         self._clock = clock or Clock()
         self._served: set[str] = set()
@@ -82,7 +86,7 @@ class OnePass:
             return
         ours = [s for s in self._tap.streams.values() if isinstance(s, ClassifyStream)]
         streams = sorted((s for s in ours if s.selected), key=lambda s: TABLES.index(s.table))
-        run = Run(streams, self._tap, self._settings, self._writer, self._clock)
+        run = Run(streams, self._tap, self._configuration, self._writer, self._clock)
         others = [stream for stream in streams if stream is not driver]
         for stream in others:
             stream.announce()
@@ -118,7 +122,7 @@ class OnePass:
         """Take all that can be read, and note of each part what cannot."""
         progress = Progress(parts, self._clock)
         sources = [self._steps(part, limit) for part in parts]
-        at_once: int = self._settings.value("parallel_connections")
+        at_once: int = self._settings.parallel_connections
         for number, step in side_by_side(sources, at_once, run.rest):
             part = parts[number]
             if isinstance(step, Failed):
@@ -141,7 +145,7 @@ class OnePass:
                 return
 
     def _clients(self, on_exchange: Callable[[Exchange], None] | None) -> list[Client]:
-        connections = connect(self._settings, os.environ)
+        connections = self._configuration.connections
         for connection in connections:
             if connection.insecure:
                 what = "%sallow_insecure_http: the key travels unencrypted over the network"
@@ -162,9 +166,10 @@ class Progress:
         now = self._clock.monotonic()
         if now - self._said_at >= PROGRESS_SECONDS:
             self._said_at = now
-            is_all = len(self._parts) == 1 and step.total_size
-            of = f"; of this listing {step.listed:,} of about {step.total_size:,}" if is_all else ""
-            _logger.info("So far %s%s", str(activity_of(self._parts)), of)
+            page = step.pages[-1] if step.pages and len(self._parts) == 1 else Page([])
+            of = f"; of this listing {page.listed:,} of about {page.total_size:,}"
+            activity = str(activity_of(self._parts))
+            _logger.info("So far %s%s", activity, of if page.total_size else "")
 
 
 @contextmanager

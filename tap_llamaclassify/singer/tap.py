@@ -30,7 +30,7 @@ from tap_llamaclassify.singer import cli
 from tap_llamaclassify.singer.messages import MessageWriter
 
 if TYPE_CHECKING:
-    from tap_llamaclassify.config.settings import Settings
+    from tap_llamaclassify.config.json_schema import Configuration
     from tap_llamaclassify.singer.streams import ClassifyStream
 
 ENVIRONMENT_PREFIX = "TAP_LLAMACLASSIFY_"
@@ -74,18 +74,25 @@ class TapLlamaClassify(Tap):
             StateError: The state cannot be read.
         """
         given = copy.deepcopy(dict(config or {}))
-        self._settings = (
-            self._checked(given, parse_env_config=parse_env_config) if validate_config else None
+        self.configuration = self._parsed(
+            given, parse_env_config=parse_env_config, validate_config=validate_config
         )
         super().__init__(
             config=given, catalog=_catalog(catalog), validate_config=validate_config, **rest
         )
 
-    def _checked(self, config: dict[str, Any], *, parse_env_config: bool) -> Settings:
-        """Check a configuration, with the environment's settings added to it."""
-        from tap_llamaclassify.config.connections import connect  # noqa: PLC0415 - see the top
-        from tap_llamaclassify.config.json_schema import check_config, read_environment  # noqa: PLC0415
+    def _parsed(
+        self, config: dict[str, Any], *, parse_env_config: bool, validate_config: bool
+    ) -> Configuration:
+        """Parse a configuration, with the environment's settings added to it."""
+        from tap_llamaclassify.config.json_schema import (  # noqa: PLC0415 - see the top
+            Configuration,
+            parse_configuration,
+            read_environment,
+        )
 
+        if not validate_config:
+            return Configuration()
         # A setting of singer-sdk's may be null by its schema, and fail by its code.
         for name in [name for name, value in config.items() if value is None]:
             del config[name]
@@ -93,14 +100,7 @@ class TapLlamaClassify(Tap):
         self.append_builtin_config(schema)
         if parse_env_config:
             config |= read_environment(schema, ENVIRONMENT_PREFIX, os.environ)
-        settings = check_config(config, schema)
-        connect(settings, os.environ)
-        return settings
-
-    def _known_settings(self) -> Settings:
-        from tap_llamaclassify.config.settings import Settings  # noqa: PLC0415 - see the top
-
-        return self._settings or Settings()
+        return parse_configuration(config, schema, os.environ)
 
     @override
     def discover_streams(self) -> Sequence[Stream]:
@@ -108,9 +108,10 @@ class TapLlamaClassify(Tap):
         from tap_llamaclassify.singer.sync import OnePass  # noqa: PLC0415 - see the top
         from tap_llamaclassify.tables.tables import TABLES  # noqa: PLC0415 - see the top
 
-        settings = self._known_settings()
-        one_pass = OnePass(self, settings, cast("MessageWriter", self.message_writer))
-        return [ClassifyStream(self, one_pass, table) for table in TABLES]
+        writer = cast("MessageWriter", self.message_writer)
+        one_pass = OnePass(self, self.configuration, writer)
+        is_parquet = self.configuration.is_parquet
+        return [ClassifyStream(self, one_pass, table, is_parquet=is_parquet) for table in TABLES]
 
     @property
     def _own_streams(self) -> Sequence[ClassifyStream]:
@@ -132,9 +133,9 @@ class TapLlamaClassify(Tap):
         for stream in self._own_streams:
             if stream.is_held_back and stream.is_chosen:
                 self.logger.warning(
-                    "%s is selected and left out: it takes a request a job, which fetch_results "
-                    "allows",
+                    "%s is selected and left out: it takes a request a job, which %s allows",
                     stream.name,
+                    stream.table.endpoint.setting,
                 )
         if not any(stream.selected for stream in self.streams.values()):
             self.logger.warning("The catalog selects no stream: there is nothing to sync")
@@ -152,10 +153,10 @@ class TapLlamaClassify(Tap):
         state = spelled_out(state) if isinstance(state, dict) else state
         for stream in check_state(state, keys):
             self.logger.warning("The state's bookmarks.%s is of no stream of this tap", stream)
-        if self._settings:
-            names = [connection.name for connection in self._settings.connections or ()]
-            for text in unused(state, keys, names, self._settings.adopt_state):
-                self.logger.warning(text)
+        settings = self.configuration.settings
+        names = [connection.name for connection in settings.connections or ()]
+        for text in unused(state, keys, names, settings.adopt_state):
+            self.logger.warning(text)
         super().load_state(state)
 
     @classmethod
@@ -202,12 +203,10 @@ class TapLlamaClassify(Tap):
         Raises:
             CheckError: A selected stream cannot be read.
         """
-        from tap_llamaclassify.config.connections import connect  # noqa: PLC0415 - see the top
         from tap_llamaclassify.singer import check  # noqa: PLC0415 - see the top
 
-        settings = self._known_settings()
-        at_once = settings.value("parallel_connections")
-        checked = check.check(connect(settings, os.environ), at_once)
+        at_once = self.configuration.settings.parallel_connections
+        checked = check.check(self.configuration.connections, at_once)
         sys.stdout.write(check.table_of(checked))
         tables = [stream.table for stream in self._own_streams if stream.selected]
         unreadable = [each.unreadable(tables) for each in checked]

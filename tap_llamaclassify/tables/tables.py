@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
+from tap_llamaclassify.api.endpoints import ENDPOINTS, Endpoint, endpoint_of
 from tap_llamaclassify.api.models import Json
 from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.tables import rows, v2_rows
@@ -13,15 +13,6 @@ from tap_llamaclassify.tables.rows import Row
 
 LONGEST_ID = 64
 """How much of an item's id is shown."""
-
-
-class Source(Enum):
-    """What the API is asked for, to make a table of."""
-
-    V1 = "v1 jobs"
-    V2 = "v2 jobs"
-    RESULTS = "results of v1 jobs"
-    PROJECTS = "projects"
 
 
 @dataclass(frozen=True)
@@ -33,18 +24,19 @@ class Table:
         api_fields: The API's fields that it has columns for, one way or another; those inside
             another field have its name before theirs, such as `result.type`.
         rows_of: Makes its rows from the items of a page.
-        source: Where its items come from.
         replication_key: The column by which changes are told; None for a table without.
-        successor: The table that takes its place in the next version of the API; None for none.
     """
 
     name: str
     keys: Sequence[str]
     api_fields: frozenset[str]
     rows_of: Callable[[Iterable[Json]], list[Row]]
-    source: Source
     replication_key: str | None = "updated_at"
-    successor: str | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where its items come from."""
+        return endpoint_of(self.name)
 
     def rows(self, items: Sequence[Json]) -> list[Row]:
         """Make the rows of a page's items.
@@ -71,31 +63,24 @@ JOBS = Table(
     ("id",),
     rows.JOB_FIELDS,
     rows.job_rows,
-    Source.V1,
-    successor="classify_v2_jobs",
 )
 RULES = Table(
     "classify_job_rules",
     ("job_id", "rule_index"),
     rows.RULE_FIELDS,
     rows.rule_rows,
-    Source.V1,
-    successor="classify_v2_job_rules",
 )
 PARSING_CONFIGS = Table(
     "classify_job_parsing_configs",
     ("job_id",),
     rows.PARSING_CONFIGURATION_FIELDS,
     rows.parsing_config_rows,
-    Source.V1,
-    successor="classify_v2_job_parsing_configs",
 )
 RESULTS = Table(
     "classify_job_results",
     ("id",),
     rows.RESULT_FIELDS | _inside("result", rows.CLASSIFICATION_FIELDS),
     rows.result_rows,
-    Source.RESULTS,
     replication_key="job_updated_at",
 )
 V2_JOBS = Table(
@@ -106,41 +91,41 @@ V2_JOBS = Table(
     | _inside("result", rows.CLASSIFICATION_FIELDS)
     | _inside("usage", v2_rows.USAGE_FIELDS),
     v2_rows.v2_job_rows,
-    Source.V2,
 )
 V2_RULES = Table(
     "classify_v2_job_rules",
     ("job_id", "rule_index"),
     rows.RULE_FIELDS,
     v2_rows.v2_rule_rows,
-    Source.V2,
 )
 V2_PARSING_CONFIGS = Table(
     "classify_v2_job_parsing_configs",
     ("job_id",),
     rows.PARSING_CONFIGURATION_FIELDS,
     v2_rows.v2_parsing_config_rows,
-    Source.V2,
 )
 PROJECTS = Table(
     "classify_projects",
     ("id",),
     rows.PROJECT_FIELDS,
     rows.project_rows,
-    Source.PROJECTS,
     replication_key=None,
 )
 
-TABLES = (
-    JOBS,
-    RULES,
-    PARSING_CONFIGS,
-    RESULTS,
-    V2_JOBS,
-    V2_RULES,
-    V2_PARSING_CONFIGS,
-    PROJECTS,
-)
+_BY_NAME = {
+    table.name: table
+    for table in (
+        JOBS,
+        RULES,
+        PARSING_CONFIGS,
+        RESULTS,
+        V2_JOBS,
+        V2_RULES,
+        V2_PARSING_CONFIGS,
+        PROJECTS,
+    )
+}
+TABLES = tuple(_BY_NAME[name] for endpoint in ENDPOINTS for name in endpoint.tables)
 """Every table, in the order in which a page's rows are written."""
-BY_DEFAULT = tuple(table for table in TABLES if table.source in {Source.V1, Source.V2})
+BY_DEFAULT = tuple(table for table in TABLES if table.endpoint.is_default)
 """Those that are read unless somebody says otherwise."""

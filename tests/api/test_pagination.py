@@ -16,9 +16,9 @@ from typing_extensions import override
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import AtEnd, Settings
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify.api.models import PageOfItems
-from tap_llamaclassify.api.pagination import V1_JOBS_PATH, Listing, Page
-from tap_llamaclassify.api.parsing import read_jobs
+from tap_llamaclassify.api.endpoints import V1_JOBS, Endpoint
+from tap_llamaclassify.api.models import Page
+from tap_llamaclassify.api.pagination import Listing
 from tap_llamaclassify.errors import ApiError, ReplyError
 from tap_llamaclassify.http.client import Activity, Client, Exchange
 from tests.support.builders import SimulatedClock, connection, job
@@ -31,7 +31,7 @@ LONG = 60.0
 def listing_of(sandbox: Sandbox, watched: Watched | None = None, **changes: Any) -> Listing:
     """Begin a listing by a clock on which waits cost nothing."""
     client = Client(connection(sandbox, **changes), clock=SimulatedClock())
-    return Listing(client, read=watched.read if watched else read_jobs)
+    return Listing(client, watched.endpoint if watched else V1_JOBS)
 
 
 def fill(sandbox: Sandbox, jobs: int) -> list[str]:
@@ -63,13 +63,21 @@ class Watched:
     """
 
     def __init__(self) -> None:
-        self._pages: list[weakref.ref[PageOfItems]] = []
+        self._pages: list[weakref.ref[Page]] = []
 
-    def read(self, body: bytes) -> PageOfItems:
-        """Read a page."""
-        page = read_jobs(body)
-        self._pages.append(weakref.ref(page))
-        return page
+    @property
+    def endpoint(self) -> Endpoint:
+        """That of v1 jobs, whose pages are watched."""
+        watched = self
+
+        class WatchedEndpoint(Endpoint):
+            @override
+            def parse(self, body: bytes) -> Page:
+                page = V1_JOBS.parse(body)
+                watched._pages.append(weakref.ref(page))
+                return page
+
+        return WatchedEndpoint(api="v1", path=V1_JOBS.path, form=V1_JOBS.form, lists_jobs=True)
 
     def held(self) -> int:
         """Count the pages that are still held."""
@@ -178,14 +186,6 @@ def test_listing_may_be_read_again_from_its_beginning(sandbox: Sandbox) -> None:
     assert ids_of(listing.pages()) == ids_of(listing.pages()) == ids
 
 
-def test_listing_has_another_path_if_told(sandbox: Sandbox) -> None:
-    asked = connection(sandbox)
-    sandbox.answer_next(200, {"items": []})
-    list(Listing(Client(asked), "/api/v9/jobs").pages())
-
-    assert sandbox.requests[0].path == "/api/v9/jobs"
-
-
 def test_page_has_what_the_reply_says(sandbox: Sandbox) -> None:
     sandbox.answer_next(
         200, rb'{"items": [{"id": "a", "mode": "\ud800"}], "total_size": 7}', date=False
@@ -219,7 +219,7 @@ def test_every_page_was_asked_at_when_the_first_was(sandbox: Sandbox) -> None:
     exchanges: list[Exchange] = []
     asked = connection(sandbox, page_size=2)
     client = Client(asked, clock=SimulatedClock(), on_exchange=exchanges.append)
-    pages = list(Listing(client).pages())
+    pages = list(Listing(client, V1_JOBS).pages())
 
     began = datetime(2026, 11, 23, 12, tzinfo=UTC) - timedelta(seconds=exchanges[0].seconds)
     assert [page.asked_at for page in pages] == [began] * 3
@@ -314,7 +314,7 @@ def test_what_is_no_error_of_the_api_reaches_whoever_takes_the_page(sandbox: San
 
     chain(sandbox, "more", None)
     asked = connection(sandbox)
-    pages = Listing(Client(asked, on_exchange=interrupt)).pages()
+    pages = Listing(Client(asked, on_exchange=interrupt), V1_JOBS).pages()
     next(pages)
     caught: list[BaseException] = []
 
@@ -328,7 +328,7 @@ def test_what_is_no_error_of_the_api_reaches_whoever_takes_the_page(sandbox: San
     taking = threading.Thread(target=take, daemon=True)
     taking.start()
     taking.join(LONG)
-    assert [str(error) for error in caught] == [V1_JOBS_PATH]
+    assert [str(error) for error in caught] == [V1_JOBS.path]
 
 
 def test_retries_happen_inside_a_listing(
@@ -352,7 +352,7 @@ def test_requests_per_minute_paces_a_listing(sandbox: Sandbox) -> None:
     seconds: list[float] = []
     sandbox.before_page = lambda _: seconds.append(clock.monotonic() - begin)
     asked = connection(sandbox, page_size=2, requests_per_minute=3)
-    list(Listing(Client(asked, clock=clock)).pages())
+    list(Listing(Client(asked, clock=clock), V1_JOBS).pages())
 
     assert seconds == [0, 0, 0, 60, 60, 60, 120]
 
@@ -385,7 +385,7 @@ def test_reply_that_is_no_page_is_named_with_its_page_and_request(
 
     assert type(caught.value) is ReplyError
     assert str(caught.value) == (
-        f"page {page}: GET {V1_JOBS_PATH} at {urlsplit(sandbox.url).netloc}, "
+        f"page {page}: GET {V1_JOBS.path} at {urlsplit(sandbox.url).netloc}, "
         f"request {page + 1}, {text}"
     )
 
@@ -407,7 +407,7 @@ def test_page_that_fails_ahead_of_the_count_is_named_rightly(sandbox: Sandbox) -
     client = Client(asked)
     client.activity = Late()
     with pytest.raises(ReplyError, match="page 2: GET"):
-        list(Listing(client).pages())
+        list(Listing(client, V1_JOBS).pages())
 
 
 @pytest.mark.parametrize(
@@ -425,7 +425,7 @@ def test_refusal_is_named_with_its_page_and_request(
     with pytest.raises(ApiError) as caught:
         list(listing_of(sandbox, retry_seconds=0).pages())
 
-    begin = f"page {page}: GET {V1_JOBS_PATH} at {urlsplit(sandbox.url).netloc}, request {page}, "
+    begin = f"page {page}: GET {V1_JOBS.path} at {urlsplit(sandbox.url).netloc}, request {page}, "
     assert str(caught.value).startswith(f"{begin}answered {status}")
     assert str(caught.value).splitlines() == [str(caught.value)]
 
@@ -438,7 +438,7 @@ def test_time_that_a_page_is_worked_on_is_not_taken_off_the_next_one_s_retry_sec
     clock = SimulatedClock()
     client = Client(connection(sandbox, page_size=1, retry_seconds=60), clock=clock)
     found = []
-    for page in Listing(client).pages(ahead=False, tentative=tentative):
+    for page in Listing(client, V1_JOBS).pages(ahead=False, tentative=tentative):
         found += [each["id"] for each in page.items]
         sandbox.fail_next("503")
         clock.sleep(61)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tap_llamaclassify.api.models import MISFITS, Json, PageOfItems
-from tap_llamaclassify.api.parsing import read_jobs
+from tap_llamaclassify.api.endpoints import V1_JOBS
+from tap_llamaclassify.api.models import MISFITS, Json, Page
 from tap_llamaclassify.errors import CutShortError, ReplyError
 from tests.support.builders import job
 from tests.support.items import KINDS, Kind
@@ -61,11 +61,11 @@ def test_page_has_its_items_as_they_came(kind: Kind) -> None:
     items = [kind.make("a"), {"id": "b"}, dict.fromkeys(kind.make("c")) | {"id": "c"}]
     body = page_of(*items, next_page_token="more", total_size=7)
 
-    assert kind.read(body) == PageOfItems(items, next_page_token="more", total_size=7)
+    assert kind.read(body) == Page(items, next_page_token="more", total_size=7)
 
 
 def test_page_may_be_empty(kind: Kind) -> None:
-    assert kind.read(page_of()) == PageOfItems([], next_page_token=None, total_size=None)
+    assert kind.read(page_of()) == Page([], next_page_token=None, total_size=None)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_unknown_fields_are_kept_at_every_level() -> None:
     )
     body = page_of(odd, next_page_token=None, server="x")
 
-    assert read_jobs(body) == PageOfItems([odd], next_page_token=None, total_size=None)
+    assert V1_JOBS.parse(body) == Page([odd], next_page_token=None, total_size=None)
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def test_values_that_do_not_fit_are_kept_apart_by_owner() -> None:
     expected[MISFITS] = {"status": 7, "mode": ["FAST"]}
     del expected["status"], expected["mode"]
 
-    jobs = read_jobs(page_of(job("z"), odd, job("b"))).items
+    jobs = V1_JOBS.parse(page_of(job("z"), odd, job("b"))).items
     assert jobs == [job("z"), expected, job("b")]
 
 
@@ -455,7 +455,7 @@ def test_text_survives_as_it_is(kind: Kind, text: str, ascii_only: bool) -> None
     odd = kind.make(text, rules=[{"type": text}], **{text: text}) | dict.fromkeys(kind.texts, text)
     body = json.dumps({"items": [odd]}, ensure_ascii=ascii_only).encode()
 
-    assert kind.read(body) == PageOfItems([odd], next_page_token=None, total_size=None)
+    assert kind.read(body) == Page([odd], next_page_token=None, total_size=None)
 
 
 @pytest.mark.parametrize(
@@ -485,7 +485,7 @@ def test_lone_surrogate_is_replaced_and_counted(
     body = raw_page_of(f'{{"id": "a", "x": {text}}}')
     expected = [{"id": "a", "x": read}]
 
-    assert kind.read(body) == PageOfItems(expected, None, None, replaced=count)
+    assert kind.read(body) == Page(expected, None, None, replaced=count)
 
 
 def test_lone_surrogates_are_counted_over_the_whole_page() -> None:
@@ -494,7 +494,7 @@ def test_lone_surrogates_are_counted_over_the_whole_page() -> None:
     )
     jobs = [{"id": "a", "mode": "\ufffd"}, {"id": "b", "mode": "\ufffd"}]
 
-    assert read_jobs(body) == PageOfItems(jobs, None, None, replaced=3)
+    assert V1_JOBS.parse(body) == Page(jobs, None, None, replaced=3)
 
 
 @pytest.mark.parametrize(
@@ -599,14 +599,14 @@ def test_ids_that_hold_a_lone_surrogate_are_refused_because_they_might_become_on
 
 
 def test_names_that_differ_by_a_lone_surrogate_only_are_all_kept() -> None:
-    page = read_jobs(rb'{"items": [{"id": "a", "k\ud800": 1, "k\ud801": 2, "k\ufffd": 3}]}')
+    page = V1_JOBS.parse(rb'{"items": [{"id": "a", "k\ud800": 1, "k\ud801": 2, "k\ufffd": 3}]}')
     assert [*page.items[0].values()] == ["a", 1, 2, 3]
     assert page.replaced == 2
 
 
 def test_names_that_spell_out_a_lone_surrogate_are_kept_beside_it() -> None:
     names = r'"k\\ud801": 1, "k\ud800": 2, "k\ud801": 3, "k\\ud801\ufffd": 4, "k\ufffd": 5'
-    page = read_jobs(raw_page_of(f'{{"id": "a", {names}}}'))
+    page = V1_JOBS.parse(raw_page_of(f'{{"id": "a", {names}}}'))
     assert sorted(page.items[0].values(), key=str) == [1, 2, 3, 4, 5, "a"]
 
 
@@ -616,4 +616,4 @@ def test_page_token_that_holds_a_lone_surrogate_is_refused(kind: Kind) -> None:
 
 
 def test_page_token_may_hold_a_replacement_character() -> None:
-    assert read_jobs(page_of(next_page_token="\ufffd")).next_page_token == "\ufffd"
+    assert V1_JOBS.parse(page_of(next_page_token="\ufffd")).next_page_token == "\ufffd"

@@ -10,15 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tap_llamaclassify.api.models import MISFITS, Json, PageOfItems
-from tap_llamaclassify.api.parsing import (
-    misfits_of,
-    read_jobs,
-    read_projects,
-    read_results,
-    read_v2_job,
-    read_v2_jobs,
-)
+from tap_llamaclassify.api.endpoints import PROJECTS, V1_JOBS, V1_RESULTS, V2_JOB, V2_JOBS
+from tap_llamaclassify.api.models import MISFITS, Json, Page
+from tap_llamaclassify.api.parsing import misfits_of
 from tap_llamaclassify.errors import CutShortError, ReplyError
 from tests.support.builders import job
 from tests.support.items import configuration, project, result, v2_job
@@ -28,13 +22,14 @@ Reader = Callable[[Json], Json]
 
 def through_listing(item: Json) -> Json:
     """Read a v2 job as one of a page."""
-    (read,) = read_v2_jobs(msgspec.json.encode({"items": [item]})).items
+    (read,) = V2_JOBS.parse(msgspec.json.encode({"items": [item]})).items
     return read
 
 
 def through_get(item: Json) -> Json:
     """Read a v2 job by itself."""
-    return read_v2_job(msgspec.json.encode(item))
+    (read,) = V2_JOB.parse(msgspec.json.encode(item)).items
+    return read
 
 
 @pytest.fixture(params=[through_listing, through_get], ids=["listed", "got by its id"])
@@ -169,7 +164,7 @@ def test_number_that_fits_stays_as_it_was_sent(read: Reader, value: Any) -> None
 def test_number_that_a_float64_cannot_hold_is_a_misfit(text: str, kept: Any) -> None:
     body = f'{{"items": [{{"id": "a", "result": {{"confidence": {text}}}}}]}}'.encode()
 
-    for read in (read_v2_jobs, read_results):
+    for read in (V2_JOBS.parse, V1_RESULTS.parse):
         page = read(body)
         assert page.items == [{"id": "a", "result": {MISFITS: {"confidence": kept}}}]
         assert page.has_misfits
@@ -192,7 +187,7 @@ def test_v2_rule_that_is_no_object_keeps_its_position_and_the_raw_rules_are_kept
 def test_v2_rules_that_nest_deeply_are_kept_or_refused(levels: int) -> None:
     text = f'["text", {"[" * levels}{"]" * levels}]'
     body = f'{{"id": "a", "configuration": {{"rules": {text}}}}}'
-    for read, sent in ((read_v2_jobs, f'{{"items": [{body}]}}'), (read_v2_job, body)):
+    for read, sent in ((V2_JOBS.parse, f'{{"items": [{body}]}}'), (V2_JOB.parse, body)):
         try:
             read(sent.encode())
         except ReplyError as error:
@@ -283,7 +278,7 @@ def test_file_input_takes_its_older_name_where_it_is_absent(
 )
 def test_what_is_no_v2_job_is_refused(body: bytes, text: str) -> None:
     with pytest.raises(ReplyError) as caught:
-        read_v2_job(body)
+        V2_JOB.parse(body)
 
     assert (type(caught.value), str(caught.value)) == (ReplyError, text)
 
@@ -292,7 +287,7 @@ def test_v2_job_cut_anywhere_is_cut_short() -> None:
     body = msgspec.json.encode(v2_job("a"))
     for length in range(len(body)):
         with pytest.raises(CutShortError, match="answered JSON that ends in the middle"):
-            read_v2_job(body[:length])
+            V2_JOB.parse(body[:length])
 
 
 def test_v2_job_got_by_its_id_has_timestamps_in_the_fixed_form() -> None:
@@ -309,7 +304,7 @@ def test_v2_job_got_by_its_id_has_timestamps_in_the_fixed_form() -> None:
 def test_outcome_of_a_result_that_fits_stays_as_it_came(value: Any) -> None:
     fitting = result("a", result=value, classify_job_id="other", x=1)
 
-    assert read_results(msgspec.json.encode({"items": [fitting]})).items == [fitting]
+    assert V1_RESULTS.parse(msgspec.json.encode({"items": [fitting]})).items == [fitting]
 
 
 @pytest.mark.parametrize(
@@ -323,7 +318,7 @@ def test_outcome_of_a_result_that_fits_stays_as_it_came(value: Any) -> None:
     ids=["text", "list", "type a number", "confidence text"],
 )
 def test_outcome_of_a_result_that_does_not_fit_is_set_aside(value: Any, expected: Json) -> None:
-    (read,) = read_results(msgspec.json.encode({"items": [result("a", result=value)]})).items
+    (read,) = V1_RESULTS.parse(msgspec.json.encode({"items": [result("a", result=value)]})).items
 
     assert read == without("result", result("a")) | expected
 
@@ -333,33 +328,33 @@ def test_outcome_of_a_result_that_does_not_fit_is_set_aside(value: Any, expected
 
 def test_projects_are_read_from_a_bare_list_or_a_page() -> None:
     projects = [project("a"), project("b", is_default=None, settings={"x": [1]})]
-    bare = read_projects(msgspec.json.encode(projects))
+    bare = PROJECTS.parse(msgspec.json.encode(projects))
 
-    assert bare == PageOfItems(projects, next_page_token=None, total_size=None)
-    assert read_projects(msgspec.json.encode({"items": projects})) == bare
-    assert read_projects(b"[]").items == []
+    assert bare == Page(projects, next_page_token=None, total_size=None)
+    assert PROJECTS.parse(msgspec.json.encode({"items": projects})) == bare
+    assert PROJECTS.parse(b"[]").items == []
 
 
 def test_bare_list_of_projects_comes_in_as_a_page_does() -> None:
     odd = project("a", created_at="2026-11-01T09:00:00+02:00", name="\ud800", is_default="yes")
-    page = read_projects(json.dumps([odd]).encode())
+    page = PROJECTS.parse(json.dumps([odd]).encode())
     expected = without("is_default", odd) | {
         "created_at": "2026-11-01T07:00:00.000000Z",
         "name": "\ufffd",
         MISFITS: {"is_default": "yes"},
     }
 
-    assert page == PageOfItems([expected], None, None, replaced=1, has_misfits=True)
+    assert page == Page([expected], None, None, replaced=1, has_misfits=True)
 
 
 def test_bare_list_with_a_project_without_an_id_is_refused() -> None:
     with pytest.raises(ReplyError, match="a project that has no usable id, at position 1 of the"):
-        read_projects(b'[{"id": "a"}, {"name": "b"}]')
+        PROJECTS.parse(b'[{"id": "a"}, {"name": "b"}]')
 
 
 @pytest.mark.parametrize("value", [0, 1, "true", [True], {}], ids=repr)
 def test_is_default_that_is_neither_true_nor_false_becomes_a_misfit(value: Any) -> None:
-    (read,) = read_projects(msgspec.json.encode([project("a", is_default=value)])).items
+    (read,) = PROJECTS.parse(msgspec.json.encode([project("a", is_default=value)])).items
 
     assert read == without("is_default", project("a")) | {MISFITS: {"is_default": value}}
 
@@ -373,22 +368,22 @@ ODD_RULES = [{"type": 7, "description": []}, 5, {"type": 8}]
 @pytest.mark.parametrize(
     ("read", "item", "names"),
     [
-        (read_jobs, job("a"), ""),
+        (V1_JOBS.parse, job("a"), ""),
         (
-            read_jobs,
+            V1_JOBS.parse,
             job("a", mode=7, rules=ODD_RULES, parsing_configuration={"lang": 7, "x": {}}),
             "mode parsing_configuration.lang rules rules.description rules.type rules.type",
         ),
-        (read_jobs, job("a", configuration="x", result=[], usage={"credits": "x"}), ""),
-        (read_jobs, job("a", parsing_configuration=7), "parsing_configuration"),
-        (read_v2_jobs, v2_job("a"), ""),
+        (V1_JOBS.parse, job("a", configuration="x", result=[], usage={"credits": "x"}), ""),
+        (V1_JOBS.parse, job("a", parsing_configuration=7), "parsing_configuration"),
+        (V2_JOBS.parse, v2_job("a"), ""),
         (
-            read_v2_jobs,
+            V2_JOBS.parse,
             v2_job("a", configuration=7, result=7, usage=7, updated_at="soon"),
             "configuration result updated_at usage",
         ),
         (
-            read_v2_jobs,
+            V2_JOBS.parse,
             v2_job(
                 "a",
                 configuration={
@@ -405,8 +400,8 @@ ODD_RULES = [{"type": 7, "description": []}, 5, {"type": 8}]
                 "configuration.rules.type result.confidence usage.credits"
             ),
         ),
-        (read_results, result("a", file_id=7, result={"type": 7}), "file_id result.type"),
-        (read_projects, project("a", name=7), "name"),
+        (V1_RESULTS.parse, result("a", file_id=7, result={"type": 7}), "file_id result.type"),
+        (PROJECTS.parse, project("a", name=7), "name"),
     ],
     ids=[
         "v1 job that fits",
@@ -421,7 +416,7 @@ ODD_RULES = [{"type": 7, "description": []}, 5, {"type": 8}]
     ],
 )
 def test_misfits_are_named_by_their_path(
-    read: Callable[[bytes], PageOfItems], item: Json, names: str
+    read: Callable[[bytes], Page], item: Json, names: str
 ) -> None:
     page = read(msgspec.json.encode({"items": [item]}))
 

@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
-from tap_llamaclassify.config.connections import Connection, connect
-from tap_llamaclassify.config.json_schema import check_config, config_jsonschema, read_environment
-from tap_llamaclassify.config.settings import check
+from tap_llamaclassify.config.connections import Connection, resolve_connections
+from tap_llamaclassify.config.json_schema import (
+    config_jsonschema,
+    parse_configuration,
+    read_environment,
+)
+from tap_llamaclassify.config.settings import parse_settings
 from tap_llamaclassify.config.validators import DEFAULT_API_URL
 from tap_llamaclassify.errors import SettingsError
 from tests.support.commands import Command
@@ -23,12 +27,14 @@ ENVIRON = {"LLAMA_KEY_APAC": " llx-apac\n"}
 def connected(
     *connections: dict[str, Any], environ: dict[str, str] | None = None, **config: Any
 ) -> tuple[Connection, ...]:
-    return connect(check({"connections": [*connections]} | config), environ or ENVIRON)
+    return resolve_connections(
+        parse_settings({"connections": [*connections]} | config), environ or ENVIRON
+    )
 
 
 def refused(config: dict[str, Any]) -> str:
     with pytest.raises(SettingsError) as caught:
-        check_config(config, config_jsonschema())
+        parse_configuration(config, config_jsonschema(), {})
     text = str(caught.value)
     assert SECRET not in text
     assert "\n" not in text
@@ -151,7 +157,9 @@ def test_what_belongs_to_one_connection_is_refused_beside_connections(name: str)
 )
 def test_adopt_state_must_name_one_of_the_connections(config: dict[str, Any], text: str) -> None:
     assert refused(config | {"adopt_state": SECRET}) == text
-    assert check({"connections": [EMEA, APAC], "adopt_state": "apac"}).adopt_state == "apac"
+    assert (
+        parse_settings({"connections": [EMEA, APAC], "adopt_state": "apac"}).adopt_state == "apac"
+    )
 
 
 def test_every_variable_without_a_key_is_reported_with_its_connection() -> None:
@@ -208,7 +216,7 @@ def test_environments_json_becomes_connections() -> None:
         {"TAP_LLAMACLASSIFY_CONNECTIONS": text, "TAP_LLAMACLASSIFY_ADOPT_STATE": "apac"},
     )
     assert read == {"connections": [EMEA, APAC], "adopt_state": "apac"}
-    assert [c.name for c in connect(check(read), ENVIRON)] == ["emea", "apac"]
+    assert [c.name for c in resolve_connections(parse_settings(read), ENVIRON)] == ["emea", "apac"]
 
 
 @pytest.mark.parametrize("text", ["", SECRET, f"[{SECRET}", "[" * 100_000])
@@ -280,5 +288,5 @@ def test_command_ends_in_one_line_over_a_wrong_connection(
 
 
 def test_connection_does_not_show_its_key() -> None:
-    given = check({"connections": [EMEA | {"api_key": SECRET}]})
-    assert SECRET not in repr(given) + repr(connect(given, {}))
+    given = parse_settings({"connections": [EMEA | {"api_key": SECRET}]})
+    assert SECRET not in repr(given) + repr(resolve_connections(given, {}))

@@ -9,9 +9,13 @@ import pytest
 from singer_sdk.configuration._dict_config import merge_missing_config_jsonschema
 from singer_sdk.helpers.capabilities import BATCH_CONFIG, FLATTENING_CONFIG, STREAM_MAPS_CONFIG
 
-from tap_llamaclassify.config.connections import Connection, connect
-from tap_llamaclassify.config.json_schema import check_config, config_jsonschema, read_environment
-from tap_llamaclassify.config.settings import Settings, check
+from tap_llamaclassify.config.connections import Connection, resolve_connections
+from tap_llamaclassify.config.json_schema import (
+    config_jsonschema,
+    parse_configuration,
+    read_environment,
+)
+from tap_llamaclassify.config.settings import Settings, parse_settings
 from tap_llamaclassify.config.validators import DEFAULT_API_URL
 from tap_llamaclassify.errors import SettingsError
 from tap_llamaclassify.singer.tap import TapLlamaClassify
@@ -28,7 +32,9 @@ def whole_schema() -> dict[str, Any]:
 
 
 def connected(environ: dict[str, str] | None = None, **config: Any) -> Connection:
-    (connection,) = connect(check({"api_key": "llx-key"} | config), environ or {})
+    (connection,) = resolve_connections(
+        parse_settings({"api_key": "llx-key"} | config), environ or {}
+    )
     return connection
 
 
@@ -74,14 +80,14 @@ def test_scope_is_sent_only_when_it_is_set() -> None:
 def test_key_comes_from_the_setting_then_the_environment(
     config: dict[str, Any], environ: dict[str, str], key: str
 ) -> None:
-    (connection,) = connect(check(config), environ)
+    (connection,) = resolve_connections(parse_settings(config), environ)
     assert connection.api_key == key
 
 
 @pytest.mark.parametrize("environ", [{}, {"LLAMA_CLOUD_API_KEY": ""}], ids=["absent", "blank"])
 def test_missing_key_is_an_error_that_names_setting_and_variable(environ: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="api_key is missing: set it, or LLAMA_CLOUD_API_KEY"):
-        connect(check({}), environ)
+        resolve_connections(parse_settings({}), environ)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +237,7 @@ def test_wrong_setting_is_named_with_the_reason_and_without_its_value(
     config: dict[str, Any], text: str
 ) -> None:
     with pytest.raises(SettingsError) as caught:
-        check_config(config, whole_schema())
+        parse_configuration(config, whole_schema(), {})
     assert str(caught.value).startswith(text)
     assert SECRET not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -248,7 +254,7 @@ def test_wrong_setting_is_named_with_the_reason_and_without_its_value(
     ids=["a date is midnight UTC", "an offset", "no zone is UTC"],
 )
 def test_start_date_is_an_instant(given: str, fixed: str) -> None:
-    assert check({"start_date": given}).start_date == fixed
+    assert parse_settings({"start_date": given}).start_date == fixed
 
 
 def test_environment_texts_become_typed_settings() -> None:
@@ -282,7 +288,7 @@ def test_environment_texts_become_typed_settings() -> None:
         "flattening_max_depth": 2,
         "flattening_separator": "__",
     }
-    check_config(read, whole_schema())
+    parse_configuration(read, whole_schema(), {})
 
 
 @pytest.mark.parametrize(
@@ -350,6 +356,6 @@ def test_settings_that_the_environment_may_supply_have_no_default_in_the_schema(
 
 
 def test_connection_does_not_show_its_key() -> None:
-    shown = repr(connected(api_key=SECRET)) + repr(check({"api_key": SECRET}))
+    shown = repr(connected(api_key=SECRET)) + repr(parse_settings({"api_key": SECRET}))
     assert SECRET not in shown
     assert "LLAMA_CLOUD_API_KEY" not in os.environ

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from threading import Thread
@@ -27,9 +28,9 @@ from typing_extensions import override
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify import errors
-from tap_llamaclassify.api.models import PageOfItems
-from tap_llamaclassify.api.pagination import V1_JOBS_PATH
-from tap_llamaclassify.api.parsing import read_jobs
+from tap_llamaclassify.api.endpoints import V1_JOBS
+from tap_llamaclassify.api.models import Page
+from tap_llamaclassify.api.pagination import page_of
 from tap_llamaclassify.errors import ApiError, CancelledError, GoneError, ReplyError
 from tap_llamaclassify.http import replies
 from tap_llamaclassify.http.client import (
@@ -39,12 +40,13 @@ from tap_llamaclassify.http.client import (
     Client,
     Exchange,
 )
-from tap_llamaclassify.http.request import Answer, Request
+from tap_llamaclassify.http.request import Request
 from tests.support.builders import SimulatedClock, connection, job
 
 PAGE = {"items": [job("a")], "next_page_token": None}
 PAGE_BYTES = msgspec.json.encode(PAGE)
-CONTENT = PageOfItems([job("a")], next_page_token=None, total_size=None)
+CONTENT = [job("a")]
+READ = partial(page_of, endpoint=V1_JOBS)
 WORLD_DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
 
 TRY_LATER = "the API is busy or down; run again later, or raise retry_seconds"
@@ -166,9 +168,9 @@ def clock() -> SimulatedClock:
     return SimulatedClock()
 
 
-def ask(client: Client, **params: str) -> Answer[PageOfItems]:
+def ask(client: Client, **params: str) -> Page:
     """Ask for a page."""
-    return Request(client, V1_JOBS_PATH, params=params, read=read_jobs).answer()
+    return Request(client, V1_JOBS.path, params=params, read=READ).answer()
 
 
 def refusal_of(client: Client, **params: str) -> str:
@@ -180,7 +182,7 @@ def refusal_of(client: Client, **params: str) -> str:
 
 def where(url: str, *, request: int = 1) -> str:
     """Say where an error happened, as errors do."""
-    return f"GET {V1_JOBS_PATH} at {urlsplit(url).netloc}, request {request},"
+    return f"GET {V1_JOBS.path} at {urlsplit(url).netloc}, request {request},"
 
 
 # What is sent.
@@ -191,8 +193,8 @@ def test_request_is_a_get_with_the_key_and_its_parameters(sandbox: Sandbox) -> N
     answer = ask(Client(connection(sandbox)), page_size="7", project_id="p")
 
     (request,) = sandbox.requests
-    assert answer.content == CONTENT
-    assert (request.method, request.path) == ("GET", V1_JOBS_PATH)
+    assert answer.items == CONTENT
+    assert (request.method, request.path) == ("GET", V1_JOBS.path)
     assert request.query == {"page_size": "7", "project_id": "p"}
     sent = {name: request.headers[name] for name in ("authorization", "user-agent", "accept")}
     assert sent == {
@@ -206,7 +208,7 @@ def test_request_goes_below_the_path_of_api_url(sandbox: Sandbox) -> None:
     sandbox.answer_next(200, PAGE)
     ask(Client(connection(sandbox, api_url=f"{sandbox.url}/llama/cloud")))
 
-    assert sandbox.requests[0].path == f"/llama/cloud{V1_JOBS_PATH}"
+    assert sandbox.requests[0].path == f"/llama/cloud{V1_JOBS.path}"
 
 
 @pytest.mark.parametrize(
@@ -389,11 +391,11 @@ def test_status_is_retried_or_ends_the_run_at_once(
     statuses.answer_next(200, PAGE)
     client = Client(connection(statuses), clock=clock)
     if status in RETRIED:
-        assert ask(client).content == CONTENT
+        assert ask(client).items == CONTENT
         assert statuses.unanswered == 0
     else:
         assert f" request 1, answered {status}" in refusal_of(client)
-        assert ask(client).content == CONTENT
+        assert ask(client).items == CONTENT
     tried = [status, 200]
     assert [request.status for request in statuses.requests] == tried
     assert clock.naps == ([1.0] if status in RETRIED else [])
@@ -459,7 +461,7 @@ def test_reply_that_is_not_whole_is_asked_for_again(
     wire.answer_next(reply, end=end)
     client = Client(connection(sandbox, api_url=wire.url), clock=clock)
 
-    assert ask(client).content == CONTENT
+    assert ask(client).items == CONTENT
     assert (len(wire.requests), clock.naps) == (2, [1.0])
     assert client.activity == Activity(requests=2, waits=1)
 
@@ -478,7 +480,7 @@ def test_silence_is_a_timeout_and_asked_again(
 
     patient = connection(sandbox, api_url=wire.url, timeout=0.2)
     client = Client(patient, clock=clock)
-    assert ask(client).content == CONTENT
+    assert ask(client).items == CONTENT
     assert clock.naps[0] == 1.0
 
 
@@ -514,7 +516,7 @@ def test_reply_that_drips_is_a_timeout_and_asked_again(
     client = Client(connection(sandbox, api_url=wire.url, timeout=0.2), clock=clock)
     ask(client)
 
-    assert ask(client).content == CONTENT
+    assert ask(client).items == CONTENT
     assert (len(wire.requests), clock.naps) == (3, [1.0])
     assert "(timed out; try 2)" in caplog.text
 
@@ -522,7 +524,7 @@ def test_reply_that_drips_is_a_timeout_and_asked_again(
 def test_gzip_that_is_right_is_read(sandbox: Sandbox, wire: Wire) -> None:
     wire.answer_next(reply_of(GZIPPED, "Content-Encoding: gzip"))
 
-    assert ask(Client(connection(sandbox, api_url=wire.url))).content == CONTENT
+    assert ask(Client(connection(sandbox, api_url=wire.url))).items == CONTENT
 
 
 def closed_port() -> int:
@@ -540,7 +542,7 @@ def test_chunk_of_a_size_that_is_none_garbles_the_reply_and_is_not_read(
     wire.answer_next(HEAD + f"Transfer-Encoding: chunked\r\n\r\n{size}\r\nx".encode(), end="hang")
     client = Client(connection(sandbox, api_url=wire.url), clock=clock)
 
-    assert ask(client).content == CONTENT
+    assert ask(client).items == CONTENT
     assert clock.naps == [1.0]
     assert "(failed: the reply was cut short or garbled; try 2)" in caplog.text
 
@@ -621,7 +623,7 @@ def test_key_goes_through_no_proxy_to_this_machine(
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
         url = sandbox.url.replace("127.0.0.1", host)
-        assert ask(Client(connection(sandbox, api_url=url))).content == CONTENT
+        assert ask(Client(connection(sandbox, api_url=url))).items == CONTENT
 
         assert proxy.requests == []
 
@@ -695,7 +697,7 @@ def trusted_wire(
 
 
 def test_certificate_authority_of_ones_own_is_trusted(sandbox: Sandbox, trusted_wire: Wire) -> None:
-    assert ask(Client(connection(sandbox, api_url=trusted_wire.url))).content == CONTENT
+    assert ask(Client(connection(sandbox, api_url=trusted_wire.url))).items == CONTENT
 
 
 def test_reply_that_drips_over_tls_is_a_timeout(
@@ -818,7 +820,7 @@ def test_retry_after_holds_every_request_of_the_connection(
     sandbox.answer_next(status, headers=headers)
     sandbox.answer_next(200, PAGE, times=2)
 
-    assert ask(client).content == CONTENT
+    assert ask(client).items == CONTENT
     assert clock.naps == naps
 
 
@@ -827,7 +829,7 @@ def test_minute_of_429_is_outlasted(sandbox: Sandbox, clock: SimulatedClock) -> 
     sandbox.answer_next(429, times=6)
     sandbox.answer_next(200, PAGE)
 
-    assert ask(Client(connection(sandbox), clock=clock)).content == CONTENT
+    assert ask(Client(connection(sandbox), clock=clock)).items == CONTENT
     assert sum(clock.naps) == 63
 
 
@@ -836,7 +838,7 @@ def test_each_request_has_its_own_patience(sandbox: Sandbox, clock: SimulatedClo
     for _ in range(3):
         sandbox.answer_next(503, times=2)
         sandbox.answer_next(200, PAGE)
-        assert ask(client).content == CONTENT
+        assert ask(client).items == CONTENT
 
     assert clock.naps == [1, 2] * 3
 
@@ -845,13 +847,13 @@ def test_time_between_a_reply_and_its_reading_is_not_taken_off_retry_seconds(
     sandbox: Sandbox, clock: SimulatedClock
 ) -> None:
     client = Client(connection(sandbox, retry_seconds=60), clock=clock)
-    request = Request(client, V1_JOBS_PATH, params={}, read=read_jobs)
+    request = Request(client, V1_JOBS.path, params={}, read=READ)
     sandbox.answer_next(200, PAGE_BYTES[:-30])
     sandbox.answer_next(200, PAGE)
     request.send()
     clock.sleep(61)
 
-    assert request.answer().content == CONTENT
+    assert request.answer().items == CONTENT
     assert clock.naps == [61, 1]
 
 
@@ -894,7 +896,7 @@ def test_retry_after_is_obeyed_where_it_says_something(
     sandbox.answer_next(status, headers={"Retry-After": retry_after} | headers)
     sandbox.answer_next(200, PAGE)
 
-    assert ask(Client(connection(sandbox), clock=clock)).content == CONTENT
+    assert ask(Client(connection(sandbox), clock=clock)).items == CONTENT
     assert clock.naps == [nap]
 
 
@@ -945,7 +947,7 @@ def test_pace_leaves_retry_seconds_untouched(sandbox: Sandbox, clock: SimulatedC
     sandbox.answer_next(200, PAGE)
 
     # Held back a minute by the pace, the request has not been tried for a second yet.
-    assert ask(client).content == CONTENT
+    assert ask(client).items == CONTENT
 
 
 # What the log says.
@@ -996,7 +998,7 @@ def test_exchange_is_told_of_every_reply(sandbox: Sandbox, clock: SimulatedClock
     refusal_of(Client(connection(sandbox), clock=clock, on_exchange=exchanges.append))
 
     told = [(exchange.path, exchange.status) for exchange in exchanges]
-    assert told == [(V1_JOBS_PATH, 503), (V1_JOBS_PATH, 200), (V1_JOBS_PATH, 404)]
+    assert told == [(V1_JOBS.path, 503), (V1_JOBS.path, 200), (V1_JOBS.path, 404)]
     assert all(exchange.seconds > 0 for exchange in exchanges)
 
 
@@ -1146,16 +1148,16 @@ def test_error_names_the_job_that_was_asked_for_and_metrics_do_not(
     sandbox.answer_next(503)
     request = Request(
         Client(asked, on_exchange=exchanges.append),
-        f"{V1_JOBS_PATH}/{quote(identity, safe='')}",
+        f"{V1_JOBS.path}/{quote(identity, safe='')}",
         params={},
-        read=read_jobs,
-        shown=f"{V1_JOBS_PATH}/{{id}}",
+        read=READ,
+        shown=f"{V1_JOBS.path}/{{id}}",
     )
     with pytest.raises(ApiError, match="answered 503") as caught:
         request.answer()
 
-    assert str(caught.value).startswith(f"GET {V1_JOBS_PATH}/{named} at ")
-    assert [exchange.path for exchange in exchanges] == [f"{V1_JOBS_PATH}/{{id}}"]
+    assert str(caught.value).startswith(f"GET {V1_JOBS.path}/{named} at ")
+    assert [exchange.path for exchange in exchanges] == [f"{V1_JOBS.path}/{{id}}"]
 
 
 @pytest.mark.parametrize(
@@ -1322,7 +1324,7 @@ def test_reply_of_the_longest_body_is_read(sandbox: Sandbox, wire: Wire) -> None
     page = json.dumps(PAGE).encode()
     wire.answer_next(gzipped(page + b" " * (LONGEST_BODY - len(page))))
 
-    assert ask(Client(connection(sandbox, api_url=wire.url))).content == CONTENT
+    assert ask(Client(connection(sandbox, api_url=wire.url))).items == CONTENT
 
 
 @pytest.mark.parametrize("packed", [True, False], ids=["gzip", "plain"])
@@ -1344,7 +1346,7 @@ def test_long_reply_to_a_refused_request_is_not_read_to_its_end(
     wire.answer_next(reply_of(json.dumps(PAGE).encode()))
     client = Client(connection(sandbox, api_url=wire.url), clock=SimulatedClock())
 
-    assert ask(client).content == CONTENT
+    assert ask(client).items == CONTENT
 
 
 # What nobody may read.

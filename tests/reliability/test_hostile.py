@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify.api.parsing import read_jobs
+from tap_llamaclassify.api.endpoints import V1_JOBS
 from tap_llamaclassify.errors import ReplyError, TapError
 from tap_llamaclassify.singer.messages import MessageWriter
 from tap_llamaclassify.tables.rows import job_rows, parsing_config_rows, rule_rows
@@ -359,7 +359,7 @@ def let_in(body: bytes) -> list[dict[str, Any]]:
     output = io.BytesIO()
     with redirect_stdout(io.TextIOWrapper(output, write_through=True)) as out:
         try:
-            jobs = read_jobs(body).items
+            jobs = V1_JOBS.parse(body).items
             for stream, make in MAKERS.items():
                 rows = make(jobs)
                 MessageWriter().write_records(stream, rows, version=None, extracted_at=NOW)

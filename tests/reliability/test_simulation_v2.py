@@ -18,8 +18,8 @@ from typing_extensions import override
 
 from llamacloud_sandbox.settings import Tokens
 from llamacloud_sandbox.world.clock import instant
-from tap_llamaclassify.api.models import PageOfItems
-from tap_llamaclassify.api.parsing import read_v2_jobs
+from tap_llamaclassify.api.endpoints import Endpoint
+from tap_llamaclassify.api.models import Page
 from tests.support.builders import V2_STREAMS, seconds_after
 from tests.support.histories import AT_A_TIME, SEED, SEEDS, Histories, Place, Plan, simulate
 from tests.support.simulated import Life, Row, fixed
@@ -140,13 +140,15 @@ class HistoriesOfV2Positions(HistoriesOfV2):
     def lines_of(self, plan: Plan) -> list[str]:
         listed: set[str] = set()
 
-        def read(body: bytes) -> PageOfItems:
-            page = read_v2_jobs(body)
+        parse = Endpoint.parse
+
+        def noting(endpoint: Endpoint, body: bytes) -> Page:
+            page = parse(endpoint, body)
             listed.update(each["id"] for each in page.items)
             return page
 
         self.sandbox.clear_requests()
-        with mock.patch("tap_llamaclassify.replication.v2.read_v2_jobs", read):
+        with mock.patch.object(Endpoint, "parse", noting):
             lines = super().lines_of(plan)
         self.note_passed_over(listed)
         return lines

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from llamacloud_sandbox.server import Sandbox
+from tap_llamaclassify.api.endpoints import V1_JOBS
 from tap_llamaclassify.api.pagination import Listing
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.http.client import Client
-from tap_llamaclassify.replication.steps import step_of
+from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.summary import Part
 from tap_llamaclassify.singer.sync import Progress
 from tests.support.builders import (
@@ -401,9 +402,9 @@ def test_progress_is_logged_at_page_ends_every_ten_seconds_at_most(
     clock = SimulatedClock()
     client = Client(connection(sandbox, page_size=1), clock=clock)
     progress = Progress([Part(client, {})], clock)
-    for page in Listing(client).pages(ahead=False):
+    for page in Listing(client, V1_JOBS).pages(ahead=False):
         clock.sleep(4)
-        progress.at_end(step_of(page, {}))
+        progress.at_end(Step(pages=[page]))
     lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("So far")]
     assert lines == [
         "So far 3 pages, 3 jobs, 3 requests, 0 waits; of this listing 3 of about 6",
@@ -487,9 +488,9 @@ def test_progress_sets_no_listing_against_the_total_of_another(
     client = Client(connection(sandbox), clock=clock)
     progress = Progress([Part(client, {})], clock)
     for _ in range(2):
-        for page in Listing(client).pages(ahead=False):
+        for page in Listing(client, V1_JOBS).pages(ahead=False):
             clock.sleep(10)
-            progress.at_end(step_of(page, {}))
+            progress.at_end(Step(pages=[page]))
     assert [text for text in caplog.messages if text.startswith("So far")] == [
         "So far 1 pages, 3 jobs, 1 requests, 0 waits; of this listing 3 of about 3",
         "So far 2 pages, 6 jobs, 2 requests, 0 waits; of this listing 3 of about 3",

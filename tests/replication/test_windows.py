@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from tap_llamaclassify.api.pagination import Page
+from tap_llamaclassify.api.models import Page
 from tap_llamaclassify.replication.windows import (
     AIM,
     FIRST_LOOK,
@@ -29,7 +29,7 @@ BEGIN, MIDDLE, END = (from_datetime(NOW - timedelta(days=days)) for days in (90,
 
 def page(created: Sequence[str | None], total: int | None = None) -> Page:
     items = [{"id": str(n), "created_at": at} for n, at in enumerate(created)]
-    return Page(items, asked_at=NOW, total_size=total, replaced=0, is_last=False)
+    return Page(items, next_page_token="next", total_size=total, asked_at=NOW)
 
 
 def ago(minutes: float) -> str:

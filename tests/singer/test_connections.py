@@ -497,14 +497,14 @@ DEFECT = """
 import sys
 from tap_llamaclassify.replication import v1 as v1_reader
 
-step_of = v1_reader.step_of
+Step = v1_reader.Step
 
-def fails(page, items):
-    if any(job["id"].startswith("apac") for job in page.items):
+def fails(items=(), *rest, pages=(), **more):
+    if any(job["id"].startswith("apac") for page in pages for job in page.items):
         raise KeyError("a document's text")
-    return step_of(page, items)
+    return Step(items, *rest, pages=pages, **more)
 
-v1_reader.step_of = fails
+v1_reader.Step = fails
 from tap_llamaclassify.__main__ import main
 main()
 """

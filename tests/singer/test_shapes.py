@@ -12,10 +12,10 @@ from singer_sdk.helpers.types import Context
 from typing_extensions import override
 
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify.api.parsing import read_jobs
+from tap_llamaclassify.api.endpoints import V1_JOBS
 from tap_llamaclassify.tables.rows import Row
 from tap_llamaclassify.tables.schemas import schema_of
-from tap_llamaclassify.tables.tables import TABLES, Source, Table
+from tap_llamaclassify.tables.tables import TABLES, Table
 from tests.support.builders import STREAMS, Output, captured, catalog_with, sync
 from tests.support.shapes import CASES, schemas
 
@@ -47,7 +47,7 @@ class StockTap(Tap):
         return [
             StockStream(self, table, table.rows_of(self.jobs))
             for table in TABLES
-            if table.source is Source.V1
+            if table.endpoint is V1_JOBS
         ]
 
 
@@ -56,7 +56,7 @@ def stock(sandbox: Sandbox, catalog: dict[str, Any], config: dict[str, Any]) -> 
     page = msgspec.json.encode({"items": sandbox.world.jobs(sandbox.project_id)})
 
     class OfTheseJobs(StockTap):
-        jobs = tuple(read_jobs(page).items)
+        jobs = tuple(V1_JOBS.parse(page).items)
 
     return captured(OfTheseJobs(config=config, catalog=catalog))
 

@@ -32,8 +32,8 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import Settings, Tokens
 from llamacloud_sandbox.wire.faults import FAULTS
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify.api.models import PageOfItems
-from tap_llamaclassify.api.parsing import read_jobs
+from tap_llamaclassify.api.endpoints import Endpoint
+from tap_llamaclassify.api.models import Page
 from tap_llamaclassify.errors import TapError
 from tests.support.builders import STREAMS, catalog_with, new_tap, seconds_after
 from tests.support.simulated import FORMS, KEYS, Event, Key, Life, Loader, Row, clock_of, fixed
@@ -278,12 +278,14 @@ class HistoriesOfPositions(Histories):
     def lines_of(self, plan: Plan) -> list[str]:
         self.listed: set[str] = set()
 
-        def read(body: bytes) -> PageOfItems:
-            page = read_jobs(body)
+        parse = Endpoint.parse
+
+        def noting(endpoint: Endpoint, body: bytes) -> Page:
+            page = parse(endpoint, body)
             self.listed.update(each["id"] for each in page.items)
             return page
 
-        with mock.patch("tap_llamaclassify.replication.v1.read_jobs", read):
+        with mock.patch.object(Endpoint, "parse", noting):
             return super().lines_of(plan)
 
     @override

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tap_llamaclassify.api.models import JOB, Json, PageOfItems
-from tap_llamaclassify.api.parsing import read_jobs, read_projects, read_results, read_v2_jobs
+from tap_llamaclassify.api.endpoints import PROJECTS, V1_JOBS, V1_RESULTS, V2_JOBS
+from tap_llamaclassify.api.models import JOB, Json, Page
 from tests.support.builders import job
 
 CREATED_AT = "2026-11-01T07:59:00.000000Z"
@@ -83,7 +83,7 @@ class Kind:
         texts: The fields that hold text, timestamps aside.
     """
 
-    read: Callable[[bytes], PageOfItems]
+    read: Callable[[bytes], Page]
     make: Callable[..., Json]
     whole: str
     item: str
@@ -94,7 +94,7 @@ class Kind:
 
 KINDS = {
     "v1 jobs": Kind(
-        read_jobs,
+        V1_JOBS.parse,
         job,
         "a page of jobs",
         "a job",
@@ -103,7 +103,7 @@ KINDS = {
         ("created_at", "effective_at", "updated_at"),
     ),
     "v2 jobs": Kind(
-        read_v2_jobs,
+        V2_JOBS.parse,
         v2_job,
         "a page of jobs",
         "a job",
@@ -121,7 +121,7 @@ KINDS = {
         ),
     ),
     "results": Kind(
-        read_results,
+        V1_RESULTS.parse,
         result,
         "a job's results",
         "a result",
@@ -129,7 +129,7 @@ KINDS = {
         ("classify_job_id", "file_id"),
     ),
     "projects": Kind(
-        read_projects,
+        PROJECTS.parse,
         project,
         "a list of projects",
         "a project",

@@ -9,19 +9,20 @@ from typing import Any
 
 import pytest
 
+from tap_llamaclassify.api.endpoints import PROJECTS, V1_JOBS, V1_RESULTS, V2_JOBS, Endpoint
 from tap_llamaclassify.api.models import MISFITS, Json
 from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.tables.rows import due, job_rows, parsing_config_rows, rule_rows
 from tap_llamaclassify.tables.schemas import schema_of
-from tap_llamaclassify.tables.tables import TABLES, Source, Table
+from tap_llamaclassify.tables.tables import TABLES, Table
 from tests.support.builders import job
 from tests.support.items import CREATED_AT, UPDATED_AT, of_owner, project, result, v2_job
 
-MAKES: dict[Source, Callable[..., Json]] = {
-    Source.V1: job,
-    Source.V2: v2_job,
-    Source.RESULTS: lambda identity, **fields: of_owner([result(identity, **fields)])[0],
-    Source.PROJECTS: project,
+MAKES: dict[Endpoint, Callable[..., Json]] = {
+    V1_JOBS: job,
+    V2_JOBS: v2_job,
+    V1_RESULTS: lambda identity, **fields: of_owner([result(identity, **fields)])[0],
+    PROJECTS: project,
 }
 
 JOB_ROW = {
@@ -233,7 +234,7 @@ def test_rows_leave_the_items_as_they_are(table: Table) -> None:
         "usage": {"x": 1, MISFITS: {"credits": "x"}},
         MISFITS: {"mode": 7},
     }
-    items = [MAKES[table.source]("a") | fields]
+    items = [MAKES[table.endpoint]("a") | fields]
     before = copy.deepcopy(items)
     table.rows_of(items)
 
@@ -242,7 +243,7 @@ def test_rows_leave_the_items_as_they_are(table: Table) -> None:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_rows_have_the_columns_of_their_schema_in_its_order(table: Table) -> None:
-    (row,) = table.rows_of([MAKES[table.source]("a")])
+    (row,) = table.rows_of([MAKES[table.endpoint]("a")])
 
     assert [*row] == [*schema_of(table.name)["properties"]]
 

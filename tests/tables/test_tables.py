@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tap_llamaclassify.api.decoding import decode
+from tap_llamaclassify.api.endpoints import PROJECTS, V1_JOBS, V1_RESULTS, V2_JOBS, Endpoint
 from tap_llamaclassify.api.models import Json
 from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.tables.arrow import Columns
 from tap_llamaclassify.tables.schemas import schema_of
-from tap_llamaclassify.tables.tables import TABLES, Source
+from tap_llamaclassify.tables.tables import TABLES
 from tap_llamaclassify.timestamps import to_fixed
 from tests.support.items import KINDS, OWNER, of_owner
 
@@ -28,12 +29,12 @@ UPDATED_AT = "2026-11-01T08:00:00.000000Z"
 IS_FIXED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII).fullmatch
 SCHEMAS = {table.name: schema_of(table.name) for table in TABLES}
 READERS = {
-    Source.V1: KINDS["v1 jobs"].read,
-    Source.V2: KINDS["v2 jobs"].read,
-    Source.RESULTS: KINDS["results"].read,
-    Source.PROJECTS: KINDS["projects"].read,
+    V1_JOBS: KINDS["v1 jobs"].read,
+    V2_JOBS: KINDS["v2 jobs"].read,
+    V1_RESULTS: KINDS["results"].read,
+    PROJECTS: KINDS["projects"].read,
 }
-TABLES_OF = {source: [table for table in TABLES if table.source is source] for source in Source}
+TABLES_OF = {each: [table for table in TABLES if table.endpoint is each] for each in READERS}
 
 # What is drawn
 
@@ -84,14 +85,14 @@ V1_PAGES = st.lists(st.integers(0, 9) | SCALARS, max_size=3)
 PAGES = st.integers(-(2**64), 2**64)
 CLASSIFICATION = objects(type=TEXT, confidence=NUMBER, reasoning=TEXT)
 ITEMS = {
-    Source.V1: items(
+    V1_JOBS: items(
         project_id=TEXT,
         status=TEXT,
         effective_at=TIME,
         rules=RULES,
         parsing_configuration=objects(lang=TEXT, max_pages=PAGES, target_pages=V1_PAGES),
     ),
-    Source.V2: items(
+    V2_JOBS: items(
         project_id=TEXT,
         status=TEXT,
         configuration=objects(
@@ -104,21 +105,21 @@ ITEMS = {
         result=CLASSIFICATION,
         usage=objects(credits=NUMBER, parse_credits=NUMBER),
     ),
-    Source.RESULTS: items(
+    V1_RESULTS: items(
         classify_job_id=TEXT | st.just(OWNER["id"]), file_id=TEXT, result=CLASSIFICATION
     ),
-    Source.PROJECTS: items(name=TEXT, organization_id=TEXT, is_default=st.booleans()),
+    PROJECTS: items(name=TEXT, organization_id=TEXT, is_default=st.booleans()),
 }
-SOURCES_AND_ITEMS = st.sampled_from([*Source]).flatmap(
+SOURCES_AND_ITEMS = st.sampled_from([*READERS]).flatmap(
     lambda source: st.tuples(st.just(source), ITEMS[source])
 )
 
 
-def read(source: Source, sent: Any, *, ascii_only: bool = True) -> list[Json]:
+def read(source: Endpoint, sent: Any, *, ascii_only: bool = True) -> list[Json]:
     """Let items in by the door."""
     page = json.dumps({"items": sent}, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
     came = [*READERS[source](page).items]
-    return of_owner(came) if source is Source.RESULTS else came
+    return of_owner(came) if source is V1_RESULTS else came
 
 
 # Types, keys and order
@@ -162,7 +163,7 @@ def test_fits_can_say_no(value: Any, column: Json, fitting: bool) -> None:  # no
     assert fits(value, column) is fitting
 
 
-def check_rows(source: Source, came: list[Json]) -> None:
+def check_rows(source: Endpoint, came: list[Json]) -> None:
     """Make sure that the rows of items fit the tables of their source."""
     for table in TABLES_OF[source]:
         rows = table.rows_of(came)
@@ -181,7 +182,7 @@ def check_rows(source: Source, came: list[Json]) -> None:
 @given(SOURCES_AND_ITEMS, st.booleans())
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_whatever_items_are_sent_become_rows_that_fit_their_tables_with_keys_that_differ(
-    drawn: tuple[Source, list[Json]],
+    drawn: tuple[Endpoint, list[Json]],
     ascii_only: bool,  # noqa: FBT001 - drawn
 ) -> None:
     source, sent = drawn
@@ -191,10 +192,10 @@ def test_whatever_items_are_sent_become_rows_that_fit_their_tables_with_keys_tha
     check_rows(source, came)
 
 
-@given(st.sampled_from([*Source]), JSON)
+@given(st.sampled_from([*READERS]), JSON)
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_only_items_that_are_no_list_of_objects_with_ids_are_refused(
-    source: Source, sent: Any
+    source: Endpoint, sent: Any
 ) -> None:
     try:
         came = read(source, sent)
@@ -219,7 +220,7 @@ def is_list_of_items(sent: Any) -> bool:
 @given(SOURCES_AND_ITEMS)
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_rows_do_not_depend_on_the_order_of_fields_nor_on_the_other_items(
-    drawn: tuple[Source, list[Json]],
+    drawn: tuple[Endpoint, list[Json]],
 ) -> None:
     source, sent = drawn
     turned = [dict(reversed(item.items())) for item in sent]
@@ -232,20 +233,20 @@ def test_rows_do_not_depend_on_the_order_of_fields_nor_on_the_other_items(
 
 # Nothing is lost, nothing comes twice
 
-APART: dict[Source, dict[str, Any]] = {
-    Source.V1: {"rules": {}, "parsing_configuration": {}},
-    Source.V2: {
+APART: dict[Endpoint, dict[str, Any]] = {
+    V1_JOBS: {"rules": {}, "parsing_configuration": {}},
+    V2_JOBS: {
         "configuration": {"rules": {}, "parsing_configuration": {}},
         "result": {},
         "usage": {},
     },
-    Source.RESULTS: {"result": {}},
-    Source.PROJECTS: {},
+    V1_RESULTS: {"result": {}},
+    PROJECTS: {},
 }
 """The objects whose fields have columns, or tables, of their own."""
-INSIDE: dict[Source, dict[str, Any]] = {
-    Source.V2: {"configuration": {}, "result": {}, "usage": {}},
-    Source.RESULTS: {"result": {}},
+INSIDE: dict[Endpoint, dict[str, Any]] = {
+    V2_JOBS: {"configuration": {}, "result": {}, "usage": {}},
+    V1_RESULTS: {"result": {}},
 }
 """Those that additional_fields takes apart, too."""
 PLACES: dict[str, dict[str, Path]] = {
@@ -296,9 +297,9 @@ def leaves(value: Any, apart: Mapping[str, Any] | None, path: Path = ()) -> Iter
         yield path, json.dumps(value)
 
 
-def sent_leaves(source: Source, item: Json) -> list[Leaf]:
+def sent_leaves(source: Endpoint, item: Json) -> list[Leaf]:
     """Answer what an item holds, timestamps in the fixed form, and named as the columns are."""
-    times = {"created_at", "updated_at"} | ({"effective_at"} if source is Source.V1 else set())
+    times = {"created_at", "updated_at"} | ({"effective_at"} if source is V1_JOBS else set())
     fixed = {
         name: (isinstance(value, str) and to_fixed(value)) or value
         for name, value in item.items()
@@ -306,17 +307,17 @@ def sent_leaves(source: Source, item: Json) -> list[Leaf]:
     }
     item |= fixed
     older = item.get("document_input_value")
-    if source is Source.V2 and isinstance(older, str):
+    if source is V2_JOBS and isinstance(older, str):
         if item.get("file_input") is None:
             item["file_input"] = older
         if item["file_input"] == older:
             del item["document_input_value"]
-    if source is Source.RESULTS and item.get("classify_job_id") == OWNER["id"]:
+    if source is V1_RESULTS and item.get("classify_job_id") == OWNER["id"]:
         del item["classify_job_id"]
     return sorted(leaves(item, APART[source]), key=str)
 
 
-def kept_leaves(source: Source, item: Json) -> list[Leaf]:
+def kept_leaves(source: Endpoint, item: Json) -> list[Leaf]:
     """Answer what the rows of an item hold, in all tables, by the paths of the API."""
     found = (
         leaf
@@ -327,9 +328,9 @@ def kept_leaves(source: Source, item: Json) -> list[Leaf]:
     return sorted(found, key=str)
 
 
-def row_leaves(source: Source, table: str, row: Json) -> Iterator[Leaf]:
+def row_leaves(source: Endpoint, table: str, row: Json) -> Iterator[Leaf]:
     """Yield what a row holds, by the paths of the API."""
-    above: Path = ("configuration",) if source is Source.V2 else ()
+    above: Path = ("configuration",) if source is V2_JOBS else ()
     if table.endswith("_rules"):
         above = (*above, "rules", row["rule_index"])
     elif table.endswith("_parsing_configs"):
@@ -345,7 +346,7 @@ def row_leaves(source: Source, table: str, row: Json) -> Iterator[Leaf]:
 
 @given(SOURCES_AND_ITEMS)
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-def test_all_that_an_item_holds_is_in_its_rows_once(drawn: tuple[Source, list[Json]]) -> None:
+def test_all_that_an_item_holds_is_in_its_rows_once(drawn: tuple[Endpoint, list[Json]]) -> None:
     source, items_drawn = drawn
     body = json.dumps({"items": items_drawn}).encode()
     for sent, came in zip(decode(body)[0]["items"], read(source, items_drawn), strict=True):
