@@ -23,6 +23,7 @@ from llamacloud_sandbox.world.world import World
 PATH = "/api/v1/classifier/jobs"
 V2_PATH = "/api/v2/classify"
 PROJECTS_PATH = "/api/v1/projects"
+ORGANIZATIONS_PATH = "/api/v2/organizations"
 DEFAULT_PAGE_SIZE = 100
 V2_PAGE_SIZE_LIMIT = 100
 
@@ -130,6 +131,7 @@ def create_app(api: Api) -> FastAPI:
     app = FastAPI(openapi_url=None)
     _add_v1(app, api)
     _add_v2(app, api)
+    _add_organizations(app, api)
     return app
 
 
@@ -190,6 +192,26 @@ def _add_v2(app: FastAPI, api: Api) -> None:
         expand: Annotated[tuple[str, ...], Query()] = (),
     ) -> Response:
         return _json(api.v2_job(project_id, job_id, with_usage="usage" in expand))
+
+
+def _add_organizations(app: FastAPI, api: Api) -> None:
+    own_project = Depends(api.access.project_of)
+
+    @app.get(ORGANIZATIONS_PATH, dependencies=[own_project])
+    async def list_organizations(
+        page_size: Annotated[int, Query(ge=1)] = DEFAULT_PAGE_SIZE,
+        page_token: Annotated[int, Query(ge=0)] = 0,
+    ) -> Response:
+        all_of_them = api.world.organizations()
+        end = page_token + page_size
+        total = len(all_of_them) if api.settings.total_size else None
+        return _json(
+            {
+                "items": all_of_them[page_token:end],
+                "next_page_token": str(end) if end < len(all_of_them) else None,
+                "total_size": total,
+            }
+        )
 
 
 def _sent(request: Request, names: tuple[str, ...]) -> dict[str, Any]:

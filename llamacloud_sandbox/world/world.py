@@ -31,6 +31,7 @@ class World:
         v2_courses = AuthorV2(self.history, author.organization).courses(self.clock.start)
         self.v2 = Jobs(v2_courses, self.clock, self.project_ids)
         self._projects = {id_: self._project(n) for n, id_ in enumerate(self.project_ids)}
+        self._organizations = {self.organization_id: self._organization()}
         self._results: dict[str, list[Any]] = {}
         self._expired: set[str] = set()
 
@@ -136,6 +137,25 @@ class World:
         """Change the fields given of the project with this `id`, or add one, which has no key."""
         id_ = str(project["id"])
         self._projects[id_] = {**self._projects.get(id_, {}), **project}
+
+    def organizations(self) -> list[dict[str, Any]]:
+        """The organizations as the API shows them."""
+        return list(self._organizations.values())
+
+    def put_organization(self, organization: dict[str, Any]) -> None:
+        """Change the fields given of the organization with this `id`, or add one."""
+        id_ = str(organization["id"])
+        self._organizations[id_] = {**self._organizations.get(id_, {}), **organization}
+
+    def _organization(self) -> dict[str, Any]:
+        founded = stamp(self.clock.start - timedelta(days=self.history.days + 30))
+        return {
+            "id": self.organization_id,
+            "name": "Example",
+            "metadata": {"plan": "free"},
+            "created_at": founded,
+            "updated_at": founded,
+        }
 
     def _project(self, number: int) -> dict[str, Any]:
         # Before any job, and in the order of the projects.

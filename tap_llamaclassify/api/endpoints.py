@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from tap_llamaclassify.api.models import ItemList, Job, Page, Project, Result, V2Job
+from tap_llamaclassify.api.models import ItemList, Job, Organization, Page, Project, Result, V2Job
 from tap_llamaclassify.api.parsing import (
     Format,
     bare_list,
@@ -139,7 +139,17 @@ PROJECTS = Endpoint(
     tables={"classify_projects": None},
 )
 
-ENDPOINTS = (V1_JOBS, V1_RESULTS, V2_JOBS, V2_JOB, PROJECTS)
+ORGANIZATIONS = Endpoint(
+    api="organizations",
+    path="/api/v2/organizations",
+    form=Format(
+        shape=ItemList[Organization], whole="a page of organizations", item="an organization"
+    ),
+    scope=(),
+    tables={"classify_organizations": None},
+)
+
+ENDPOINTS = (V1_JOBS, V1_RESULTS, V2_JOBS, V2_JOB, PROJECTS, ORGANIZATIONS)
 """Every call, in the order in which they are read."""
 
 

@@ -166,6 +166,16 @@ class Project(TypedDict, total=False):
     updated_at: str | None
 
 
+class Organization(TypedDict, total=False):
+    """An organization that a key can see."""
+
+    __pydantic_config__ = _OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
+    id: Required[_Id]
+    name: str | None
+    created_at: str | None
+    updated_at: str | None
+
+
 _Item = TypeVar("_Item")
 
 

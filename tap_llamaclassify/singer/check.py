@@ -62,8 +62,7 @@ class Checked:
         """Name the tables that cannot be read, and why not.
 
         Returns:
-            Those without which a sync fails; and those that it would leave out, had it never read
-            them before.
+            Those without which a sync fails; and those that it would leave out.
         """
         failures = [failed for each in self.findings if (failed := _failed(each, tables))]
         minor = not_missed(failures, {table.name: None for table in tables})

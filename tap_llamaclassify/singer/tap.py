@@ -211,7 +211,7 @@ class TapLlamaClassify(Tap):
         tables = [stream.table for stream in self._own_streams if stream.selected]
         unreadable = [each.unreadable(tables) for each in checked]
         if left_out := [text for _, texts in unreadable for text in texts]:
-            self.logger.warning("Left out unless they were read before: %s", "; ".join(left_out))
+            self.logger.warning("Left out by a sync: %s", "; ".join(left_out))
         if reasons := [text for texts, _ in unreadable for text in texts]:
             raise CheckError("; ".join(reasons))
 

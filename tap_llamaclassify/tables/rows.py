@@ -10,6 +10,7 @@ from tap_llamaclassify.api.models import (
     Classification,
     Job,
     Json,
+    Organization,
     ParsingConfiguration,
     Project,
     Result,
@@ -26,6 +27,7 @@ PARSING_CONFIGURATION_FIELDS = frozenset(ParsingConfiguration.__annotations__)
 RESULT_FIELDS = frozenset(Result.__annotations__)
 CLASSIFICATION_FIELDS = frozenset(Classification.__annotations__)
 PROJECT_FIELDS = frozenset(Project.__annotations__)
+ORGANIZATION_FIELDS = frozenset(Organization.__annotations__)
 
 
 def due(items: Sequence[Json], since: str | None) -> Sequence[Json]:
@@ -136,4 +138,18 @@ def project_rows(projects: Iterable[Json]) -> list[Row]:
             "additional_fields": additional_fields(project, PROJECT_FIELDS) or None,
         }
         for project in projects
+    ]
+
+
+def organization_rows(organizations: Iterable[Json]) -> list[Row]:
+    """One row an organization."""
+    return [
+        {
+            "id": organization["id"],
+            "name": organization.get("name"),
+            "created_at": organization.get("created_at"),
+            "updated_at": organization.get("updated_at"),
+            "additional_fields": additional_fields(organization, ORGANIZATION_FIELDS) or None,
+        }
+        for organization in organizations
     ]

@@ -112,6 +112,15 @@ PROJECTS = Table(
     replication_key=None,
 )
 
+ORGANIZATIONS = Table(
+    "classify_organizations",
+    ("id",),
+    # What it holds has no column, and is no news.
+    rows.ORGANIZATION_FIELDS | {"metadata"},
+    rows.organization_rows,
+    replication_key=None,
+)
+
 _BY_NAME = {
     table.name: table
     for table in (
@@ -123,6 +132,7 @@ _BY_NAME = {
         V2_RULES,
         V2_PARSING_CONFIGS,
         PROJECTS,
+        ORGANIZATIONS,
     )
 }
 TABLES = tuple(_BY_NAME[name] for endpoint in ENDPOINTS for name in endpoint.tables)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -279,7 +280,7 @@ def test_without_ahead_a_page_is_let_go_before_the_next_is_asked_for(sandbox: Sa
     fill(sandbox, 8)
     watched, held = Watched(), []
     sandbox.before_page = lambda _: held.append(watched.held())
-    list(listing_of(sandbox, watched, page_size=2).pages(ahead=False))
+    deque(listing_of(sandbox, watched, page_size=2).pages(ahead=False), maxlen=0)
 
     assert held == [0, 0, 0, 0]
 

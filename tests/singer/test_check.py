@@ -14,7 +14,10 @@ from tests.support.builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS, catalog
 from tests.support.commands import Command
 from tests.support.items import v2_job
 
-V1, V2, PROJECTS = "/api/v1/classifier/jobs", "/api/v2/classify", "/api/v1/projects"
+V1, V2 = "/api/v1/classifier/jobs", "/api/v2/classify"
+PROJECTS, ORGANIZATIONS = "/api/v1/projects", "/api/v2/organizations"
+LISTS = 4
+"""What is asked for of each connection."""
 
 
 @pytest.fixture
@@ -46,8 +49,9 @@ def test_check_shows_host_key_apis_first_job_and_totals_with_one_request_each(
         [host, "accepted", "v1", "yes", v1[-1]["created_at"], str(len(v1))],
         [host, "accepted", "v2", "yes", v2[-1]["created_at"], str(len(v2))],
         [host, "accepted", "projects", "yes", "", "3"],
+        [host, "accepted", "organizations", "yes", "", "1"],
     ]
-    assert [request.path for request in sandbox.requests] == [V1, V2, PROJECTS]
+    assert [request.path for request in sandbox.requests] == [V1, V2, PROJECTS, ORGANIZATIONS]
 
 
 def test_check_of_a_wrong_key_says_so_and_fails(
@@ -60,16 +64,16 @@ def test_check_of_a_wrong_key_says_so_and_fails(
     (error,) = ended.errors
     assert error.startswith("classify_jobs, classify_job_rules, classify_job_parsing_configs: GET")
     assert "check api_key" in error
-    assert len(sandbox.requests) == 3
+    assert len(sandbox.requests) == LISTS
 
 
 def test_check_retries_nothing(sandbox: Sandbox, command: Command, config: dict[str, Any]) -> None:
-    sandbox.answer_next(503, times=3)
+    sandbox.answer_next(503, times=LISTS)
     ended = command("--config", config | {"retry_seconds": 600}, "--check")
     assert ended.code == 1
     assert {line[3] for line in table(ended.stdout)} == {"no: 503 Service Unavailable"}
     assert {line[1] for line in table(ended.stdout)} == {"?"}
-    assert len(sandbox.requests) == 3
+    assert len(sandbox.requests) == LISTS
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,7 @@ def test_check_fails_only_when_a_selected_stream_cannot_be_read(
     ended = command("--config", config, "--catalog", catalog, "--check")
     assert ended.code == code
     assert len(ended.errors) == code
-    left_out = "Left out unless they were read before: classify_jobs, classify_job_rules, "
+    left_out = "Left out by a sync: classify_jobs, classify_job_rules, "
     assert (left_out in ended.stderr) == (selected == DEFAULT_STREAMS)
     if code:
         assert f"or deselect {', '.join(selected)}" in ended.errors[0]
@@ -119,7 +123,7 @@ def test_check_tries_every_connection_and_names_the_one_that_fails(
     ended = command("--config", config, "--check", env={"US_KEY": second})
     assert ended.code == 1
     lines = table(ended.stdout)
-    assert [(line[0], line[2]) for line in lines[::3]] == [
+    assert [(line[0], line[2]) for line in lines[::LISTS]] == [
         ("emea", "accepted"),
         ("apac", "refused"),
         ("us", "accepted"),
@@ -143,5 +147,5 @@ def test_check_shows_what_has_some_though_the_api_does_not_count(command: Comman
             empty.world.put_v2(v2_job(f"{number}", project_id=empty.project_id))
         ended = command("--config", {"api_url": empty.url, "api_key": empty.key}, "--check")
     assert (ended.code, ended.errors) == (0, [])
-    assert [line[3] for line in table(ended.stdout)] == ["yes"] * 3
-    assert [line[-1] for line in table(ended.stdout)] == ["0", "1 or more", "3"]
+    assert [line[3] for line in table(ended.stdout)] == ["yes"] * LISTS
+    assert [line[-1] for line in table(ended.stdout)] == ["0", "1 or more", "3", "1"]

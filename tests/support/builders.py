@@ -24,7 +24,13 @@ STREAMS = ("classify_jobs", "classify_job_rules", "classify_job_parsing_configs"
 V2_STREAMS = ("classify_v2_jobs", "classify_v2_job_rules", "classify_v2_job_parsing_configs")
 DEFAULT_STREAMS = (*STREAMS, *V2_STREAMS)
 """What the tap selects when it has no catalog."""
-ALL_STREAMS = (*STREAMS, "classify_job_results", *V2_STREAMS, "classify_projects")
+ALL_STREAMS = (
+    *STREAMS,
+    "classify_job_results",
+    *V2_STREAMS,
+    "classify_projects",
+    "classify_organizations",
+)
 
 Message = dict[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tap_llamaclassify.api.endpoints import PROJECTS, V1_JOBS, V1_RESULTS, V2_JOBS
+from tap_llamaclassify.api.endpoints import ORGANIZATIONS, PROJECTS, V1_JOBS, V1_RESULTS, V2_JOBS
 from tap_llamaclassify.api.models import JOB, Json, Page
 from tests.support.builders import job
 
@@ -74,6 +74,17 @@ def project(identity: str, **fields: Any) -> Json:
     } | fields
 
 
+def organization(identity: str, **fields: Any) -> Json:
+    """Make an organization."""
+    return {
+        "id": identity,
+        "name": "Example",
+        "metadata": {},
+        "created_at": CREATED_AT,
+        "updated_at": UPDATED_AT,
+    } | fields
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of items.
@@ -135,5 +146,13 @@ KINDS = {
         "a project",
         "of the list",
         ("name", "organization_id"),
+    ),
+    "organizations": Kind(
+        ORGANIZATIONS.parse,
+        organization,
+        "a page of organizations",
+        "an organization",
+        "of the page",
+        ("name",),
     ),
 }

@@ -22,6 +22,7 @@ KEYS = V1_KEYS | {
     "classify_v2_job_rules": ("job_id", "rule_index"),
     "classify_v2_job_parsing_configs": ("job_id",),
     "classify_projects": ("id",),
+    "classify_organizations": ("id",),
 }
 TIMES = ("created_at", "effective_at", "updated_at", "job_updated_at")
 EVERYTHING = {"fetch_results": True, "fetch_usage": True}
@@ -67,6 +68,7 @@ def api_shows(sandbox: Sandbox, *project_ids: str) -> Tables:
         "classify_v2_job_rules": laid_out["classify_job_rules"],
         "classify_v2_job_parsing_configs": laid_out["classify_job_parsing_configs"],
         "classify_projects": _by_id(map(_project_row, sandbox.world.projects())),
+        "classify_organizations": _by_id(map(_organization_row, sandbox.world.organizations())),
     }
 
 
@@ -133,6 +135,12 @@ def _v2_job_row(job: Row) -> Row:
         **{name: utc(job[name]) for name in ("created_at", "updated_at")},
         "additional_fields": others or None,
     }
+
+
+def _organization_row(organization: Row) -> Row:
+    times = {name: utc(organization[name]) for name in ("created_at", "updated_at")}
+    kept = {name: organization[name] for name in ("id", "name")}
+    return kept | times | {"additional_fields": {"metadata": organization["metadata"]}}
 
 
 def _project_row(project: Row) -> Row:

@@ -9,20 +9,36 @@ from typing import Any
 
 import pytest
 
-from tap_llamaclassify.api.endpoints import PROJECTS, V1_JOBS, V1_RESULTS, V2_JOBS, Endpoint
+from tap_llamaclassify.api.endpoints import (
+    ORGANIZATIONS,
+    PROJECTS,
+    V1_JOBS,
+    V1_RESULTS,
+    V2_JOBS,
+    Endpoint,
+)
 from tap_llamaclassify.api.models import MISFITS, Json
 from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.tables.rows import due, job_rows, parsing_config_rows, rule_rows
 from tap_llamaclassify.tables.schemas import schema_of
 from tap_llamaclassify.tables.tables import TABLES, Table
 from tests.support.builders import job
-from tests.support.items import CREATED_AT, UPDATED_AT, of_owner, project, result, v2_job
+from tests.support.items import (
+    CREATED_AT,
+    UPDATED_AT,
+    of_owner,
+    organization,
+    project,
+    result,
+    v2_job,
+)
 
 MAKES: dict[Endpoint, Callable[..., Json]] = {
     V1_JOBS: job,
     V2_JOBS: v2_job,
     V1_RESULTS: lambda identity, **fields: of_owner([result(identity, **fields)])[0],
     PROJECTS: project,
+    ORGANIZATIONS: organization,
 }
 
 JOB_ROW = {
@@ -270,4 +286,5 @@ def test_tables_are_in_the_order_in_which_their_rows_are_written() -> None:
         ("classify_v2_job_rules", ["job_id", "rule_index"], "updated_at"),
         ("classify_v2_job_parsing_configs", ["job_id"], "updated_at"),
         ("classify_projects", ["id"], None),
+        ("classify_organizations", ["id"], None),
     ]

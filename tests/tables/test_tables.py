@@ -13,7 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tap_llamaclassify.api.decoding import decode
-from tap_llamaclassify.api.endpoints import PROJECTS, V1_JOBS, V1_RESULTS, V2_JOBS, Endpoint
+from tap_llamaclassify.api.endpoints import (
+    ORGANIZATIONS,
+    PROJECTS,
+    V1_JOBS,
+    V1_RESULTS,
+    V2_JOBS,
+    Endpoint,
+)
 from tap_llamaclassify.api.models import Json
 from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.tables.arrow import Columns
@@ -33,6 +40,7 @@ READERS = {
     V2_JOBS: KINDS["v2 jobs"].read,
     V1_RESULTS: KINDS["results"].read,
     PROJECTS: KINDS["projects"].read,
+    ORGANIZATIONS: KINDS["organizations"].read,
 }
 TABLES_OF = {each: [table for table in TABLES if table.endpoint is each] for each in READERS}
 
@@ -109,6 +117,7 @@ ITEMS = {
         classify_job_id=TEXT | st.just(OWNER["id"]), file_id=TEXT, result=CLASSIFICATION
     ),
     PROJECTS: items(name=TEXT, organization_id=TEXT, is_default=st.booleans()),
+    ORGANIZATIONS: items(name=TEXT),
 }
 SOURCES_AND_ITEMS = st.sampled_from([*READERS]).flatmap(
     lambda source: st.tuples(st.just(source), ITEMS[source])
@@ -242,6 +251,7 @@ APART: dict[Endpoint, dict[str, Any]] = {
     },
     V1_RESULTS: {"result": {}},
     PROJECTS: {},
+    ORGANIZATIONS: {},
 }
 """The objects whose fields have columns, or tables, of their own."""
 INSIDE: dict[Endpoint, dict[str, Any]] = {
@@ -272,6 +282,7 @@ NOT_SENT = {
     "classify_v2_job_rules": {"job_id", "rule_index", "project_id", "updated_at"},
     "classify_v2_job_parsing_configs": {"job_id", "project_id", "updated_at"},
     "classify_projects": set[str](),
+    "classify_organizations": set[str](),
 }
 """Columns that say what was not sent there."""
 
