@@ -154,7 +154,7 @@ def rows_in(warehouse: Path) -> list[int]:
 
 
 def plugin() -> dict[str, Any]:
-    """Answer what meltano.yml says of the loader."""
+    """Return what meltano.yml says of the loader."""
     project = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
     loaders: Sequence[dict[str, Any]] = project["plugins"]["loaders"]
     return next(each for each in loaders if each["name"] == LOADER)

@@ -35,7 +35,7 @@ def tap(served: Served, *, catalog: Mapping[str, Any] | None = None, **more: Any
 
 
 def file_with(content: Mapping[str, Any]) -> str:
-    """Put an object into a file that is named after its content; answers the path."""
+    """Put an object into a file that is named after its content; returns the path."""
     text = json.dumps(content)
     folder = Path(tempfile.gettempdir(), "tap-llamaclassify-bench")
     folder.mkdir(exist_ok=True)
@@ -73,7 +73,7 @@ def fetch(served: Served) -> list[str]:
 
 
 def state_at(newest: str) -> str:
-    """Write a state in which all streams have come as far as that; answers its path."""
+    """Write a state in which all streams have come as far as that; returns its path."""
     entry = {"replication_key": "updated_at", "replication_key_value": newest}
     return file_with({"bookmarks": dict.fromkeys(STREAMS, entry)})
 

@@ -30,7 +30,7 @@ class Cursor(Protocol):
         """Run a query."""
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """Answer all rows of the query."""
+        """Return all rows of the query."""
 
 
 class Marts:

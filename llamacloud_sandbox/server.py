@@ -89,7 +89,7 @@ class Sandbox:
         cut: bool = False,
         delay_ms: float = 0.0,
     ) -> None:
-        """Answer the next requests, whatever they ask, with this; queued behind earlier ones.
+        """Return the next requests, whatever they ask, with this; queued behind earlier ones.
 
         body: bytes or str as they are, anything else as JSON. date: False for no Date header;
         else the world's, unless `headers` has one. cut: close the connection in the middle of
@@ -141,7 +141,7 @@ class Sandbox:
         self._server.accept()
 
     def revoke(self, key: str) -> None:
-        """Answer 401 to a key from now on. ValueError: there is none such, or no longer."""
+        """Return 401 to a key from now on. ValueError: there is none such, or no longer."""
         self._api.access.revoke(key)
         ready = self._front.ready.items()
         self._front.ready = {name: reply for name, reply in ready if name[1] != bearer(key)}

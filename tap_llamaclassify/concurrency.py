@@ -13,8 +13,8 @@ from typing import Generic, TypeVar
 _T = TypeVar("_T")
 
 
-def begin(work: Callable[[], _T]) -> Callable[[], _T]:
-    """Begin work in a thread; answer a function that waits for what comes of it.
+def start_in_thread(work: Callable[[], _T]) -> Callable[[], _T]:
+    """Begin work in a thread; return a function that waits for what comes of it.
 
     The thread is a daemon, so that a process told to stop need not wait for the network.
     """
@@ -31,17 +31,17 @@ def begin(work: Callable[[], _T]) -> Callable[[], _T]:
 
 
 def in_order(works: Iterable[Callable[[], _T]], at_once: int) -> Iterator[_T]:
-    """Do works side by side, at most so many at once; answer what comes of each, in their order.
+    """Do works side by side, at most so many at once; return what comes of each, in their order.
 
     What a work raises is raised when its turn has come.
     """
-    begun: deque[Callable[[], _T]] = deque()
+    started: deque[Callable[[], _T]] = deque()
     for work in works:
-        begun.append(begin(work) if at_once > 1 else work)
-        if len(begun) >= at_once:
-            yield begun.popleft()()
-    while begun:
-        yield begun.popleft()()
+        started.append(start_in_thread(work) if at_once > 1 else work)
+        if len(started) >= at_once:
+            yield started.popleft()()
+    while started:
+        yield started.popleft()()
 
 
 @dataclass(frozen=True)

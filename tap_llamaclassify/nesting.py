@@ -11,7 +11,7 @@ loader finds the value inside a message."""
 
 
 def is_too_deep(value: Any) -> bool:
-    """Answer whether a value has more than DEEPEST levels of objects and lists."""
+    """Return whether a value has more than DEEPEST levels of objects and lists."""
     level: list[Any] = [value]
     for _ in range(DEEPEST):
         level = [inner for outer in level for inner in _inside(outer)]

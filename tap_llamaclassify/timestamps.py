@@ -30,7 +30,7 @@ def to_fixed(text: str) -> str | None:
 
 
 def all_fixed(texts: Sequence[str]) -> bool:
-    """Answer whether texts are in the fixed form already, all of them; faster than one by one."""
+    """Return whether texts are in the fixed form already, all of them; faster than one by one."""
     together = "".join(texts)
     try:
         shapes = together.encode().translate(_DIGITS_TO_ZERO)

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 
-from tap_llamaclassify.concurrency import Rest, begin, in_order, side_by_side
+from tap_llamaclassify.concurrency import Rest, in_order, side_by_side, start_in_thread
 
 PATIENCE = 20
 """Seconds that a test waits for what must come, before it fails."""
@@ -49,7 +49,7 @@ class Underway:
 
 
 def threads(name: str) -> list[threading.Thread]:
-    """Answer the threads of that name that live."""
+    """Return the threads of that name that live."""
     return [each for each in threading.enumerate() if each.name == name]
 
 
@@ -64,13 +64,13 @@ def assert_ended(name: str) -> None:
 
 
 def test_what_is_begun_is_done_in_a_thread_that_nobody_need_wait_for() -> None:
-    found = begin(threading.current_thread)()
+    found = start_in_thread(threading.current_thread)()
     assert found is not threading.current_thread()
     assert found.daemon
 
 
 def test_error_of_what_is_begun_is_raised_where_it_is_waited_for() -> None:
-    wait = begin(lambda: 1 // 0)
+    wait = start_in_thread(lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         wait()
 
@@ -129,7 +129,7 @@ def test_no_work_is_begun_before_it_can_be_under_way() -> None:
             yield partial(work, number)
 
     answers = in_order(works(), 3)
-    waiting = begin(lambda: next(answers))
+    waiting = start_in_thread(lambda: next(answers))
     underway.wait_for(3)
     assert asked == [0, 1, 2]
     release.set()

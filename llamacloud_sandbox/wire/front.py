@@ -88,7 +88,7 @@ class Front:
         self._limit = Limit(world, settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, rightly or not."""
+        """Return one request, rightly or not."""
         request = _request_of(scope)
         self.requests.append(request)
         reply = self.canned.popleft() if self.canned else None

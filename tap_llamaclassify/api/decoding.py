@@ -17,7 +17,7 @@ _LONGEST_INTEGER = 4000
 
 
 def decode(body: bytes) -> tuple[Any, int]:
-    """Read JSON; answer it, and how many lone surrogates became U+FFFD.
+    """Read JSON; return it, and how many lone surrogates became U+FFFD.
 
     A number that no float can hold, or with thousands of digits, is read as its text.
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from tap_llamaclassify.api.endpoints import Endpoint
 from tap_llamaclassify.api.models import Page
-from tap_llamaclassify.concurrency import begin
+from tap_llamaclassify.concurrency import start_in_thread
 from tap_llamaclassify.errors import ApiError, PageTokenError
 from tap_llamaclassify.http.client import Activity, Client, Params, Reply
 from tap_llamaclassify.http.request import Request
@@ -21,7 +21,7 @@ MOST_RESTARTS = 2
 _logger = logging.getLogger(__name__)
 
 
-class Listing:
+class Paginator:
     """The items of one scope, in whatever order the API lists them.
 
     Args:
@@ -109,7 +109,9 @@ class Listing:
             later=token is not None,
         )
         place = f"page {number:,}: " if self._endpoint.is_paged else ""
-        return partial(_receive, begin(request.send) if ahead else request.send, request, place)
+        return partial(
+            _receive, start_in_thread(request.send) if ahead else request.send, request, place
+        )
 
 
 def scope_of(client: Client, endpoint: Endpoint) -> dict[str, str]:

@@ -192,7 +192,7 @@ def _unusable(what: str, position: int, form: Format) -> ReplyError:
 
 
 def _fix_timestamps(items: Sequence[Json], name: str) -> bool:
-    """Bring a field of all items into the fixed form; answers whether any could not be read."""
+    """Bring a field of all items into the fixed form; returns whether any could not be read."""
     if all_fixed([text for item in items if (text := item.get(name)) is not None]):
         return False
     unreadable = False

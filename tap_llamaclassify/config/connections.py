@@ -148,7 +148,7 @@ def _api_url(
 
 
 def is_loopback(host: str) -> bool:
-    """Answer whether a host is this machine, so that nothing travels over a network."""
+    """Return whether a host is this machine, so that nothing travels over a network."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -23,7 +23,7 @@ _is_header = re.compile(r"[\x21-\x7e][\x20-\x7e]*").fullmatch
 
 
 def is_name(text: object) -> bool:
-    """Answer whether a value can be the name of a connection: it stands in states and in logs."""
+    """Return whether a value can be the name of a connection: it stands in states and in logs."""
     return isinstance(text, str) and bool(_is_name(text)) and KEY_PREFIX not in text
 
 

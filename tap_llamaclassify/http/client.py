@@ -17,7 +17,7 @@ from tap_llamaclassify import errors
 from tap_llamaclassify.config.connections import Connection
 from tap_llamaclassify.errors import CancelledError, Outcome
 from tap_llamaclassify.http.failures import Failure, failure_of, redirect_target, refused_parameters
-from tap_llamaclassify.http.pacing import Clock, Pace, Patience, http_date, retry_after
+from tap_llamaclassify.http.pacing import Clock, RateLimiter, RetryBudget, http_date, retry_after
 from tap_llamaclassify.http.session import Session
 
 CONNECT_TIMEOUT = 5
@@ -109,7 +109,7 @@ class Client:
         self.connection = connection
         self.clock = clock or Clock()
         self._on_exchange = on_exchange
-        self._pace = Pace(connection.requests_per_minute, self.clock)
+        self._pace = RateLimiter(connection.requests_per_minute, self.clock)
         self._gate = threading.Lock()
         self._session = Session(connection)
         self._cancelled = threading.Event()
@@ -122,7 +122,7 @@ class Client:
         if self._cancelled.is_set():
             raise CancelledError("cancelled")
 
-    def turn(self, patience: Patience) -> int:
+    def turn(self, patience: RetryBudget) -> int:
         """Wait until another request may leave; return its number among those sent.
 
         Raises:

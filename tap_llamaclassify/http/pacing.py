@@ -25,11 +25,11 @@ class Clock:
     """This machine's clocks, its patience and its dice; a simulation brings its own."""
 
     def now(self) -> datetime:
-        """Answer the wall clock, UTC."""
+        """Return the wall clock, UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Answer seconds since some moment, never going back."""
+        """Return seconds since some moment, never going back."""
         return time.monotonic()
 
     def wait(self, seconds: float, end: threading.Event) -> None:
@@ -37,11 +37,11 @@ class Clock:
         end.wait(seconds)
 
     def up_to(self, seconds: float) -> float:
-        """Answer a random wait between none and that many seconds."""
+        """Return a random wait between none and that many seconds."""
         return random.uniform(0, seconds)  # noqa: S311 - spreads retries, guards nothing
 
 
-class Pace:
+class RateLimiter:
     """At most so many requests in any minute, and none while the server asks to wait.
 
     The first of a run need not be spread out.
@@ -55,7 +55,7 @@ class Pace:
         )
 
     def due_in(self) -> float:
-        """Answer the seconds until another request may leave."""
+        """Return the seconds until another request may leave."""
         if self._starts is None or len(self._starts) < (self._starts.maxlen or 0):
             return 0.0
         return max(0.0, self._starts[0] + 60 - self._clock.monotonic())
@@ -74,7 +74,7 @@ class Pace:
             self._starts.append(self._clock.monotonic())
 
 
-class Patience:
+class RetryBudget:
     """How long one request goes on being tried: exponential waits with full jitter."""
 
     def __init__(self, retry_seconds: float, clock: Clock) -> None:
@@ -102,7 +102,7 @@ class Patience:
         return self._left if since is None else self._left - (self._clock.monotonic() - since)
 
     def wait(self, retry_after: float | None) -> float | None:
-        """Answer the seconds to wait before the next try; None when there shall be none.
+        """Return the seconds to wait before the next try; None when there shall be none.
 
         Args:
             retry_after: Seconds that the server asks for. None, or nothing to wait for,

@@ -18,7 +18,7 @@ from tap_llamaclassify.errors import (
 )
 from tap_llamaclassify.http.client import Client, Params, Reply
 from tap_llamaclassify.http.failures import Failure, place_of
-from tap_llamaclassify.http.pacing import Patience
+from tap_llamaclassify.http.pacing import RetryBudget
 
 PAUSE = 10.0
 """Seconds before the one further try of what was allowed a page before."""
@@ -64,7 +64,7 @@ class Request(Generic[_T]):
         self._waited = 0.0
         self._number = 0
         longest = client.connection.retry_seconds
-        self._patience = Patience(
+        self._patience = RetryBudget(
             longest if retry_seconds is None else min(longest, retry_seconds), client.clock
         )
         # Other pages may be worked on before it is sent.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tap_llamaclassify.replication.stream_state import Kept
+from tap_llamaclassify.replication.stream_state import StreamState
 from tap_llamaclassify.timestamps import moved
 
 CLOCK_SKEW_SECONDS = 10
@@ -28,13 +28,21 @@ class Bookmark:
         lookback_seconds: How far before the bookmark jobs are read again.
     """
 
-    def __init__(self, kept: Kept, *, clock: str, floor: str | None, lookback_seconds: int) -> None:
+    def __init__(
+        self, kept: StreamState, *, clock: str, floor: str | None, lookback_seconds: int
+    ) -> None:
         ahead = moved(clock, min(CLOCK_SKEW_SECONDS, lookback_seconds)) or clock
         self.is_trusted = kept.bookmark is None or kept.bookmark <= ahead
         self.kept = kept
         self._last = kept.bookmark if self.is_trusted else None
-        is_past = (kept.begun or ahead) <= ahead and (kept.read_until or ahead) <= ahead
-        begun = kept.begun if self.is_trusted and is_past and kept.read_until else None
+        is_past = (kept.reading_began_at or ahead) <= ahead and (
+            kept.created_at_read_until or ahead
+        ) <= ahead
+        begun = (
+            kept.reading_began_at
+            if self.is_trusted and is_past and kept.created_at_read_until
+            else None
+        )
         # Meltano may merge what an older run left into the state of a full refresh.
         self.is_under_way = begun is not None and begun >= (kept.bookmark or begun)
         # What the run read that was broken off, it read when it had begun.
@@ -45,22 +53,22 @@ class Bookmark:
     @property
     def read_until(self) -> str | None:
         """The instant until which a run that was broken off has read, by creation."""
-        return self.kept.read_until if self.is_under_way else None
+        return self.kept.created_at_read_until if self.is_under_way else None
 
     @property
     def begin(self) -> str | None:
         """The instant that all jobs updated before are known from; None when there is none."""
         if self._last and self.kept.shifts:
-            return self.kept.previous and min(self.kept.previous, self._last)
+            return self.kept.previous_bookmark and min(self.kept.previous_bookmark, self._last)
         return self._last
 
     def since(self) -> str | None:
-        """Answer the instant before which jobs are left out; None to leave out none."""
+        """Return the instant before which jobs are left out; None to leave out none."""
         behind = self.begin and moved(self.begin, -self._lookback_seconds)
         return max(behind, self._floor or behind) if behind else self._floor
 
-    def meanwhile(self, newest: str | None = None, *, shifted: bool = False) -> Kept:
-        """Answer what to keep when all that was updated until then is written, and more is to come.
+    def meanwhile(self, newest: str | None = None, *, shifted: bool = False) -> StreamState:
+        """Return what to keep when all that was updated until then is written, and more is to come.
 
         Args:
             newest: None leaves the bookmark where it is.
@@ -68,10 +76,14 @@ class Bookmark:
         """
         shifts = self.kept.shifts or shifted
         kept = replace(self.kept, bookmark=self._up_to(newest), shifts=shifts)
-        return kept if self.is_under_way else replace(kept, read_until=None, begun=None)
+        return (
+            kept
+            if self.is_under_way
+            else replace(kept, created_at_read_until=None, reading_began_at=None)
+        )
 
-    def after(self, newest: str | None, *, shifted: bool) -> Kept:
-        """Answer what to keep once all was written.
+    def after(self, newest: str | None, *, shifted: bool) -> StreamState:
+        """Return what to keep once all was written.
 
         The bookmark is the newest update listed, within the server's clock. It never goes back,
         but for one that could not be right.
@@ -82,9 +94,9 @@ class Bookmark:
                 run begins at the beginning: earlier ones may have passed over jobs, too.
         """
         # It may have been new in the run that was broken off.
-        is_new = not self.kept.shifts or (self.is_under_way and self.kept.previous is None)
+        is_new = not self.kept.shifts or (self.is_under_way and self.kept.previous_bookmark is None)
         previous = None if is_new else self._last
-        return Kept(self._up_to(newest), self.kept.shifts or shifted, previous)
+        return StreamState(self._up_to(newest), self.kept.shifts or shifted, previous)
 
     def _up_to(self, newest: str | None) -> str | None:
         return self._last if newest is None else max(min(newest, self._clock), self._last or "")

@@ -9,17 +9,17 @@ from tap_llamaclassify.api.models import Json, Page
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.bookmarks import Bookmark
-from tap_llamaclassify.replication.stream_state import Kept
+from tap_llamaclassify.replication.stream_state import StreamState
 from tap_llamaclassify.tables.rows import due
 from tap_llamaclassify.timestamps import from_datetime, moved
 
-Wanted = Mapping[str, Kept | None]
+Wanted = Mapping[str, StreamState | None]
 """The tables to read by name, and what the state keeps of each; None for one to read in full."""
 
 _logger = logging.getLogger(__name__)
 
 
-class Marks:
+class ListingBookmarks:
     """The bookmarks of the tables that one listing serves.
 
     Args:
@@ -36,19 +36,21 @@ class Marks:
         self._wanted = wanted
         self._settings = settings
         self._label = label
-        self.begun: dict[str, Bookmark] = {}
+        self.bookmarks_by_table: dict[str, Bookmark] = {}
         self.clock: str | None = None
         self.newest: str | None = None
         self._has_shifted = False
 
-    def begin(self, page: Page) -> None:
+    def start(self, page: Page) -> None:
         """Set out, when the server's clock is known; once is enough."""
         if self.clock is not None:
             return
         self.clock = from_datetime(page.asked_at)
         self._is_server_clock = page.is_server_clock
-        self.begun = self.bookmarks(self.clock)
-        if untrusted := [name for name, bookmark in self.begun.items() if not bookmark.is_trusted]:
+        self.bookmarks_by_table = self.bookmarks_at(self.clock)
+        if untrusted := [
+            name for name, bookmark in self.bookmarks_by_table.items() if not bookmark.is_trusted
+        ]:
             _logger.warning(
                 "%sBookmarks later than the server's clock cannot be right, and are not trusted: "
                 "%s are read from %s",
@@ -56,13 +58,13 @@ class Marks:
                 ", ".join(untrusted),
                 self._settings.start_date or "their beginning",
             )
-        for name, bookmark in self.begun.items():
+        for name, bookmark in self.bookmarks_by_table.items():
             since = bookmark.since()
             what = f"what was updated since {since}" if since else "everything"
             _logger.info("%s%s: emitting %s", self._label, name, what)
 
-    def bookmarks(self, clock: str) -> dict[str, Bookmark]:
-        """Answer the tables' bookmarks as they are by a clock."""
+    def bookmarks_at(self, clock: str) -> dict[str, Bookmark]:
+        """Return the tables' bookmarks as they are by a clock."""
         return {
             name: Bookmark(
                 kept,
@@ -74,16 +76,16 @@ class Marks:
             if kept is not None
         }
 
-    def take(self, page: Page) -> dict[str, Sequence[Json]]:
-        """Answer a page's jobs, less what a table's bookmark leaves out, and take note of them."""
-        self.begin(page)
+    def due_of(self, page: Page) -> dict[str, Sequence[Json]]:
+        """Return a page's jobs, less what a table's bookmark leaves out, and take note of them."""
+        self.start(page)
         updates = [update for item in page.items if (update := item.get("updated_at")) is not None]
         self.note(*updates)
         self._has_shifted |= page.overlaps
         passed: dict[str | None, Sequence[Json]] = {}
         items = {}
         for name in self._wanted:
-            bookmark = self.begun.get(name)
+            bookmark = self.bookmarks_by_table.get(name)
             since = bookmark.since() if bookmark else self._settings.start_date
             if since not in passed:
                 passed[since] = due(page.items, since)
@@ -107,22 +109,22 @@ class Marks:
         behind = self.newest and moved(self.newest, -took)
         return behind and min(behind, self.clock)
 
-    def meanwhile(self) -> dict[str, Kept]:
-        """Answer what to keep of each table when more is to come."""
+    def meanwhile(self) -> dict[str, StreamState]:
+        """Return what to keep of each table when more is to come."""
         return {
             name: bookmark.meanwhile(shifted=self._has_shifted)
-            for name, bookmark in self.begun.items()
+            for name, bookmark in self.bookmarks_by_table.items()
         }
 
     def sure(self, newest: str | None) -> str | None:
         """Return how far of it a bookmark may go."""
         return newest and min(newest, self.known_until or newest)
 
-    def after(self) -> dict[str, Kept]:
-        """Answer what to keep of each table once all is written."""
+    def after(self) -> dict[str, StreamState]:
+        """Return what to keep of each table once all is written."""
         kept = {
             name: bookmark.after(self.sure(self.newest), shifted=self._has_shifted)
-            for name, bookmark in self.begun.items()
+            for name, bookmark in self.bookmarks_by_table.items()
         }
         before = [kept.shifts for kept in self._wanted.values() if kept is not None]
         if self._has_shifted and not all(before):

@@ -12,7 +12,7 @@ from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
 from tap_llamaclassify.replication.snapshot import SnapshotReader
 from tap_llamaclassify.replication.steps import Reader, Step
-from tap_llamaclassify.replication.stream_state import Kept
+from tap_llamaclassify.replication.stream_state import StreamState
 from tap_llamaclassify.replication.v1 import V1Reader
 from tap_llamaclassify.replication.v2 import V2Reader
 
@@ -106,9 +106,9 @@ def not_missed(failures: Sequence[Failed], wanted: Wanted) -> list[Failed]:
     ]
 
 
-def was_read(kept: Kept | None) -> bool:
+def was_read(kept: StreamState | None) -> bool:
     """Return whether what a state keeps of a table says that it was ever read."""
-    return kept not in (None, Kept())
+    return kept not in (None, StreamState())
 
 
 def instead(names: Sequence[str], selected: Container[str]) -> str:

@@ -16,7 +16,7 @@ from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.http.request import Request
 from tap_llamaclassify.replication.bookmarks import Bookmark
 from tap_llamaclassify.replication.steps import Step
-from tap_llamaclassify.replication.stream_state import Kept
+from tap_llamaclassify.replication.stream_state import StreamState
 from tap_llamaclassify.tables.tables import RESULTS
 from tap_llamaclassify.timestamps import LAST
 
@@ -48,7 +48,7 @@ class Results:
     """
 
     def __init__(
-        self, client: Client, at_once: int, kept: Kept | None = None, label: str = ""
+        self, client: Client, at_once: int, kept: StreamState | None = None, label: str = ""
     ) -> None:
         self._client = client
         self._at_once = at_once
@@ -149,7 +149,7 @@ class Results:
                 f"{RESULTS.name}"
             )
 
-    def _kept(self, kept: Kept | None) -> dict[str, Kept]:
+    def _kept(self, kept: StreamState | None) -> dict[str, StreamState]:
         set_aside = tuple(sorted(self._set_aside.keys() | self._to_ask_again))
         return {RESULTS.name: replace(kept, set_aside=set_aside)} if kept else {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tap_llamaclassify.api.endpoints import Endpoint
-from tap_llamaclassify.api.pagination import Listing
+from tap_llamaclassify.api.pagination import Paginator
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.replication.steps import Step
 
@@ -20,7 +20,7 @@ class SnapshotReader:
     """
 
     def __init__(self, client: Client, endpoint: Endpoint, limit: int | None = None) -> None:
-        self._listing = Listing(client, endpoint)
+        self._listing = Paginator(client, endpoint)
         self._tables = [*endpoint.tables]
         self._left = limit
 

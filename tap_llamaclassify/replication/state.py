@@ -15,7 +15,7 @@ from tap_llamaclassify.config.validators import is_name
 from tap_llamaclassify.errors import StateError
 from tap_llamaclassify.json_text import encoder
 from tap_llamaclassify.replication.stream_state import (
-    Kept,
+    StreamState,
     fields_of,
     keeps,
     read_fields,
@@ -26,7 +26,7 @@ _TOP_LEVEL = {"bookmarks", "currently_syncing"}
 
 
 @dataclass(frozen=True)
-class Place:
+class Partition:
     """Where in a stream's entry something is kept.
 
     Attributes:
@@ -39,7 +39,7 @@ class Place:
 
 
 def check_state(state: object, streams: Mapping[str, str | None]) -> list[str]:
-    """Make sure that a state has a shape that is understood; answer the streams it has besides.
+    """Make sure that a state has a shape that is understood; return the streams it has besides.
 
     Args:
         state: As it was handed in.
@@ -79,8 +79,8 @@ def check_state(state: object, streams: Mapping[str, str | None]) -> list[str]:
 
 
 def read_kept(
-    stream: str, entry: Mapping[str, Any], replication_key: str | None, place: Place
-) -> Kept:
+    stream: str, entry: Mapping[str, Any], replication_key: str | None, place: Partition
+) -> StreamState:
     """Read what a stream's entry keeps at a place.
 
     Raises:
@@ -90,9 +90,9 @@ def read_kept(
     top = read_fields(stream, entry, replication_key, beside="partitions")
     partitions = _partitions(stream, entry, replication_key)
     if place.connection is not None:
-        kept = partitions.get(place.connection, Kept())
-        return top if place.adopts and kept == Kept() else kept
-    if names := [name for name, kept in partitions.items() if kept != Kept()]:
+        kept = partitions.get(place.connection, StreamState())
+        return top if place.adopts and kept == StreamState() else kept
+    if names := [name for name, kept in partitions.items() if kept != StreamState()]:
         raise StateError(
             f"state: bookmarks.{stream} is of connections ({', '.join(sorted(names))}); set "
             "connections, or start without a state"
@@ -101,7 +101,7 @@ def read_kept(
 
 
 def write_kept(
-    entry: dict[str, Any], replication_key: str | None, kept: Kept, place: Place
+    entry: dict[str, Any], replication_key: str | None, kept: StreamState, place: Partition
 ) -> None:
     """Put what is kept into a stream's entry, in place of all that was at that place.
 
@@ -164,11 +164,11 @@ def unused(
 
 def _partitions(
     stream: str, entry: Mapping[str, Any], replication_key: str | None
-) -> dict[str, Kept]:
+) -> dict[str, StreamState]:
     partitions = entry.get("partitions", [])
     if not isinstance(partitions, list):
         raise unreadable(stream, ".partitions", "is no list")
-    kept: dict[str, Kept] = {}
+    kept: dict[str, StreamState] = {}
     for number, partition in enumerate(partitions):
         at = f".partitions[{number}]"
         if not isinstance(partition, dict):

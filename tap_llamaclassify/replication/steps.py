@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tap_llamaclassify.api.models import Json, Page
-from tap_llamaclassify.replication.stream_state import Kept
+from tap_llamaclassify.replication.stream_state import StreamState
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Step:
     """
 
     items: Mapping[str, Sequence[Json]] = field(default_factory=dict)
-    kept: Mapping[str, Kept] = field(default_factory=dict)
+    kept: Mapping[str, StreamState] = field(default_factory=dict)
     pages: Sequence[Page] = ()
 
 

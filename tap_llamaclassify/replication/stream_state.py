@@ -22,7 +22,7 @@ _LEFTOVERS = {"progress_markers", "replication_key_signpost", "starting_replicat
 
 
 @dataclass(frozen=True)
-class Kept:
+class StreamState:
     """What a state keeps of one stream, or of one connection's part in it.
 
     Instants are in the fixed form.
@@ -30,11 +30,11 @@ class Kept:
     Attributes:
         bookmark: None when it has none yet.
         shifts: Whether jobs were ever seen to move from page to page while they were listed.
-        previous: Where `shifts`, the bookmark that the last run began with; None for the
+        previous_bookmark: Where `shifts`, the bookmark that the last run began with; None for the
             beginning.
-        read_until: Every job created until then has been read since the bookmark was last set;
-            None for none.
-        begun: The server's clock when the reading began that came so far; None for none.
+        created_at_read_until: Every job created until then has been read since the bookmark was
+            last set; None for none.
+        reading_began_at: The server's clock when the reading began that came so far; None for none.
         unfinished: Ids of jobs that were unfinished when last seen, and when each was created;
             None when that is not known any more.
         set_aside: Ids of jobs whose results could not be had, and are asked for again.
@@ -42,16 +42,16 @@ class Kept:
 
     bookmark: str | None = None
     shifts: bool = False
-    previous: str | None = None
-    read_until: str | None = None
-    begun: str | None = None
+    previous_bookmark: str | None = None
+    created_at_read_until: str | None = None
+    reading_began_at: str | None = None
     unfinished: Mapping[str, str] | None = field(default_factory=dict)
     set_aside: Sequence[str] = ()
 
 
 def read_fields(
     path: str, entry: Mapping[str, Any], replication_key: str | None, *, beside: str
-) -> Kept:
+) -> StreamState:
     """Read the fields of an entry's top, or of a partition.
 
     Raises:
@@ -65,7 +65,7 @@ def read_fields(
     bookmark = _instant(path, entry, _VALUE)
     if bookmark is not None and entry.get(_KEY, replication_key) != replication_key:
         raise unreadable(path, f".{_KEY}", f"is not {replication_key}")
-    return Kept(
+    return StreamState(
         bookmark,
         _PREVIOUS_VALUE in entry,
         _instant(path, entry, _PREVIOUS_VALUE),
@@ -114,17 +114,17 @@ def keeps(fields: Mapping[str, Any]) -> bool:
     return held or _PREVIOUS_VALUE in fields
 
 
-def fields_of(kept: Kept, replication_key: str | None) -> dict[str, Any]:
+def fields_of(kept: StreamState, replication_key: str | None) -> dict[str, Any]:
     """Return the fields of what is kept; none for a stream without a replication key."""
     fields: dict[str, Any] = {}
     if kept.bookmark is not None:
         fields |= {_KEY: replication_key, _VALUE: kept.bookmark}
     if kept.shifts:
-        fields[_PREVIOUS_VALUE] = kept.previous
-    if kept.read_until is not None:
-        fields[_READ_UNTIL] = kept.read_until
-    if kept.begun is not None:
-        fields[_BEGUN] = kept.begun
+        fields[_PREVIOUS_VALUE] = kept.previous_bookmark
+    if kept.created_at_read_until is not None:
+        fields[_READ_UNTIL] = kept.created_at_read_until
+    if kept.reading_began_at is not None:
+        fields[_BEGUN] = kept.reading_began_at
     if kept.unfinished:
         fields[UNFINISHED] = dict(sorted(kept.unfinished.items()))
     if kept.set_aside:

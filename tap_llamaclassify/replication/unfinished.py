@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 
 
 def is_finished(job: Json) -> bool:
-    """Answer whether a v2 job is taken not to change any more."""
+    """Return whether a v2 job is taken not to change any more."""
     return job.get("status") in FINISHED
 
 

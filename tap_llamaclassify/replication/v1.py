@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from tap_llamaclassify.api.endpoints import V1_JOBS
 from tap_llamaclassify.api.models import Page
-from tap_llamaclassify.api.pagination import Listing
+from tap_llamaclassify.api.pagination import Paginator
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.http.client import Client
-from tap_llamaclassify.replication.listing_bookmarks import Marks, Wanted
+from tap_llamaclassify.replication.listing_bookmarks import ListingBookmarks, Wanted
 from tap_llamaclassify.replication.results import Results
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.tables.tables import RESULTS
@@ -32,11 +32,11 @@ class V1Reader:
         self, client: Client, settings: Settings, wanted: Wanted, limit: int | None = None
     ) -> None:
         label = client.connection.label
-        self._listing = Listing(client, V1_JOBS)
+        self._listing = Paginator(client, V1_JOBS)
         of_results = {name: kept for name, kept in wanted.items() if name == RESULTS.name}
         of_jobs = {name: kept for name, kept in wanted.items() if name != RESULTS.name}
-        self._of_results = Marks(of_results, settings, client.clock, label)
-        self._of_jobs = Marks(of_jobs, settings, client.clock, label)
+        self._of_results = ListingBookmarks(of_results, settings, client.clock, label)
+        self._of_jobs = ListingBookmarks(of_jobs, settings, client.clock, label)
         kept = wanted.get(RESULTS.name)
         self._results = Results(client, settings.parallel_requests, kept, label)
         self._limit = limit
@@ -53,11 +53,11 @@ class V1Reader:
                 break
         if self._limit is None and (kept := self._of_jobs.after()):
             yield Step(kept=kept)
-        bookmark = self._of_results.begun.get(RESULTS.name)
+        bookmark = self._of_results.bookmarks_by_table.get(RESULTS.name)
         newest = self._of_results.sure(self._of_results.newest)
         yield from self._results.steps(bookmark, newest, self._limit)
 
     def _step(self, page: Page) -> Step:
-        for due in self._of_results.take(page).values():
+        for due in self._of_results.due_of(page).values():
             self._results.note(due, page.items)
-        return Step(self._of_jobs.take(page), pages=[page])
+        return Step(self._of_jobs.due_of(page), pages=[page])

@@ -12,16 +12,16 @@ from dataclasses import replace
 
 from tap_llamaclassify.api import endpoints
 from tap_llamaclassify.api.models import Page
-from tap_llamaclassify.api.pagination import Listing
+from tap_llamaclassify.api.pagination import Paginator
 from tap_llamaclassify.config.settings import A_DAY, Settings
 from tap_llamaclassify.http.client import Client, Params
 from tap_llamaclassify.replication.bookmarks import Bookmark
-from tap_llamaclassify.replication.listing_bookmarks import Marks, Wanted
+from tap_llamaclassify.replication.listing_bookmarks import ListingBookmarks, Wanted
 from tap_llamaclassify.replication.steps import Step
-from tap_llamaclassify.replication.stream_state import Kept
+from tap_llamaclassify.replication.stream_state import StreamState
 from tap_llamaclassify.replication.unfinished import BEGUN, DAYS, MOST, Unfinished, is_finished
 from tap_llamaclassify.replication.usage import Usage
-from tap_llamaclassify.replication.windows import Sight, Window, Windows
+from tap_llamaclassify.replication.windows import Window, Windows, WindowStats
 from tap_llamaclassify.tables.tables import V2_JOBS
 from tap_llamaclassify.timestamps import LAST, moved, whole_second
 
@@ -48,7 +48,7 @@ class V2Reader:
         self._settings = settings
         self._limit = limit
         self._label = client.connection.label
-        self._marks = Marks(wanted, settings, client.clock, self._label)
+        self._bookmarks = ListingBookmarks(wanted, settings, client.clock, self._label)
         known = [kept for kept in wanted.values() if kept is not None]
         # What is read in full is read without filter: a job may have no created_at.
         self._is_windowed = limit is None and len(known) == len(wanted)
@@ -75,8 +75,10 @@ class V2Reader:
         if self._limit is None:
             yield from self._of_ids()
             self._unfinished.warn(self._clock)
-            self._marks.note(*filter(None, (b.read_until for b in self._marks.begun.values())))
-            yield Step(kept=self._with_unfinished(self._marks.after()))
+            self._bookmarks.note(
+                *filter(None, (b.read_until for b in self._bookmarks.bookmarks_by_table.values()))
+            )
+            yield Step(kept=self._with_unfinished(self._bookmarks.after()))
 
     def _in_one_listing(self) -> Iterator[Step]:
         """Read all jobs there are, without a filter: one may have no `created_at`."""
@@ -107,7 +109,7 @@ class V2Reader:
 
     def _in_windows(self) -> Iterator[Step]:
         # Until the first reply tells the server's clock, each bookmark is taken to be right.
-        self._begin = self._begin_of(self._marks.bookmarks(LAST).values())
+        self._begin = self._begin_of(self._bookmarks.bookmarks_at(LAST).values())
         self._windows.start(Window(self._begin))
         while self._windows:
             sight = self._windows.next()
@@ -121,12 +123,14 @@ class V2Reader:
             # The API does not count the end of a window as we do.
             yield from self._at_once(Window(self._begin))
 
-    def _through(self, sight: Sight) -> Generator[Step, None, bool]:
+    def _through(self, sight: WindowStats) -> Generator[Step, None, bool]:
         """Read a window to its end; return whether that was reached, or other windows are due."""
         jobs = 0
         for page in self._listing(sight.window.filters).pages(tentative=True):
-            self._marks.begin(page)
-            if (begin := self._begin_of(self._marks.begun.values())) != self._begin:
+            self._bookmarks.start(page)
+            if (
+                begin := self._begin_of(self._bookmarks.bookmarks_by_table.values())
+            ) != self._begin:
                 self._begin = begin
                 self._windows.start(Window(begin))
                 return False
@@ -163,7 +167,7 @@ class V2Reader:
         was read; it would not come again, for it was created before the bookmark.
         """
         self._has_looked = True
-        self._marks.begin(first)
+        self._bookmarks.start(first)
         created = [created for job in first.items if (created := job.get("created_at"))]
         self._end = moved(whole_second(max(self._clock, *created)), 1 + SKEW)
         oldest = moved(self._clock, -DAYS * A_DAY)
@@ -187,7 +191,7 @@ class V2Reader:
                     yield from self._at_once(Window(None, self._end))
                     return
 
-    def _check(self, sight: Sight, page: Page) -> None:
+    def _check(self, sight: WindowStats, page: Page) -> None:
         """See whether the API keeps to the bounds of a window."""
         outside = sight.window.seconds_outside(page.items)
         if outside:
@@ -202,7 +206,7 @@ class V2Reader:
             )
 
     def _step(self, page: Page) -> Step:
-        items = self._marks.take(page)
+        items = self._bookmarks.due_of(page)
         self._unfinished.note(page.items, self._clock)
         self._not_seen_again.difference_update(job["id"] for job in page.items)
         if self._usage and self._usage.fill(items[V2_JOBS.name]):
@@ -211,18 +215,18 @@ class V2Reader:
 
     @property
     def _clock(self) -> str:
-        return self._marks.clock or LAST
+        return self._bookmarks.clock or LAST
 
     @property
     def _last(self) -> str:
         """When the last job was created that this run lists; later ones are the next run's."""
         return self._end or LAST
 
-    def _listing(self, filters: Params) -> Listing:
-        return Listing(self._client, endpoints.V2_JOBS, filters)
+    def _listing(self, filters: Params) -> Paginator:
+        return Paginator(self._client, endpoints.V2_JOBS, filters)
 
     def _begin_of(self, bookmarks: Iterable[Bookmark]) -> str | None:
-        """Answer the earliest `created_at` that is of interest; None for any."""
+        """Return the earliest `created_at` that is of interest; None for any."""
         begins = [self._begin_of_one(bookmark) for bookmark in bookmarks]
         return None if None in begins else min(filter(None, begins))
 
@@ -240,20 +244,20 @@ class V2Reader:
         begin = bookmark.begin and moved(bookmark.begin, -reach)
         return max(begin, floor or begin) if begin else floor
 
-    def _kept_until(self, end: str) -> dict[str, Kept]:
-        """Answer what to keep when all jobs that were created until then were read."""
-        kept, meanwhile = {}, self._marks.meanwhile()
-        for name, bookmark in self._marks.begun.items():
+    def _kept_until(self, end: str) -> dict[str, StreamState]:
+        """Return what to keep when all jobs that were created until then were read."""
+        kept, meanwhile = {}, self._bookmarks.meanwhile()
+        for name, bookmark in self._bookmarks.bookmarks_by_table.items():
             begin = self._begin_of_one(bookmark)
             if begin is None or end > begin:
                 so_far = meanwhile[name]
                 kept[name] = replace(
                     so_far,
-                    read_until=min(end, self._clock),
-                    begun=so_far.begun or self._marks.known_until,
+                    created_at_read_until=min(end, self._clock),
+                    reading_began_at=so_far.reading_began_at or self._bookmarks.known_until,
                 )
         return kept
 
-    def _with_unfinished(self, kept: dict[str, Kept]) -> dict[str, Kept]:
+    def _with_unfinished(self, kept: dict[str, StreamState]) -> dict[str, StreamState]:
         unfinished = self._unfinished.left(self._clock)
         return {name: replace(each, unfinished=unfinished) for name, each in kept.items()}

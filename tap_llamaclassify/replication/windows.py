@@ -69,7 +69,7 @@ class Window:
 
 
 @dataclass
-class Sight:
+class WindowStats:
     """What the pages of a window that were read tell about all of it.
 
     Attributes:
@@ -82,7 +82,7 @@ class Sight:
 
     window: Window
     page_size: int
-    whole: Sight | None = None
+    whole: WindowStats | None = None
     known: int = 0
     total: int | None = None
     clock: str = LAST
@@ -100,7 +100,7 @@ class Sight:
         is_true = total is not None and len(self.created) <= total < (most or total + 1)
         self.total = total if is_true else None
 
-    def cut(self) -> tuple[Sight, Sight] | None:
+    def cut(self) -> tuple[WindowStats, WindowStats] | None:
         """Cut the window, the older part first, if it is too long and can be cut."""
         if len(self.created) < 2 or not self._is_too_long():  # noqa: PLR2004 - a cut has two sides
             return None
@@ -108,10 +108,10 @@ class Sight:
         parts = self.window.cut(self._aim(times)) or self.window.cut(_between(times))
         return parts and (self._part(parts[0]), self._part(parts[1]))
 
-    def _part(self, window: Window) -> Sight:
+    def _part(self, window: Window) -> WindowStats:
         begin, end = window.begin or "", window.end or LAST
         known = sum(begin <= created < end for created in self.created)
-        return Sight(window, self.page_size, whole=self, known=known)
+        return WindowStats(window, self.page_size, whole=self, known=known)
 
     def _is_too_long(self) -> bool:
         if self.total is not None:
@@ -127,7 +127,7 @@ class Sight:
         return seconds is not None and self._rate() * seconds > left
 
     def _seconds_left(self) -> float | None:
-        """Answer the time that is still to be read; None where the order does not tell."""
+        """Return the time that is still to be read; None where the order does not tell."""
         match self._direction():
             case 1:
                 return _seconds(max(self.created), min(self.window.end or self.clock, self.clock))
@@ -139,7 +139,7 @@ class Sight:
                 return None
 
     def _direction(self) -> int:
-        """Answer 1 where the oldest jobs come first, -1 where the newest do, else 0."""
+        """Return 1 where the oldest jobs come first, -1 where the newest do, else 0."""
         count = len(self.created)
         ranks = sorted(range(count), key=self.created.__getitem__)
         apart = sum((place - rank) ** 2 for rank, place in enumerate(ranks))
@@ -147,14 +147,14 @@ class Sight:
         return (correlation >= IN_ORDER) - (correlation <= -IN_ORDER)
 
     def _rate(self) -> float:
-        """Answer jobs a second, by the middle half: a few may be far from the rest."""
+        """Return jobs a second, by the middle half: a few may be far from the rest."""
         times = sorted(self.created)
         quarter = len(times) // 4
         seconds = _seconds(times[quarter], times[-1 - quarter])
         return (len(times) - 2 * quarter) / max(seconds, 1e-6)
 
     def _aim(self, times: Sequence[str]) -> str | None:
-        """Answer the instant up to which, or from which on, there should be AIM pages."""
+        """Return the instant up to which, or from which on, there should be AIM pages."""
         wanted = AIM * self.page_size
         match self._direction():
             case 1:
@@ -178,7 +178,7 @@ class Windows:
 
     def __init__(self, page_size: int) -> None:
         self._page_size = page_size
-        self._pending: list[Sight] = []
+        self._pending: list[WindowStats] = []
         self._may_cut = True
         self._jobs_read = 0
         self._wasted = 0
@@ -189,9 +189,9 @@ class Windows:
 
     def start(self, window: Window) -> None:
         """Read this one, in place of all that were to be read."""
-        self._pending = [Sight(window, self._page_size)]
+        self._pending = [WindowStats(window, self._page_size)]
 
-    def next(self) -> Sight:
+    def next(self) -> WindowStats:
         """Return the oldest one, which is to be read now."""
         return self._pending.pop()
 
@@ -199,7 +199,7 @@ class Windows:
         """Take down that one with so many jobs was read to its end."""
         self._jobs_read += jobs
 
-    def cut(self, sight: Sight) -> bool:
+    def cut(self, sight: WindowStats) -> bool:
         """Read the parts of one in its place, if it is too long and that is worth its pages."""
         known = self._jobs_read + sum(each.known for each in self._pending)
         if not self._may_cut or self._wasted > known / self._page_size + sight.pages / 2:
@@ -221,7 +221,7 @@ class Windows:
 
 
 def _between(times: Sequence[str]) -> str | None:
-    """Answer an instant that has jobs on both sides, if there is one."""
+    """Return an instant that has jobs on both sides, if there is one."""
     middle = times[len(times) // 2]
     if times[0] < middle < times[-1]:
         return middle

@@ -112,18 +112,18 @@ class Batches:
         storage = config.storage
         self._storage = Storage(storage.root, storage.prefix or "", storage.params)
         self._storage.remove_leftovers({_file_name(stream) for stream in streams})
-        # By the sink as well: two streams may be called the same.
-        self._open: dict[tuple[BatchSink, str], _Open] = {}
+        # By the writer as well: two streams may be called the same.
+        self._open: dict[tuple[BatchWriter, str], _Open] = {}
         self._numbers: Counter[str] = Counter()
 
-    def sink(self, stream: Stream, version: int | None) -> BatchSink:
+    def writer_of(self, stream: Stream, version: int | None) -> BatchWriter:
         """Make what a stream's rows go into."""
-        return BatchSink(self, stream, version)
+        return BatchWriter(self, stream, version)
 
-    def add(self, alias: str, rows: Sequence[Row], sink: BatchSink) -> None:
+    def add(self, alias: str, rows: Sequence[Row], writer: BatchWriter) -> None:
         """Put rows into a stream's files; each is announced when it is full."""
         while rows:
-            current = self._open.get((sink, alias)) or self._begin(alias, sink)
+            current = self._open.get((writer, alias)) or self._begin(alias, writer)
             some = rows[: min(AT_ONCE, self._config.batch_size - current.rows)]
             rows = rows[len(some) :]
             with self._storage.guarded():
@@ -131,9 +131,9 @@ class Batches:
                 current.rows += len(some)
                 self._keep_within_bounds()
             if current.rows == self._config.batch_size:
-                self.end(alias, sink)
+                self.end(alias, writer)
 
-    def _begin(self, alias: str, sink: BatchSink) -> _Open:
+    def _begin(self, alias: str, writer: BatchWriter) -> _Open:
         compression = str(self._config.encoding.compression)
         self._numbers[alias] += 1
         ending = self._config.encoding.format
@@ -142,25 +142,25 @@ class Batches:
         name = f"{_file_name(alias)}-{self._began}-{self._numbers[alias]:06}.{ending}"
         opened = self._storage.begin(name)
         with self._storage.guarded():
-            file = sink.new_file(alias, opened, compression)
-        return self._open.setdefault((sink, alias), _Open(file, name))
+            file = writer.new_file(alias, opened, compression)
+        return self._open.setdefault((writer, alias), _Open(file, name))
 
     def _keep_within_bounds(self) -> None:
         files = [each.file for each in self._open.values()]
         while sum(file.held for file in files) > MOST_HELD:
             max(files, key=lambda file: file.held).flush()
 
-    def end(self, alias: str, sink: BatchSink) -> None:
+    def end(self, alias: str, writer: BatchWriter) -> None:
         """Let a stream's open file be seen, and announce it."""
-        current = self._open.get((sink, alias))
+        current = self._open.get((writer, alias))
         if current is None:
             return
         with self._storage.guarded():
             current.file.close()
         url = self._storage.finish(current.name)
-        del self._open[sink, alias]
+        del self._open[writer, alias]
         self._writer.write_message(
-            SDKBatchMessage(alias, self._config.encoding, [url], sink.version)
+            SDKBatchMessage(alias, self._config.encoding, [url], writer.version)
         )
 
     def discard(self) -> None:
@@ -171,7 +171,7 @@ class Batches:
         self._storage.discard()
 
 
-class BatchSink:
+class BatchWriter:
     """What one stream's rows go into, whatever its stream maps call them."""
 
     def __init__(self, batches: Batches, stream: Stream, version: int | None) -> None:
@@ -184,7 +184,7 @@ class BatchSink:
         """Take a page's rows."""
         self._batches.add(alias, rows, self)
 
-    def close(self) -> None:
+    def flush(self) -> None:
         """Let what is left be seen as one more file."""
         for alias in self._maps:
             self._batches.end(alias, self)

@@ -134,7 +134,7 @@ def json_object(option: str, text: str) -> dict[str, Any]:
 
 
 def checked_file(option: str, file: IO[str] | None) -> IO[str] | None:
-    """Make sure that a file holds a JSON object; answers one to read it from once more.
+    """Make sure that a file holds a JSON object; returns one to read it from once more.
 
     An empty state file is what many a first run is started with.
     """

@@ -20,7 +20,7 @@ Record = dict[str, Any]
 """What is left of a row once it has its final shape."""
 
 
-class Shape:
+class RecordMapper:
     """Turns a stream's rows into the records of each stream that its maps make of it."""
 
     def __init__(self, stream: Stream) -> None:
@@ -40,7 +40,7 @@ class Shape:
         return [m.stream_alias for m in self._maps]
 
     def of(self, rows: Sequence[Row]) -> Iterator[tuple[str, Sequence[Record]]]:
-        """Shape a page's rows, for each alias.
+        """Give a page's rows their shape, for each alias.
 
         Raises:
             MappingError: An expression cannot be evaluated.

@@ -13,14 +13,14 @@ from tap_llamaclassify.concurrency import Rest
 from tap_llamaclassify.config.json_schema import Configuration
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
-from tap_llamaclassify.replication.state import Place, read_kept, write_kept
+from tap_llamaclassify.replication.state import Partition, read_kept, write_kept
 from tap_llamaclassify.replication.steps import Step
-from tap_llamaclassify.replication.stream_state import Kept
+from tap_llamaclassify.replication.stream_state import StreamState
 from tap_llamaclassify.singer.batches import Batches
 from tap_llamaclassify.singer.messages import MessageWriter
-from tap_llamaclassify.singer.outlets import Outlet, RecordSink, Sink, version_of
-from tap_llamaclassify.singer.schema_drift import Census
+from tap_llamaclassify.singer.schema_drift import SchemaDrift
 from tap_llamaclassify.singer.streams import ClassifyStream
+from tap_llamaclassify.singer.writers import RecordWriter, RowWriter, StreamWriter, version_of
 
 FILES_SECONDS = 60
 """How often files are finished, at most, only for the state to move."""
@@ -39,7 +39,7 @@ class Run:
         clock: Tells how long ago files were finished.
 
     Attributes:
-        outlets: Where each stream's rows go.
+        writers: Where each stream's rows go.
         rows: How many rows were written so far, by the stream's name in the output.
     """
 
@@ -53,52 +53,56 @@ class Run:
     ) -> None:
         self._tap = tap
         self._settings = configuration.settings
-        self._writer = writer
+        self._messages = writer
         self._clock = clock
-        self._census = Census()
+        self._drift = SchemaDrift()
         self._versions = {s.name: version_of(s, tap.initialized_at) for s in streams}
         batches = configuration.batches
         names = {*tap.streams} | {m.stream_alias for s in streams for m in s.stream_maps}
         self._batches = Batches(batches, writer, names) if batches else None
         self.rows: dict[str, int] = {}
-        self.outlets = [Outlet(s, self._sink(s), self._census, self.rows) for s in streams]
+        self.writers = [
+            StreamWriter(s, self._row_writer(s), self._drift, self.rows) for s in streams
+        ]
         self._flushed_at = clock.monotonic()
-        self._to_keep: dict[tuple[str, str | None], Kept] = {}
+        self._to_keep: dict[tuple[str, str | None], StreamState] = {}
         self._replaced = 0
 
-    def _sink(self, stream: ClassifyStream) -> Sink:
+    def _row_writer(self, stream: ClassifyStream) -> RowWriter:
         version = self._versions[stream.name]
         if self._batches is None:
-            return RecordSink(self._writer, version)
-        return self._batches.sink(stream, version)
+            return RecordWriter(self._messages, version)
+        return self._batches.writer_of(stream, version)
 
     def wanted(self, connection: str | None) -> Wanted:
-        """Answer what is to be read of a connection, and what the state keeps of it.
+        """Return what is to be read of a connection, and what the state keeps of it.
 
         Raises:
             StateError: What it keeps cannot be read.
         """
         return {
             s.name: (
-                read_kept(s.name, s.stream_state, s.table.replication_key, self._place(connection))
+                read_kept(
+                    s.name, s.stream_state, s.table.replication_key, self._partition(connection)
+                )
                 if s.replication_method == REPLICATION_INCREMENTAL
                 else None
             )
-            for s in [outlet.stream for outlet in self.outlets]
+            for s in [writer.stream for writer in self.writers]
         }
 
-    def _place(self, connection: str | None) -> Place:
+    def _partition(self, connection: str | None) -> Partition:
         adopts = connection is not None and connection == self._settings.adopt_state
-        return Place(connection, adopts=adopts)
+        return Partition(connection, adopts=adopts)
 
-    def take(self, connection: str | None, step: Step) -> None:
+    def write_step(self, connection: str | None, step: Step) -> None:
         """Write a step's rows, and take note of what the state may keep then."""
-        for outlet in self.outlets:
-            if (items := step.items.get(outlet.stream.name)) is not None:
-                outlet.take(items)
+        for writer in self.writers:
+            if (items := step.items.get(writer.stream.name)) is not None:
+                writer.write(items)
         if any(page.has_misfits for page in step.pages):
             # Each filter is an instant, so the longest of these holds all the others.
-            self._census.note_misfits(max(step.items.values(), key=len, default=()))
+            self._drift.note_misfits(max(step.items.values(), key=len, default=()))
         self._replaced += sum(page.replaced for page in step.pages)
         if step.kept:
             self._to_keep |= {(stream, connection): kept for stream, kept in step.kept.items()}
@@ -118,14 +122,14 @@ class Run:
         """Write the state with what it may keep, now that the rows are where they belong."""
         if not self._to_keep:
             return
-        for outlet in self.outlets:
-            outlet.flush()
+        for writer in self.writers:
+            writer.flush()
         self._flushed_at = self._clock.monotonic()
-        streams = {outlet.stream.name: outlet.stream for outlet in self.outlets}
+        streams = {writer.stream.name: writer.stream for writer in self.writers}
         for (name, connection), kept in self._to_keep.items():
             stream = streams[name]
             key = stream.table.replication_key
-            write_kept(stream.stream_state, key, kept, self._place(connection))
+            write_kept(stream.stream_state, key, kept, self._partition(connection))
         self._to_keep.clear()
         self._tap.state_writer.write_state(self._tap.state)
 
@@ -142,11 +146,11 @@ class Run:
             for name, version in self._versions.items()
             if version is not None and whole and name not in left_out
         }
-        for outlet in self.outlets:
-            outlet.close(self._writer, versions.get(outlet.stream.name))
+        for writer in self.writers:
+            writer.finish(self._messages, versions.get(writer.stream.name))
         if versions:
             # Though it may say nothing new: it ends a run.
-            self._writer.write_message(StateMessage(self._tap.state))
+            self._messages.write_message(StateMessage(self._tap.state))
         else:
             self._tap.state_writer.write_state(self._tap.state)
         self._warn()
@@ -158,7 +162,7 @@ class Run:
         self.discard()
 
     def _warn(self) -> None:
-        self._census.warn()
+        self._drift.warn()
         if self._replaced:
             _logger.warning("%d lone surrogates in the API's text became U+FFFD", self._replaced)
 

@@ -23,7 +23,7 @@ _is_name = re.compile(rf"{_NAME}(?:\.{_NAME})*").fullmatch
 _logger = logging.getLogger(__name__)
 
 
-class Census:
+class SchemaDrift:
     """What one run has met."""
 
     def __init__(self) -> None:

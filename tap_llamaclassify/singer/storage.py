@@ -77,11 +77,11 @@ class Storage:
             return file
 
     def path(self, name: str) -> Path:
-        """Answer where a file is until it is finished."""
+        """Return where a file is until it is finished."""
         return self._workshop / self._unfinished(name)
 
     def finish(self, name: str) -> str:
-        """Let a whole file be seen under its name; answer its URL.
+        """Let a whole file be seen under its name; return its URL.
 
         Raises:
             OutputError: It cannot be put there.

@@ -37,7 +37,7 @@ class Pass(Protocol):
     """Whatever takes all selected streams through one listing."""
 
     def serves(self, stream: ClassifyStream) -> bool:
-        """Answer whether a stream's part was done while another stream was synced."""
+        """Return whether a stream's part was done while another stream was synced."""
 
     def run(self, driver: ClassifyStream) -> None:
         """Sync all selected streams, or nothing when the driver was served already."""

@@ -58,7 +58,7 @@ class OnePass:
         self._served: set[str] = set()
 
     def serves(self, stream: ClassifyStream) -> bool:
-        """Answer whether a stream's part was done while another stream was synced."""
+        """Return whether a stream's part was done while another stream was synced."""
         return stream.name in self._served
 
     def rows(self, stream: ClassifyStream) -> Iterable[Row]:
@@ -129,7 +129,7 @@ class OnePass:
                 part.failures.append(step)
                 continue
             try:
-                run.take(part.client.connection.name, step)
+                run.write_step(part.client.connection.name, step)
             except ApiError as error:
                 # Its next steps would let the state pass over what could not be written.
                 part.failures.append(Failed(error))
@@ -188,9 +188,9 @@ def _measured(run: Run, driver: str) -> Iterator[Callable[[Exchange], None]]:
                 logger.log(level, "METRIC: %s", _point(driver, exchange))
 
     with ExitStack() as stack:
-        for outlet in run.outlets:
-            stack.enter_context(outlet.stream.get_sync_timer())
-            stack.enter_context(outlet.counter)
+        for writer in run.writers:
+            stack.enter_context(writer.stream.get_sync_timer())
+            stack.enter_context(writer.counter)
         stack.enter_context(requests)
         yield note
 

@@ -16,7 +16,7 @@ _MARKS = frozenset(Mark)
 def additional_fields(
     owner: Json, known: frozenset[str], more: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Answer an object's unknown fields and misfits, in the order of their names.
+    """Return an object's unknown fields and misfits, in the order of their names.
 
     Args:
         owner: The object.
@@ -29,7 +29,7 @@ def additional_fields(
 
 
 def left_of(name: str, nested: Json, known: frozenset[str]) -> dict[str, Any]:
-    """Answer the same of an object inside another, under its name; nothing if nothing is left."""
+    """Return the same of an object inside another, under its name; nothing if nothing is left."""
     left = _left(nested, known)
     # It ends up one level further down.
     kept = {inner: _kept(value, [value]) for inner, value in sorted(left.items())}

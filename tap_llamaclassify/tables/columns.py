@@ -30,7 +30,7 @@ _SCALARS = {
 
 
 def kind_of(schema: Mapping[str, Any]) -> Kind:
-    """Answer the kind of column that fits a property's JSON Schema."""
+    """Return the kind of column that fits a property's JSON Schema."""
     types = _types(schema)
     if types == {"string"} and schema.get("format") == "date-time":
         return Kind.TIMESTAMP

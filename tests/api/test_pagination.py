@@ -19,7 +19,7 @@ from llamacloud_sandbox.settings import AtEnd, Settings
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.api.endpoints import V1_JOBS, Endpoint
 from tap_llamaclassify.api.models import Page
-from tap_llamaclassify.api.pagination import Listing
+from tap_llamaclassify.api.pagination import Paginator
 from tap_llamaclassify.errors import ApiError, ReplyError
 from tap_llamaclassify.http.client import Activity, Client, Exchange
 from tests.support.builders import SimulatedClock, connection, job
@@ -29,14 +29,14 @@ LONG = 60.0
 """Seconds after which something that must happen is taken not to: reached by failures only."""
 
 
-def listing_of(sandbox: Sandbox, watched: Watched | None = None, **changes: Any) -> Listing:
+def listing_of(sandbox: Sandbox, watched: Watched | None = None, **changes: Any) -> Paginator:
     """Begin a listing by a clock on which waits cost nothing."""
     client = Client(connection(sandbox, **changes), clock=SimulatedClock())
-    return Listing(client, watched.endpoint if watched else V1_JOBS)
+    return Paginator(client, watched.endpoint if watched else V1_JOBS)
 
 
 def fill(sandbox: Sandbox, jobs: int) -> list[str]:
-    """Put jobs into the world; answer their ids in the order of the listing, newest first."""
+    """Put jobs into the world; return their ids in the order of the listing, newest first."""
     for number in range(jobs):
         minute = timedelta(minutes=number)
         created = (datetime(2026, 11, 1, tzinfo=UTC) + minute).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -45,7 +45,7 @@ def fill(sandbox: Sandbox, jobs: int) -> list[str]:
 
 
 def ids_of(pages: Iterator[Page]) -> list[str]:
-    """Read pages to the end; answer the ids of their jobs."""
+    """Read pages to the end; return the ids of their jobs."""
     return [each["id"] for page in pages for each in page.items]
 
 
@@ -86,7 +86,7 @@ class Watched:
 
 
 def chain(sandbox: Sandbox, *tokens: str | None) -> None:
-    """Answer the next requests with pages of one job and these tokens."""
+    """Return the next requests with pages of one job and these tokens."""
     for number, token in enumerate(tokens, start=1):
         sandbox.answer_next(200, {"items": [job(f"job {number}")], "next_page_token": token})
 
@@ -220,7 +220,7 @@ def test_every_page_was_asked_at_when_the_first_was(sandbox: Sandbox) -> None:
     exchanges: list[Exchange] = []
     asked = connection(sandbox, page_size=2)
     client = Client(asked, clock=SimulatedClock(), on_exchange=exchanges.append)
-    pages = list(Listing(client, V1_JOBS).pages())
+    pages = list(Paginator(client, V1_JOBS).pages())
 
     began = datetime(2026, 11, 23, 12, tzinfo=UTC) - timedelta(seconds=exchanges[0].seconds)
     assert [page.asked_at for page in pages] == [began] * 3
@@ -315,7 +315,7 @@ def test_what_is_no_error_of_the_api_reaches_whoever_takes_the_page(sandbox: San
 
     chain(sandbox, "more", None)
     asked = connection(sandbox)
-    pages = Listing(Client(asked, on_exchange=interrupt), V1_JOBS).pages()
+    pages = Paginator(Client(asked, on_exchange=interrupt), V1_JOBS).pages()
     next(pages)
     caught: list[BaseException] = []
 
@@ -353,7 +353,7 @@ def test_requests_per_minute_paces_a_listing(sandbox: Sandbox) -> None:
     seconds: list[float] = []
     sandbox.before_page = lambda _: seconds.append(clock.monotonic() - begin)
     asked = connection(sandbox, page_size=2, requests_per_minute=3)
-    list(Listing(Client(asked, clock=clock), V1_JOBS).pages())
+    list(Paginator(Client(asked, clock=clock), V1_JOBS).pages())
 
     assert seconds == [0, 0, 0, 60, 60, 60, 120]
 
@@ -408,7 +408,7 @@ def test_page_that_fails_ahead_of_the_count_is_named_rightly(sandbox: Sandbox) -
     client = Client(asked)
     client.activity = Late()
     with pytest.raises(ReplyError, match="page 2: GET"):
-        list(Listing(client, V1_JOBS).pages())
+        list(Paginator(client, V1_JOBS).pages())
 
 
 @pytest.mark.parametrize(
@@ -439,7 +439,7 @@ def test_time_that_a_page_is_worked_on_is_not_taken_off_the_next_one_s_retry_sec
     clock = SimulatedClock()
     client = Client(connection(sandbox, page_size=1, retry_seconds=60), clock=clock)
     found = []
-    for page in Listing(client, V1_JOBS).pages(ahead=False, tentative=tentative):
+    for page in Paginator(client, V1_JOBS).pages(ahead=False, tentative=tentative):
         found += [each["id"] for each in page.items]
         sandbox.fail_next("503")
         clock.sleep(61)

@@ -41,7 +41,7 @@ def test_of_another_kind(tally: Tally) -> None:
 
 
 def figures(folder: Path, chosen: str) -> dict[str, int]:
-    """Run some of the tests; answer what was counted."""
+    """Run some of the tests; return what was counted."""
     (folder / "test_some.py").write_text(TESTS, encoding="utf-8")
     (folder / "reliability.json").unlink(missing_ok=True)
     subprocess.run(

@@ -104,7 +104,7 @@ class Wire:
                         pass
 
     def _answer(self, peer: socket.socket) -> bool:
-        """Answer a request; return whether the client may send another one."""
+        """Return a request; return whether the client may send another one."""
         request = b""
         # The first words of TLS have no end that a plain server would know.
         while b"\r\n\r\n" not in request and not request.startswith(b"\x16"):
@@ -174,7 +174,7 @@ def ask(client: Client, **params: str) -> Page:
 
 
 def refusal_of(client: Client, **params: str) -> str:
-    """Ask for a page that cannot be had; answer what the error says."""
+    """Ask for a page that cannot be had; return what the error says."""
     with pytest.raises(ApiError) as caught:
         ask(client, **params)
     return str(caught.value)
@@ -1188,7 +1188,7 @@ def test_reply_that_is_no_page_ends_the_run_at_once(
 
 
 def unprocessable(sandbox: Sandbox, body: Any, **params: str) -> str:
-    """Answer 422; answer what the error says after that status."""
+    """Return 422; return what the error says after that status."""
     sandbox.answer_next(422, body)
     text = refusal_of(Client(connection(sandbox)), **params)
     begin = f"{where(sandbox.url)} answered 422 Unprocessable Entity"

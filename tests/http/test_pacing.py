@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from tap_llamaclassify.http.pacing import Clock, Pace, Patience, http_date, retry_after
+from tap_llamaclassify.http.pacing import Clock, RateLimiter, RetryBudget, http_date, retry_after
 from tests.support.builders import SimulatedClock
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
 
 
-def starts_of(pace: Pace, clock: SimulatedClock, pauses: list[int]) -> list[float]:
-    """Send a request after each pause; answer the seconds at which they left."""
+def starts_of(pace: RateLimiter, clock: SimulatedClock, pauses: list[int]) -> list[float]:
+    """Send a request after each pause; return the seconds at which they left."""
     starts = []
     for pause in pauses:
         clock.sleep(pause)
@@ -34,7 +34,7 @@ def test_pace_never_lets_more_than_its_limit_leave_in_any_minute(
     limit: int, pauses: list[int]
 ) -> None:
     clock = SimulatedClock()
-    starts = starts_of(Pace(limit, clock), clock, pauses)
+    starts = starts_of(RateLimiter(limit, clock), clock, pauses)
 
     # So many later, at least a minute has passed; the tolerance is the clock's own, microseconds.
     between = [later - start for start, later in zip(starts, starts[limit:], strict=False)]
@@ -44,21 +44,21 @@ def test_pace_never_lets_more_than_its_limit_leave_in_any_minute(
 def test_pace_lets_the_first_leave_at_once_and_waits_no_longer_than_it_must() -> None:
     clock = SimulatedClock()
     begin = clock.monotonic()
-    starts = starts_of(Pace(3, clock), clock, [0, 0, 10, 0, 0, 0, 200, 0])
+    starts = starts_of(RateLimiter(3, clock), clock, [0, 0, 10, 0, 0, 0, 200, 0])
 
     assert [start - begin for start in starts] == [0, 0, 10, 60, 60, 70, 270, 270]
 
 
 def test_pace_without_a_limit_never_waits() -> None:
     clock = SimulatedClock()
-    starts_of(Pace(None, clock), clock, [0] * 100)
+    starts_of(RateLimiter(None, clock), clock, [0] * 100)
 
     assert clock.naps == [0] * 100
 
 
 def test_pace_that_is_held_lets_nothing_leave_until_the_longest_hold_is_over() -> None:
     clock = SimulatedClock()
-    pace = Pace(None, clock)
+    pace = RateLimiter(None, clock)
     assert pace.held_for() == 0
     for seconds in (7, 3):
         pace.hold(seconds)
@@ -69,8 +69,8 @@ def test_pace_that_is_held_lets_nothing_leave_until_the_longest_hold_is_over() -
     assert pace.held_for() == 0
 
 
-def all_waits(patience: Patience, clock: SimulatedClock, after: float | None) -> list[float]:
-    """Wait until patience ends; answer for how long each time."""
+def all_waits(patience: RetryBudget, clock: SimulatedClock, after: float | None) -> list[float]:
+    """Wait until patience ends; return for how long each time."""
     while (wait := patience.wait(after)) is not None:
         clock.sleep(wait)
     return clock.naps
@@ -90,7 +90,7 @@ def test_patience_doubles_its_waits_up_to_a_minute_and_ends_in_time(
     retry_seconds: int, waits: list[float]
 ) -> None:
     clock = SimulatedClock()
-    patience = Patience(retry_seconds, clock)
+    patience = RetryBudget(retry_seconds, clock)
 
     assert all_waits(patience, clock, None) == waits
     assert patience.tries == len(waits) + 1
@@ -98,7 +98,7 @@ def test_patience_doubles_its_waits_up_to_a_minute_and_ends_in_time(
 
 def test_patience_keeps_a_minute_as_its_longest_wait_over_many_tries() -> None:
     clock = SimulatedClock()
-    patience = Patience(60.0 * 3000, clock)
+    patience = RetryBudget(60.0 * 3000, clock)
 
     assert set(all_waits(patience, clock, None)[6:-1]) == {60}
     assert patience.tries > 3000
@@ -130,12 +130,12 @@ def test_patience_keeps_a_minute_as_its_longest_wait_over_many_tries() -> None:
 def test_patience_obeys_the_server_within_its_bounds(
     after: float, retry_seconds: int, wait: float | None
 ) -> None:
-    assert Patience(retry_seconds, SimulatedClock()).wait(after) == wait
+    assert RetryBudget(retry_seconds, SimulatedClock()).wait(after) == wait
 
 
 def test_patience_counts_the_time_that_replies_take() -> None:
     clock = SimulatedClock()
-    patience = Patience(60, clock)
+    patience = RetryBudget(60, clock)
     clock.sleep(59.5)
 
     assert patience.left() == 0.5

@@ -58,7 +58,7 @@ class Pipeline:
         self._target_config.write_text(json.dumps(settings), encoding="utf-8")
 
     def run(self, *arguments: Any, **settings: Any) -> list[Row]:
-        """Sync once; answer the records that the loader was given, each with its stream."""
+        """Sync once; return the records that the loader was given, each with its stream."""
         config = {name: v for name, v in (self._config | settings).items() if v is not None}
         tapped = self._command("--config", config, *self._state, *arguments)
         assert tapped.code == 0, tapped.stderr
@@ -84,7 +84,7 @@ class Pipeline:
         return loaders_v2.in_duckdb(self._file)
 
     def types(self) -> dict[str, str]:
-        """Answer the types of the columns of a table, by the names of both."""
+        """Return the types of the columns of a table, by the names of both."""
         with duckdb.connect(str(self._file), read_only=True) as warehouse:
             found = warehouse.execute(TYPES).fetchall()
         return {f"{table}.{column}": kind for table, column, kind in found}

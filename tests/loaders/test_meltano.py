@@ -101,19 +101,19 @@ class Project:
         return Run(requests=self._sandbox.requests, tables=self._landed(), api=shown(self._sandbox))
 
     def meltano(self, *arguments: str, **environment: str) -> str:
-        """Run a command of Meltano's to its good end; answer what it printed."""
+        """Run a command of Meltano's to its good end; return what it printed."""
         ended = self._ended(*arguments, **environment)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout
 
     def log_of(self, *arguments: str, **environment: str) -> str:
-        """Run a command of Meltano's to its good end; answer what it logged."""
+        """Run a command of Meltano's to its good end; return what it logged."""
         ended = self._ended(*arguments, **environment)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stderr
 
     def failing(self, *arguments: str, **environment: str) -> str:
-        """Run a command of Meltano's that fails; answer what it printed."""
+        """Run a command of Meltano's that fails; return what it printed."""
         ended = self._ended(*arguments, **environment)
         assert ended.returncode == 1, ended.stdout + ended.stderr
         return ended.stdout
@@ -131,12 +131,12 @@ class Project:
         )
 
     def rows(self, query: str) -> set[tuple[Any, ...]]:
-        """Answer what a query finds in the file."""
+        """Return what a query finds in the file."""
         with duckdb.connect(str(self._file), read_only=True) as warehouse:
             return set(warehouse.execute(query).fetchall())
 
     def state(self, state_id: str) -> dict[str, Any]:
-        """Answer the bookmarks that Meltano would hand to the next run."""
+        """Return the bookmarks that Meltano would hand to the next run."""
         state = json.loads(self.meltano("state", "get", state_id))
         bookmarks: dict[str, Any] = state["singer_state"]["bookmarks"]
         return bookmarks

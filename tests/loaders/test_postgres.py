@@ -80,7 +80,7 @@ class Pipeline:
         server.query(f'CREATE DATABASE "{self.database}"')
 
     def run(self, *arguments: Any, target: Row | None = None, **config: Any) -> Row:
-        """Sync once to its good end; answer how many messages of each type there were."""
+        """Sync once to its good end; return how many messages of each type there were."""
         messages, loaded = self.attempt(*arguments, target=target, **config)
         assert loaded.returncode == 0, loaded.stderr
         self._state = json.loads(loaded.stdout.splitlines()[-1])
@@ -90,7 +90,7 @@ class Pipeline:
     def attempt(
         self, *arguments: Any, target: Row | None = None, **config: Any
     ) -> tuple[str, subprocess.CompletedProcess[str]]:
-        """Sync once; answer what the tap wrote and how the loader ended."""
+        """Sync once; return what the tap wrote and how the loader ended."""
         given = ["--config", self._config | config, "--state", self._state, *arguments]
         tapped = self._command(*given)
         assert tapped.code == 0, tapped.stderr
@@ -143,7 +143,7 @@ class Pipeline:
         return list(rows)
 
     def types(self) -> dict[str, str]:
-        """Answer the type of every column, less the loader's own."""
+        """Return the type of every column, less the loader's own."""
         sql = (
             "SELECT json_object_agg(table_name || '.' || column_name, udt_name) "
             "FROM information_schema.columns WHERE table_schema = 'llamacloud' "

@@ -143,7 +143,7 @@ class Story:
     said: dict[str, dict[str, tuple[dict[str, str], list[Row]]]]
 
     def rows(self, reader: str, table: str) -> list[Row]:
-        """Answer a table's rows in the form in which the API's are compared."""
+        """Return a table's rows in the form in which the API's are compared."""
         return [_comparable(row) for row in self.said[reader][table][1]]
 
 

@@ -103,7 +103,7 @@ class Store:
         return {"key": key, "secret": secret, "client_kwargs": where} | more
 
     def download(self, prefix: str, folder: Path) -> list[str]:
-        """Copy the objects whose names begin so; answer the names, sorted."""
+        """Copy the objects whose names begin so; return the names, sorted."""
         folder.mkdir()
         assert self.process.stdin
         assert self.process.stdout
@@ -133,7 +133,7 @@ def store(environment: Path) -> Iterator[Store]:
 
 
 def _without_aws() -> dict[str, str]:
-    """Answer the environment without what the machine's owner tells AWS's tools."""
+    """Return the environment without what the machine's owner tells AWS's tools."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
     nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     return kept | nowhere | {"AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "*"}
@@ -243,7 +243,7 @@ FAILURES = {
 
 
 def failing(store: Store, what: str) -> tuple[str, Row]:
-    """Answer a root and params with which a run fails."""
+    """Return a root and params with which a run fails."""
     root = f"s3://{BUCKET}/failing"
     params = store.params()
     with socket.create_server((HOST, 0)) as listener:

@@ -72,7 +72,7 @@ it.onload = () => {{
 
 
 def measured(browser: Browser, page: Path, width: int, *options: str) -> tuple[dict[str, Any], str]:
-    """Answer what a frame of that width measures, and what the console said."""
+    """Return what a frame of that width measures, and what the console said."""
     harness = page.with_name(f"harness-{width}.html")
     harness.write_text(HARNESS.format(width=width, page=page.name), encoding="utf-8")
     dump, console = browser.dump(
@@ -164,13 +164,13 @@ def test_policy_of_the_page_stops_what_a_name_would_run(page: Path, browser: Bro
 
 
 def contrast(one: str, other: str) -> float:
-    """Answer WCAG's contrast, 1 to 21, of two CSS colours."""
+    """Return WCAG's contrast, 1 to 21, of two CSS colours."""
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
 
 def luminance(colour: str) -> float:
-    """Answer WCAG's relative luminance of `rgb(1, 2, 3)`."""
+    """Return WCAG's relative luminance of `rgb(1, 2, 3)`."""
     parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
     red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -28,7 +28,7 @@ DAY = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
+class WindowStats:
     """What one build made, and what it was to be made of."""
 
     marts: dict[str, Mart]
@@ -41,8 +41,8 @@ class Sight:
 class Story:
     """Two syncs, a build after each, into one file."""
 
-    first: Sight
-    second: Sight
+    first: WindowStats
+    second: WindowStats
     folder: Path
 
 
@@ -59,13 +59,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         yield Story(first, seen(sandbox, folder), folder)
 
 
-def seen(sandbox: Sandbox, folder: Path, *arguments: str) -> Sight:
+def seen(sandbox: Sandbox, folder: Path, *arguments: str) -> WindowStats:
     """Sync and build once."""
     sync(sandbox, folder)
     as_of = sandbox.world.now().replace(tzinfo=None)
     ended = built(folder, *arguments, as_of=as_of)
     assert ended.returncode == 0, ended.stdout
-    return Sight(
+    return WindowStats(
         marts=marts_of(folder),
         tables=api_shows(sandbox),
         as_of=as_of,

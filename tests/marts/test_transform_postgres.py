@@ -183,7 +183,7 @@ def test_columns_named_in_capitals_are_read(
 
 
 def reported(output: Path, **environment: str) -> str:
-    """Make the report; answer the page."""
+    """Make the report; return the page."""
     ended = subprocess.run(
         [sys.executable, "-m", "llamaclassify_report", "--output", output],
         capture_output=True,

@@ -136,11 +136,11 @@ class Ran(NamedTuple):
     error: str | None
 
     def ids(self) -> list[str]:
-        """Answer the ids of the jobs, in order."""
+        """Return the ids of the jobs, in order."""
         return [row["id"] for row in self.rows["classify_jobs"]]
 
     def distinct(self) -> dict[str, set[str]]:
-        """Answer the rows of each stream, each once."""
+        """Return the rows of each stream, each once."""
         return {stream: set(map(repr, rows)) for stream, rows in self.rows.items()}
 
 
@@ -223,7 +223,7 @@ def met(sandbox: Sandbox) -> int:
 
 
 def waits_in(caplog: pytest.LogCaptureFixture) -> list[tuple[float, str]]:
-    """Answer each wait that was logged: for how long, and why."""
+    """Return each wait that was logged: for how long, and why."""
     found = [re.fullmatch(r"Waiting (.*?) s \((.*)\); so far .*", m) for m in caplog.messages]
     return [(float(match[1]), match[2]) for match in found if match]
 

@@ -59,7 +59,7 @@ def with_field(value: str, name: str = "x") -> bytes:
 
 
 def depth(value: Any) -> int:
-    """Answer how many levels of objects and lists a value has."""
+    """Return how many levels of objects and lists a value has."""
     levels = 0
     level = [value]
     while level := [v for v in level if isinstance(v, dict | list)]:
@@ -88,7 +88,7 @@ def strict(output: bytes) -> list[dict[str, Any]]:
 
 
 def synced(sandbox: Sandbox, *replies: bytes, **config: Any) -> tuple[bytes, TapError | None]:
-    """Sync these pages in this process; answer what was written, and the error that ended it."""
+    """Sync these pages in this process; return what was written, and the error that ended it."""
     for reply in replies:
         sandbox.answer_next(200, reply)
     tap = new_tap(sandbox, **config)
@@ -351,7 +351,7 @@ VALIDATORS = {stream: DEFAULT_JSONSCHEMA_VALIDATOR(schema_of(stream)) for stream
 
 
 def let_in(body: bytes) -> list[dict[str, Any]]:
-    """Take a reply all the way to standard output, but for the network; answer the messages.
+    """Take a reply all the way to standard output, but for the network; return the messages.
 
     Raises:
         ReplyError: It is refused.

@@ -74,7 +74,7 @@ class Warehouse:
         (folder / "tap.json").write_text(json.dumps(config), encoding="utf-8")
 
     def run(self, moment: Moment | None) -> bool:
-        """Run tap and loader, with the state that was kept last; answer whether any was killed."""
+        """Run tap and loader, with the state that was kept last; return whether any was killed."""
         folder = self._folder
         (folder / "state.json").write_text(json.dumps(self.state), encoding="utf-8")
         tap: list[str | Path] = [
@@ -107,7 +107,7 @@ class Warehouse:
         return pipe.was_killed
 
     def bookmark(self, stream: str) -> str | None:
-        """Answer how far the state claims that a table has come."""
+        """Return how far the state claims that a table has come."""
         entry = self.state.get("bookmarks", {}).get(stream, {})
         value: str | None = entry.get("replication_key_value")
         return value
@@ -164,7 +164,7 @@ def overclaimed(sandbox: Sandbox, warehouse: Warehouse) -> list[Any]:
 
 
 def versions_in_world(sandbox: Sandbox) -> Versions:
-    """Answer when each row was updated last."""
+    """Return when each row was updated last."""
     jobs = sandbox.world.jobs(sandbox.project_id)
     updates = [(job["id"], job["updated_at"], job) for job in jobs]
     return {
@@ -179,7 +179,7 @@ def versions_in_world(sandbox: Sandbox) -> Versions:
 
 
 def versions_in_duckdb(file: Path) -> Versions:
-    """Answer the same of the rows that were loaded."""
+    """Return the same of the rows that were loaded."""
     versions = {}
     with duckdb.connect(str(file), read_only=True) as warehouse:
         for table, key in KEYS.items():

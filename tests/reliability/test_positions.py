@@ -14,7 +14,7 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import Settings
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.replication.bookmarks import Bookmark
-from tap_llamaclassify.replication.stream_state import Kept
+from tap_llamaclassify.replication.stream_state import StreamState
 from tests.support.builders import new_tap
 from tests.support.simulated import Event, Life, Loader, Row, clock_of
 from tests.support.tally import Tally
@@ -28,8 +28,8 @@ DURING = {"create": 0.4, "update": 0.4, "delete": 0.4}
 AN_HOUR = 3600.0
 
 
-def never_seen(self: Bookmark, newest: str | None, *, shifted: bool) -> Kept:
-    """Answer what to keep as if no job had been seen to move."""
+def never_seen(self: Bookmark, newest: str | None, *, shifted: bool) -> StreamState:
+    """Return what to keep as if no job had been seen to move."""
     del shifted
     return AFTER(self, newest, shifted=False)
 

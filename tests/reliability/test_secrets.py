@@ -77,7 +77,7 @@ def heavy_after(count: int, cases: Iterable[Any]) -> list[Any]:
 
 
 def marked(text: str) -> list[str]:
-    """Answer the lines that hold the mark, however it is spelled."""
+    """Return the lines that hold the mark, however it is spelled."""
     return [line for line in text.splitlines() if MARK.lower() in line.lower()]
 
 
@@ -505,7 +505,7 @@ class Proxy(BaseHTTPRequestHandler):
     """Refuses whatever it is asked for, and takes down who asked."""
 
     def refuse(self) -> None:
-        """Answer with the status that the server was given."""
+        """Return with the status that the server was given."""
         self.server.asked.append((self.command, dict(self.headers)))  # type: ignore[attr-defined]
         self.send_response(self.server.status, f"No {PASSWORD}")  # type: ignore[attr-defined]
         self.send_header("Proxy-Authenticate", f"Basic realm={PASSWORD}")

@@ -25,7 +25,7 @@ def test_nothing_but_jobs_that_shifting_pages_pass_over_can_be_missed(tally: Tal
 
 
 def seeds(histories: int) -> range:
-    """Answer the seeds of as many tests as it takes."""
+    """Return the seeds of as many tests as it takes."""
     return range(SEED, SEED + -(-histories // AT_A_TIME))
 
 

@@ -88,7 +88,7 @@ class ManyLoader(Loader):
     """A loader whose state may be of connections."""
 
     def reached(self, stream: str, name: str) -> str | None:
-        """Answer a connection's bookmark; the first goes on from the single one's."""
+        """Return a connection's bookmark; the first goes on from the single one's."""
         entry = (self.state or {}).get("bookmarks", {}).get(stream, {})
         kept = {p["context"]["connection"]: p for p in entry.get("partitions", [])}
         first = entry if name == NAMES[0] else {}
@@ -186,7 +186,7 @@ class HistoriesOfMany(Histories):
         ]
 
     def job_of(self, stream: str, key: Key) -> str:
-        """Answer the id of the job that a row is of."""
+        """Return the id of the job that a row is of."""
         if stream != RESULTS:
             return str(key[0])
         rows = self.life.expected()[RESULTS] | self.loader.tables[RESULTS]

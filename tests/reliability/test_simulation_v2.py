@@ -81,7 +81,7 @@ class HistoriesOfV2(Histories):
         assert self.excused(self.ahead_of_windows(read)) == [], "a window ran ahead of the rows"
 
     def kept(self, stream: str) -> Row:
-        """Answer what the state keeps of a stream."""
+        """Return what the state keeps of a stream."""
         kept: Row = (self.loader.state or {}).get("bookmarks", {}).get(stream, {})
         return kept
 
@@ -162,7 +162,7 @@ class HistoriesOfV2Positions(HistoriesOfV2):
         self.passed_over |= left_out
 
     def asked_for(self, jobs: dict[str, Row]) -> Iterator[str]:
-        """Answer the ids of the jobs that any request had among those that it asked for."""
+        """Return the ids of the jobs that any request had among those that it asked for."""
         listings = [each for each in self.sandbox.requests if each.path == "/api/v2/classify"]
         for request in listings:
             begin, end = (request.query.get(f"created_at_on_or_{side}") for side in SIDES)

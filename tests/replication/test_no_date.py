@@ -16,7 +16,7 @@ from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.readers import steps_of
 from tap_llamaclassify.replication.steps import Step
-from tap_llamaclassify.replication.stream_state import Kept
+from tap_llamaclassify.replication.stream_state import StreamState
 from tests.support.builders import connection, job
 from tests.support.items import v2_job
 
@@ -39,7 +39,9 @@ class WrongClock(Clock):
         return self._world.now().timestamp()
 
 
-def read(sandbox: Sandbox, table: str, kept: Kept, clock: Clock) -> tuple[set[str], Kept]:
+def read(
+    sandbox: Sandbox, table: str, kept: StreamState, clock: Clock
+) -> tuple[set[str], StreamState]:
     """Read a table's items; return their ids, and what a state would keep."""
     client = Client(connection(sandbox, page_size=2), clock=clock)
     ids: set[str] = set()
@@ -78,7 +80,7 @@ def test_job_that_changes_while_it_is_listed_comes_with_the_next_run(
             touch("j11", status="COMPLETED")
 
     sandbox.before_page = at_page
-    ids, kept = read(sandbox, table, Kept(), clock)
+    ids, kept = read(sandbox, table, StreamState(), clock)
     sandbox.before_page = None
     assert ids == {f"j{number}" for number in range(12)}
     world.advance(3600)
@@ -90,5 +92,5 @@ def test_bookmark_moves_on_when_the_world_is_quiet(sandbox: Sandbox) -> None:
     clock = WrongClock(sandbox.world, 1)
     sandbox.settings.date = False
     sandbox.world.put(job("a", project_id=sandbox.project_id))
-    _, kept = read(sandbox, "classify_jobs", Kept(), clock)
+    _, kept = read(sandbox, "classify_jobs", StreamState(), clock)
     assert kept.bookmark == sandbox.world.job("a")["updated_at"]

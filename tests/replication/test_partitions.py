@@ -8,23 +8,35 @@ from typing import Any
 import pytest
 
 from tap_llamaclassify.errors import StateError
-from tap_llamaclassify.replication.state import Place, check_state, read_kept, unused, write_kept
-from tap_llamaclassify.replication.stream_state import Kept
+from tap_llamaclassify.replication.state import (
+    Partition,
+    check_state,
+    read_kept,
+    unused,
+    write_kept,
+)
+from tap_llamaclassify.replication.stream_state import StreamState
 
 KEY = "updated_at"
 OLD = "2026-10-01T00:00:00.000000Z"
 NEW = "2026-11-01T00:00:00.000000Z"
 AT_OLD = {"replication_key": KEY, "replication_key_value": OLD}
 AT_NEW = {"replication_key": KEY, "replication_key_value": NEW}
-ALL = Kept(NEW, shifts=True, previous=OLD, read_until=NEW, unfinished={"b": OLD, "a": NEW})
+ALL = StreamState(
+    NEW,
+    shifts=True,
+    previous_bookmark=OLD,
+    created_at_read_until=NEW,
+    unfinished={"b": OLD, "a": NEW},
+)
 ALL_FIELDS = AT_NEW | {
     "previous_replication_key_value": OLD,
     "created_at_read_until": NEW,
     "unfinished": {"a": NEW, "b": OLD},
 }
-SINGLE = Place()
-EMEA = Place("emea")
-ADOPTING = Place("emea", adopts=True)
+SINGLE = Partition()
+EMEA = Partition("emea")
+ADOPTING = Partition("emea", adopts=True)
 LEFTOVERS = {"progress_markers": {}, "replication_key_signpost": NEW}
 
 
@@ -32,11 +44,11 @@ def partition(name: str, **fields: Any) -> dict[str, Any]:
     return {"context": {"connection": name}, **fields}
 
 
-def read(entry: dict[str, Any], place: Place = EMEA, key: str | None = KEY) -> Kept:
+def read(entry: dict[str, Any], place: Partition = EMEA, key: str | None = KEY) -> StreamState:
     return read_kept("classify_jobs", entry, key, place)
 
 
-def written(entry: dict[str, Any], kept: Kept, place: Place = EMEA) -> dict[str, Any]:
+def written(entry: dict[str, Any], kept: StreamState, place: Partition = EMEA) -> dict[str, Any]:
     entry = copy.deepcopy(entry)
     write_kept(entry, KEY, kept, place)
     return entry
@@ -48,17 +60,19 @@ def written(entry: dict[str, Any], kept: Kept, place: Place = EMEA) -> dict[str,
 @pytest.mark.parametrize(
     ("kept", "fields"),
     [
-        (Kept(), {}),
-        (Kept(NEW), AT_NEW),
-        (Kept(NEW, shifts=True), AT_NEW | {"previous_replication_key_value": None}),
-        (Kept(read_until=OLD), {"created_at_read_until": OLD}),
-        (Kept(unfinished={"a": OLD}), {"unfinished": {"a": OLD}}),
+        (StreamState(), {}),
+        (StreamState(NEW), AT_NEW),
+        (StreamState(NEW, shifts=True), AT_NEW | {"previous_replication_key_value": None}),
+        (StreamState(created_at_read_until=OLD), {"created_at_read_until": OLD}),
+        (StreamState(unfinished={"a": OLD}), {"unfinished": {"a": OLD}}),
         (ALL, ALL_FIELDS),
     ],
     ids=["nothing", "a bookmark", "shifts", "read until", "unfinished", "all"],
 )
 @pytest.mark.parametrize("place", [SINGLE, EMEA], ids=["one key", "a connection"])
-def test_what_is_written_is_read_again(kept: Kept, fields: dict[str, Any], place: Place) -> None:
+def test_what_is_written_is_read_again(
+    kept: StreamState, fields: dict[str, Any], place: Partition
+) -> None:
     entry = written(LEFTOVERS, kept, place)
     connected = LEFTOVERS | {"partitions": [partition("emea", **fields)]}
     assert entry == (fields if place is SINGLE else connected)
@@ -77,14 +91,14 @@ def test_instants_in_any_form_are_read_in_the_fixed_one() -> None:
         "created_at_read_until": "2026-10-01",
         "unfinished": {"a": "2026-10-01T00:00:00Z"},
     }
-    assert read(entry, SINGLE) == Kept(NEW, read_until=OLD, unfinished={"a": OLD})
+    assert read(entry, SINGLE) == StreamState(NEW, created_at_read_until=OLD, unfinished={"a": OLD})
 
 
 def test_stream_may_have_another_replication_key() -> None:
     entry: dict[str, Any] = {}
-    write_kept(entry, "job_updated_at", Kept(NEW), SINGLE)
+    write_kept(entry, "job_updated_at", StreamState(NEW), SINGLE)
     assert entry == {"replication_key": "job_updated_at", "replication_key_value": NEW}
-    assert read(entry, SINGLE, "job_updated_at") == Kept(NEW)
+    assert read(entry, SINGLE, "job_updated_at") == StreamState(NEW)
     with pytest.raises(StateError, match=r"classify_jobs\.replication_key is not updated_at"):
         read(entry, SINGLE)
     with pytest.raises(StateError, match=r"classify_jobs\.replication_key is not job_updated_at"):
@@ -92,10 +106,10 @@ def test_stream_may_have_another_replication_key() -> None:
 
 
 @pytest.mark.parametrize("place", [SINGLE, EMEA], ids=["one key", "a connection"])
-def test_stream_without_a_replication_key_keeps_nothing(place: Place) -> None:
+def test_stream_without_a_replication_key_keeps_nothing(place: Partition) -> None:
     entry = dict(LEFTOVERS)
-    assert read(entry, place, None) == Kept()
-    write_kept(entry, None, Kept(NEW), place)
+    assert read(entry, place, None) == StreamState()
+    write_kept(entry, None, StreamState(NEW), place)
     assert entry == {}
     for name in ALL_FIELDS:
         with pytest.raises(StateError, match=f"classify_jobs.{name} is not known"):
@@ -108,22 +122,22 @@ def test_stream_without_a_replication_key_keeps_nothing(place: Place) -> None:
 def test_connection_writes_its_partition_and_leaves_all_else_alone() -> None:
     others = [partition("apac", **AT_OLD), partition("latam", **AT_OLD)]
     entry = AT_OLD | {"partitions": [*reversed(others)]}
-    assert written(entry, Kept(NEW)) == AT_OLD | {
+    assert written(entry, StreamState(NEW)) == AT_OLD | {
         "partitions": [others[0], partition("emea", **AT_NEW), others[1]]
     }
-    replaced = written({"partitions": [partition("emea", **ALL_FIELDS), *others]}, Kept(NEW))
+    replaced = written({"partitions": [partition("emea", **ALL_FIELDS), *others]}, StreamState(NEW))
     assert replaced["partitions"] == [others[0], partition("emea", **AT_NEW), others[1]]
 
 
 def test_connection_begins_at_the_beginning_unless_it_adopts() -> None:
-    assert read(ALL_FIELDS) == Kept()
+    assert read(ALL_FIELDS) == StreamState()
     assert read(ALL_FIELDS, ADOPTING) == ALL
-    assert read({"partitions": [partition("apac", **AT_OLD)]}, ADOPTING) == Kept()
+    assert read({"partitions": [partition("apac", **AT_OLD)]}, ADOPTING) == StreamState()
 
 
 def test_connection_that_adopts_leaves_nothing_at_the_top() -> None:
     entry = ALL_FIELDS | LEFTOVERS | {"partitions": [partition("apac", **AT_OLD)]}
-    assert written(entry, Kept(NEW), ADOPTING) == {
+    assert written(entry, StreamState(NEW), ADOPTING) == {
         "partitions": [partition("apac", **AT_OLD), partition("emea", **AT_NEW)]
     }
 
@@ -141,20 +155,22 @@ def test_connection_that_adopts_leaves_nothing_at_the_top() -> None:
 def test_partition_that_keeps_anything_wins_over_adoption(fields: dict[str, Any]) -> None:
     entry = AT_NEW | {"partitions": [partition("emea", **fields)]}
     assert read(entry, ADOPTING) == read({"partitions": [partition("emea", **fields)]})
-    assert read(entry, ADOPTING) != Kept(NEW)
-    assert written(entry, Kept(OLD), ADOPTING) == AT_NEW | {
+    assert read(entry, ADOPTING) != StreamState(NEW)
+    assert written(entry, StreamState(OLD), ADOPTING) == AT_NEW | {
         "partitions": [partition("emea", **AT_OLD)]
     }
 
 
 def test_partition_that_a_broken_off_run_left_empty_does_not_stand_in_the_way_of_adoption() -> None:
     entry = AT_OLD | {"partitions": [partition("emea", **LEFTOVERS)]}
-    assert read(entry, ADOPTING) == Kept(OLD)
-    assert written(entry, Kept(NEW), ADOPTING) == {"partitions": [partition("emea", **AT_NEW)]}
+    assert read(entry, ADOPTING) == StreamState(OLD)
+    assert written(entry, StreamState(NEW), ADOPTING) == {
+        "partitions": [partition("emea", **AT_NEW)]
+    }
 
 
 def test_connection_that_was_removed_and_comes_back_goes_on_where_it_was() -> None:
-    entry = written(written({}, ALL), Kept(OLD), Place("apac"))
+    entry = written(written({}, ALL), StreamState(OLD), Partition("apac"))
     assert read(entry) == ALL
 
 
@@ -175,8 +191,8 @@ def test_state_of_connections_is_refused_without_them() -> None:
 )
 def test_partitions_that_keep_nothing_are_dropped_for_one_key(partitions: list[Any]) -> None:
     entry = AT_OLD | {"partitions": partitions}
-    assert read(entry, SINGLE) == Kept(OLD)
-    assert written(entry, Kept(NEW), SINGLE) == AT_NEW
+    assert read(entry, SINGLE) == StreamState(OLD)
+    assert written(entry, StreamState(NEW), SINGLE) == AT_NEW
 
 
 # Refused.

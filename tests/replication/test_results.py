@@ -21,7 +21,7 @@ from fastapi import HTTPException
 from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.http.client import Client, Reply
-from tap_llamaclassify.http.pacing import Clock, Pace
+from tap_llamaclassify.http.pacing import Clock, RateLimiter
 from tests.support.batch_files import batch_config, files_of, lines_of
 from tests.support.builders import (
     DEFAULT_STREAMS,
@@ -70,7 +70,7 @@ def fetch(sandbox: Sandbox, *, state: Any = None, streams: Any = (RESULTS,), **m
 
 
 def asked(sandbox: Sandbox) -> list[str]:
-    """Answer the ids of the jobs whose results were asked for, in the order of arrival."""
+    """Return the ids of the jobs whose results were asked for, in the order of arrival."""
     paths = [request.path for request in sandbox.requests]
     found = [re.fullmatch(r"/api/v1/classifier/jobs/(.*)/results", path) for path in paths]
     return [match[1] for match in found if match]
@@ -103,7 +103,7 @@ def expected(sandbox: Sandbox, *ids: str, project_id: str | None = None) -> list
 
 
 def bookmark(state: Mapping[str, Any]) -> str | None:
-    """Answer how far the results have come."""
+    """Return how far the results have come."""
     entry = state.get("bookmarks", {}).get(RESULTS, {})
     value: str | None = entry.get("replication_key_value")
     return value
@@ -651,13 +651,13 @@ def test_pace_holds_for_requests_that_are_under_way_together(
 ) -> None:
     put_many(sandbox, 45)
     left: list[datetime] = []
-    note = Pace.note
+    note = RateLimiter.note
 
-    def noted(pace: Pace) -> None:
+    def noted(pace: RateLimiter) -> None:
         left.append(sandbox.world.now())
         note(pace)
 
-    monkeypatch.setattr(Pace, "note", noted)
+    monkeypatch.setattr(RateLimiter, "note", noted)
     with clock_of(Life(sandbox)):
         output = fetch(sandbox, requests_per_minute=10, page_size=100)
     assert output.records(RESULTS) == expected(sandbox, *(f"j{n:04}" for n in range(45)))

@@ -226,7 +226,7 @@ def creates(sandbox: Sandbox, identity: str) -> None:
 
 
 def run(sandbox: Sandbox, state: Any = None) -> tuple[list[str], Any]:
-    """Sync one stream with pages of two jobs; answer the ids and the stream's entry."""
+    """Sync one stream with pages of two jobs; return the ids and the stream's entry."""
     output = sync(sandbox, state=state, page_size=2, lookback_seconds=0)
     return sorted(output.ids()), output.state
 
@@ -285,7 +285,7 @@ def connections(sandbox: Sandbox, *names: str) -> dict[str, Any]:
 
 
 def partitions(state: Any) -> dict[str, Any]:
-    """Answer the partitions of a state's one stream by their connections."""
+    """Return the partitions of a state's one stream by their connections."""
     entry = state["bookmarks"]["classify_jobs"]
     assert entry.keys() == {"partitions"}
     return {p["context"]["connection"]: p for p in entry["partitions"]}

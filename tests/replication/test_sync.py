@@ -11,7 +11,7 @@ import pytest
 
 from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.api.endpoints import V1_JOBS
-from tap_llamaclassify.api.pagination import Listing
+from tap_llamaclassify.api.pagination import Paginator
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.replication.steps import Step
@@ -402,7 +402,7 @@ def test_progress_is_logged_at_page_ends_every_ten_seconds_at_most(
     clock = SimulatedClock()
     client = Client(connection(sandbox, page_size=1), clock=clock)
     progress = Progress([Part(client, {})], clock)
-    for page in Listing(client, V1_JOBS).pages(ahead=False):
+    for page in Paginator(client, V1_JOBS).pages(ahead=False):
         clock.sleep(4)
         progress.at_end(Step(pages=[page]))
     lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("So far")]
@@ -488,7 +488,7 @@ def test_progress_sets_no_listing_against_the_total_of_another(
     client = Client(connection(sandbox), clock=clock)
     progress = Progress([Part(client, {})], clock)
     for _ in range(2):
-        for page in Listing(client, V1_JOBS).pages(ahead=False):
+        for page in Paginator(client, V1_JOBS).pages(ahead=False):
             clock.sleep(10)
             progress.at_end(Step(pages=[page]))
     assert [text for text in caplog.messages if text.startswith("So far")] == [

@@ -58,7 +58,7 @@ EVERY = ("classify_jobs", "classify_job_rules", "classify_job_parsing_configs", 
 
 
 def asked(sandbox: Sandbox) -> list[str]:
-    """Answer the ids of the jobs that were asked for one by one."""
+    """Return the ids of the jobs that were asked for one by one."""
     paths = [request.path for request in sandbox.requests]
     return [unquote(path.removeprefix(V2_PATH + "/")) for path in paths if path != V2_PATH]
 

@@ -91,7 +91,7 @@ def read_until(state: Mapping[str, Any], stream: str) -> str:
 
 
 def windows(sandbox: Sandbox) -> dict[tuple[str | None, str | None], int]:
-    """Answer how many pages each window was asked for."""
+    """Return how many pages each window was asked for."""
     pages: dict[tuple[str | None, str | None], int] = {}
     for request in sandbox.requests:
         if not {"status", "job_ids"} & request.query.keys():

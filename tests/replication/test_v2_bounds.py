@@ -16,7 +16,7 @@ from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.replication.readers import steps_of
 from tap_llamaclassify.replication.steps import Step
-from tap_llamaclassify.replication.stream_state import Kept
+from tap_llamaclassify.replication.stream_state import StreamState
 from tests.support.builders import V2_STREAMS, connection
 from tests.support.items import v2_job
 
@@ -62,11 +62,13 @@ def put(sandbox: Sandbox, ages: Mapping[str, float]) -> None:
         sandbox.world.put_v2(job | {"project_id": sandbox.project_id})
 
 
-def read(sandbox: Sandbox, kept: Kept | None = None, **config: Any) -> tuple[set[str], Kept]:
+def read(
+    sandbox: Sandbox, kept: StreamState | None = None, **config: Any
+) -> tuple[set[str], StreamState]:
     """Read the jobs that are due; return their ids, and what a state would keep."""
     sandbox.clear_requests()
     ids: set[str] = set()
-    kept = kept or Kept()
+    kept = kept or StreamState()
     client = Client(connection(sandbox, retry_seconds=0, **config))
     for step in steps_of(client, Settings(), {JOBS: kept}):
         assert isinstance(step, Step), step

@@ -136,7 +136,7 @@ def test_sync_costs_what_changed(jobs: int, order: Any, total_size: Any) -> None
 
 
 def checkpoints(output: Output) -> list[str]:
-    """Answer how far each STATE says that windows were read."""
+    """Return how far each STATE says that windows were read."""
     entries = [
         state["value"]["bookmarks"].get("classify_v2_jobs", {}) for state in output.of_type("STATE")
     ]
@@ -181,7 +181,7 @@ def test_run_killed_after_nine_tenths_is_gone_on_with_in_its_window(tmp_path: Pa
 def _killed(
     folder: Path, config: Message, catalog: Message, *, after: int
 ) -> tuple[Message, list[Message]]:
-    """Run the command, kill it after so many lines; answer the last state, and what was written."""
+    """Run the command, kill it after so many lines; return the last state, and what was written."""
     for name, content in (("config", config), ("catalog", catalog)):
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
     words = [COMMAND, "--config", str(folder / "config"), "--catalog", str(folder / "catalog")]

@@ -15,8 +15,8 @@ from tap_llamaclassify.replication.windows import (
     FIRST_LOOK_BACK,
     LONGEST,
     LONGEST_UNORDERED,
-    Sight,
     Window,
+    WindowStats,
 )
 from tap_llamaclassify.timestamps import from_datetime, to_datetime
 
@@ -36,7 +36,7 @@ def ago(minutes: float) -> str:
     return from_datetime(NOW - timedelta(minutes=minutes))
 
 
-def look_at(sight: Sight, created: Sequence[str], *, total: int | None = None) -> Sight:
+def look_at(sight: WindowStats, created: Sequence[str], *, total: int | None = None) -> WindowStats:
     """Show a sight jobs page by page, as long as it wants no cut."""
     for begin in range(0, len(created), SIZE):
         sight.add(page(created[begin : begin + SIZE], total))
@@ -81,7 +81,7 @@ def test_window_is_not_cut_at_or_beyond_its_ends(at: str | None) -> None:
 def test_listing_by_creation_is_cut_when_its_pace_tells_that_it_is_long(
     created: Sequence[str], begin: str | None, pages: int
 ) -> None:
-    sight = look_at(Sight(Window(begin), SIZE), created[: (pages - 1) * SIZE])
+    sight = look_at(WindowStats(Window(begin), SIZE), created[: (pages - 1) * SIZE])
     assert sight.cut() is None
     look_at(sight, created[(pages - 1) * SIZE : pages * SIZE])
     older, newer = sight.cut() or pytest.fail("it was not cut")
@@ -93,13 +93,13 @@ def test_listing_by_creation_is_cut_when_its_pace_tells_that_it_is_long(
 
 def test_short_listing_by_creation_is_not_cut() -> None:
     begin = ago(LONGEST * SIZE * 0.9)
-    sight = look_at(Sight(Window(begin), SIZE), NEWEST[: FIRST_LOOK * SIZE])
+    sight = look_at(WindowStats(Window(begin), SIZE), NEWEST[: FIRST_LOOK * SIZE])
     assert sight.cut() is None
 
 
 def test_listing_in_no_order_is_cut_when_it_was_too_long() -> None:
     jobs = [SHUFFLED[n % len(SHUFFLED)] for n in range(LONGEST_UNORDERED * SIZE)]
-    sight = look_at(Sight(Window(BEGIN), SIZE), jobs[:-SIZE])
+    sight = look_at(WindowStats(Window(BEGIN), SIZE), jobs[:-SIZE])
     assert sight.cut() is None
     look_at(sight, jobs[-SIZE:])
     older, _ = sight.cut() or pytest.fail("it was not cut")
@@ -108,31 +108,31 @@ def test_listing_in_no_order_is_cut_when_it_was_too_long() -> None:
 
 
 def test_total_cuts_at_the_first_page_or_never() -> None:
-    assert look_at(Sight(Window(), SIZE), SHUFFLED[:SIZE], total=1000).cut()
-    assert not look_at(Sight(Window(), SIZE), NEWEST[: 20 * SIZE], total=450).cut()
+    assert look_at(WindowStats(Window(), SIZE), SHUFFLED[:SIZE], total=1000).cut()
+    assert not look_at(WindowStats(Window(), SIZE), NEWEST[: 20 * SIZE], total=450).cut()
 
 
 def test_window_most_of_which_was_read_is_not_cut() -> None:
-    assert look_at(Sight(Window(), SIZE), NEWEST[: 40 * SIZE], total=90 * SIZE).cut()
-    assert not look_at(Sight(Window(), SIZE), NEWEST[: 50 * SIZE], total=90 * SIZE).cut()
+    assert look_at(WindowStats(Window(), SIZE), NEWEST[: 40 * SIZE], total=90 * SIZE).cut()
+    assert not look_at(WindowStats(Window(), SIZE), NEWEST[: 50 * SIZE], total=90 * SIZE).cut()
 
 
 @pytest.mark.parametrize("total", [0, 10], ids=["none", "fewer than were seen"])
 def test_total_that_is_less_than_was_seen_is_not_believed(total: int) -> None:
-    sight = look_at(Sight(Window(BEGIN), SIZE), NEWEST[: FIRST_LOOK * SIZE], total=total)
+    sight = look_at(WindowStats(Window(BEGIN), SIZE), NEWEST[: FIRST_LOOK * SIZE], total=total)
     assert sight.total is None
     assert sight.cut()
 
 
 def test_total_of_a_part_that_is_that_of_the_whole_is_not_believed() -> None:
-    whole = look_at(Sight(Window(), SIZE), NEWEST[:SIZE], total=10**6)
+    whole = look_at(WindowStats(Window(), SIZE), NEWEST[:SIZE], total=10**6)
     for part in whole.cut() or pytest.fail("it was not cut"):
         assert look_at(part, NEWEST[SIZE : 2 * SIZE], total=10**6).total is None
         assert look_at(part, NEWEST[SIZE : 2 * SIZE], total=600).total == 600
 
 
 def test_jobs_of_one_instant_are_soon_given_up() -> None:
-    sights, cuts = [Sight(Window(), SIZE)], 0
+    sights, cuts = [WindowStats(Window(), SIZE)], 0
     while sights:
         parts = look_at(sights.pop(), [BEGIN] * 1000, total=10**6 - cuts).cut()
         cuts += parts is not None
@@ -144,20 +144,22 @@ def test_jobs_of_one_instant_are_soon_given_up() -> None:
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_jobs_of_two_instants_are_cut_between_or_at_them(share: float) -> None:
     many = int(share * 1000)
-    sight = look_at(Sight(Window(), SIZE), [END] * many + [BEGIN] * (1000 - many), total=10**6)
+    sight = look_at(
+        WindowStats(Window(), SIZE), [END] * many + [BEGIN] * (1000 - many), total=10**6
+    )
     older, _ = sight.cut() or pytest.fail("it was not cut")
     assert BEGIN <= (older.window.end or "") <= END
 
 
 def test_burst_does_not_make_windows_of_no_length() -> None:
     burst = [from_datetime(NOW - timedelta(milliseconds=n)) for n in range(SIZE)]
-    sight = look_at(Sight(Window(), SIZE), burst, total=10**6)
+    sight = look_at(WindowStats(Window(), SIZE), burst, total=10**6)
     older, newer = sight.cut() or pytest.fail("it was not cut")
     assert (older.window.end or "") < (newer.window.end or from_datetime(NOW))
 
 
 def test_jobs_without_created_at_or_in_the_future_do_not_disturb() -> None:
-    sight = Sight(Window(BEGIN), SIZE)
+    sight = WindowStats(Window(BEGIN), SIZE)
     for begin in range(0, LONGEST * SIZE, SIZE):
         future = from_datetime(NOW + timedelta(days=400))
         sight.add(page([None, None, future, *NEWEST[begin : begin + SIZE - 3]]))

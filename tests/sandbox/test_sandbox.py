@@ -553,7 +553,7 @@ MARGIN = 20 * 2**20
 
 
 def raw(sandbox: Sandbox, query: str = "", *, patience: float = 10) -> tuple[bytes, str]:
-    """Ask over a bare socket; answer every byte that came, and how it ended."""
+    """Ask over a bare socket; return every byte that came, and how it ended."""
     host = sandbox.url.removeprefix("http://")
     address, port = host.split(":")
     lines = [f"GET {PATH}{query} HTTP/1.1", f"Host: {host}", f"Authorization: Bearer {sandbox.key}"]

@@ -88,7 +88,7 @@ class Vendor:
         self._sandbox = sandbox
 
     def calls(self, *calls: Any, key: str = "") -> list[list[Any]]:
-        """Answer each call of a method, its keyword and other arguments; else the HTTP status."""
+        """Return each call of a method, its keyword and other arguments; else the HTTP status."""
         stdin = json.dumps([self._sandbox.url, key or self._sandbox.key, calls])
         command: list[str | Path] = [sys.executable, "-W", "error", "-c", PROGRAM]
         answers: list[list[Any]] = json.loads(_run(command, stdin, PYTHONPATH=str(self._library)))

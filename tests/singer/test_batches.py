@@ -506,7 +506,7 @@ ROWS_A_FILE = 4
 
 
 def batch_command(sandbox: Sandbox, folder: Path) -> list[str]:
-    """Write a configuration; answer the command line of a run into the folder `files` there."""
+    """Write a configuration; return the command line of a run into the folder `files` there."""
     config = {
         "api_url": sandbox.url,
         "api_key": sandbox.key,
@@ -522,7 +522,7 @@ def run_until(sandbox: Sandbox, folder: Path, signum: int, *, page: int, batch: 
     """Run the command until a page is asked for, or before that so many BATCH lines were read.
 
     The page stays unanswered, so that no run comes to its own end, however late the signal is.
-    Answer the exit code.
+    Returns the exit code.
     """
     with subprocess.Popen(
         batch_command(sandbox, folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE

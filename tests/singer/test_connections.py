@@ -23,7 +23,7 @@ import pytest
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify.http.pacing import Pace
+from tap_llamaclassify.http.pacing import RateLimiter
 from tap_llamaclassify.singer import messages, run
 from tests.support.builders import (
     ALL_STREAMS,
@@ -107,7 +107,7 @@ def select(sandbox: Sandbox, *streams: str, **wish: Any) -> Row:
 
 
 def kept(state: Row, stream: str = "classify_jobs") -> dict[str, str | None]:
-    """Answer the bookmark of each connection's part in a stream."""
+    """Return the bookmark of each connection's part in a stream."""
     partitions = state.get("bookmarks", {}).get(stream, {}).get("partitions", [])
     return {p["context"]["connection"]: p.get("replication_key_value") for p in partitions}
 
@@ -118,7 +118,7 @@ def assert_came(event: threading.Event) -> None:
 
 
 def keys_of(sandbox: Sandbox) -> list[str]:
-    """Answer the keys that requests came with, in order of arrival."""
+    """Return the keys that requests came with, in order of arrival."""
     return [request.headers["authorization"].split()[1] for request in sandbox.requests]
 
 
@@ -344,13 +344,13 @@ def test_each_connection_keeps_a_pace_of_its_own(
 ) -> None:
     put(sandbox, 2, 9)
     left: dict[int, list[float]] = {}
-    note, life = Pace.note, Life(sandbox)
+    note, life = RateLimiter.note, Life(sandbox)
 
-    def noted(pace: Pace) -> None:
+    def noted(pace: RateLimiter) -> None:
         left.setdefault(id(pace), []).append(sandbox.world.now().timestamp())
         note(pace)
 
-    monkeypatch.setattr(Pace, "note", noted)
+    monkeypatch.setattr(RateLimiter, "note", noted)
     with clock_of(life):
         fetch(sandbox, config(sandbox, 2, requests_per_minute=4, page_size=1))
     assert [len(moments) for moments in left.values()] == [9, 9]

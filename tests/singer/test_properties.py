@@ -181,7 +181,7 @@ def stream(request: pytest.FixtureRequest) -> str:
 
 
 def schema_of(output: Output, stream: str) -> Message:
-    """Answer the one SCHEMA message of a stream."""
+    """Return the one SCHEMA message of a stream."""
     (message,) = (m for m in output.of_type("SCHEMA") if m["stream"] == stream)
     return message
 
@@ -200,7 +200,7 @@ def undeclared(value: Any, schema: Message, path: str = "") -> Iterator[str]:
 
 
 def is_date_time(text: object) -> bool:
-    """Answer whether a text is RFC 3339, in the tap's fixed form, and an instant that exists."""
+    """Return whether a text is RFC 3339, in the tap's fixed form, and an instant that exists."""
     if not isinstance(text, str):
         return True
     if not FIXED.fullmatch(text):

@@ -88,7 +88,7 @@ def test_stream_of_any_name_stays_in_the_folder(
 
 
 def as_a_target_reads(url: str) -> list[str]:
-    """Open a file of a manifest as singer-sdk's targets do; answer the ids in it."""
+    """Open a file of a manifest as singer-sdk's targets do; return the ids in it."""
     head, tail = StorageTarget.split_url(url)
     with StorageTarget.from_url(head).open(tail) as file:
         ids: list[str] = pq.read_table(file).column("id").to_pylist()

@@ -15,7 +15,7 @@ PATIENCE = 120
 
 
 def chromium() -> str:
-    """Answer the browser's path; root on Debian gets one installed where there is none."""
+    """Return the browser's path; root on Debian gets one installed where there is none."""
     found = shutil.which("chromium")
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
         for words in (("update",), ("install", "-y", "--no-install-recommends", "chromium")):
@@ -33,13 +33,13 @@ class Browser:
     folder: Path
 
     def dump(self, page: Path, *options: str) -> tuple[str, str]:
-        """Answer the page's elements after its scripts have run, and what the console said."""
+        """Return the page's elements after its scripts have run, and what the console said."""
         done = self._run(page, "--dump-dom", "--enable-logging=stderr", "--v=0", *options)
         said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
         return done.stdout, "\n".join(said)
 
     def printed(self, page: Path) -> bytes:
-        """Answer the page as PDF."""
+        """Return the page as PDF."""
         file = self.folder / "page.pdf"
         self._run(page, f"--print-to-pdf={file}", "--no-pdf-header-footer")
         return file.read_bytes()

@@ -110,7 +110,7 @@ class Output:
     messages: list[Message] = field(default_factory=list)
 
     def records(self, stream: str) -> list[Message]:
-        """Answer the records of a stream, in order."""
+        """Return the records of a stream, in order."""
         return [
             message["record"]
             for message in self.messages
@@ -118,11 +118,11 @@ class Output:
         ]
 
     def ids(self) -> list[str]:
-        """Answer the ids of the jobs, in order."""
+        """Return the ids of the jobs, in order."""
         return [record["id"] for record in self.records("classify_jobs")]
 
     def of_type(self, kind: str) -> list[Message]:
-        """Answer the messages of a type, in order."""
+        """Return the messages of a type, in order."""
         return [message for message in self.messages if message["type"] == kind]
 
     @property
@@ -132,7 +132,7 @@ class Output:
         return value
 
     def bookmarks(self) -> dict[str, str | None]:
-        """Answer the bookmark of each stream in the last state."""
+        """Return the bookmark of each stream in the last state."""
         return {
             stream: entry.get("replication_key_value")
             for stream, entry in self.state.get("bookmarks", {}).items()

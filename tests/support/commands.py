@@ -33,7 +33,7 @@ class Ended:
         return [line.split("|", 3)[3].strip() for line in self.lines("ERROR")]
 
     def lines(self, level: str) -> list[str]:
-        """Answer the log lines of a level."""
+        """Return the log lines of a level."""
         return [line for line in self.stderr.splitlines() if f"| {level}" in line]
 
 

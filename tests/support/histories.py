@@ -189,7 +189,7 @@ class Histories(RuleBasedStateMachine):
         """Take down what a listing that was read to its end has left out."""
 
     def lines_of(self, plan: Plan) -> list[str]:
-        """Run the tap; answer what it wrote before it ended or failed."""
+        """Run the tap; return what it wrote before it ended or failed."""
         made = 0
 
         def at_page(_: int) -> None:
@@ -226,7 +226,7 @@ class Histories(RuleBasedStateMachine):
         return [line for line in buffer.read().split("\n") if line]
 
     def more_config(self) -> dict[str, Any]:
-        """Answer further settings of the tap."""
+        """Return further settings of the tap."""
         return {}
 
     def meet(self, fault: str | None) -> None:

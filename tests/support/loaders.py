@@ -76,7 +76,7 @@ ODD: Row = AWKWARD | {
 
 
 def installed(name: str, requirements: str, *, constraints: Path | None = None) -> Path:
-    """Install a loader or tool into an environment of its own, once; answer where its files are.
+    """Install a loader or tool into an environment of its own, once; return where its files are.
 
     Args:
         name: What the environment is called.
@@ -114,14 +114,14 @@ def _uv(*arguments: str | Path) -> None:
 
 
 def plugin(name: str) -> Row:
-    """Answer what meltano.yml says of a loader."""
+    """Return what meltano.yml says of a loader."""
     project = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
     loaders: dict[str, Row] = {each["name"]: each for each in project["plugins"]["loaders"]}
     return loaders[name]
 
 
 def loader(name: str) -> Path:
-    """Install a loader of meltano.yml; answer its command."""
+    """Install a loader of meltano.yml; return its command."""
     its = plugin(name)
     folder = installed(name, its["pip_url"])
     return folder / "bin" / str(its["executable"])

@@ -29,13 +29,13 @@ class Server:
     port: int
 
     def query(self, sql: str, database: str = USER) -> str:
-        """Run a statement; answer what it shows, in rows and columns without ornament."""
+        """Run a statement; return what it shows, in rows and columns without ornament."""
         where = ["-h", HOST, "-p", str(self.port), "-U", USER, "-d", database]
         return run([self.binaries / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", *where, "-c", sql])
 
 
 def run(command: list[Any], **more: Any) -> str:
-    """Run a command to its good end; answer what it wrote."""
+    """Run a command to its good end; return what it wrote."""
     # With a pipe for its output, pg_ctl would wait for the server that it leaves behind.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as out:
         code = subprocess.call(

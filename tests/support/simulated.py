@@ -116,7 +116,7 @@ class Life:
     born: int = 0
 
     def jobs(self) -> dict[str, Row]:
-        """Answer the jobs that the API shows, by id."""
+        """Return the jobs that the API shows, by id."""
         return self.sandbox.world.entries(self.sandbox.project_id)
 
     def expected(self) -> Tables:
@@ -139,11 +139,11 @@ class Life:
             self.deleted.add(gone)
 
     def may_change(self, id_: str) -> bool:
-        """Answer whether a job may be updated."""
+        """Return whether a job may be updated."""
         return id_ in self.jobs()
 
     def changed(self, before: Row, pick: int) -> Row:
-        """Answer what an update makes of a job."""
+        """Return what an update makes of a job."""
         change = {"status": ("SUCCESS", "ERROR", "PENDING", "NEW")[pick % 4]}
         return before | change | {"error_message": f"change {pick}"}
 
@@ -239,7 +239,7 @@ class Loader:
                 self.tables[stream][tuple(row[key] for key in KEYS[stream])] = row
 
     def bookmark(self, stream: str) -> str | None:
-        """Answer a stream's bookmark."""
+        """Return a stream's bookmark."""
         bookmarks = (self.state or {}).get("bookmarks", {})
         bookmark: str | None = bookmarks.get(stream, {}).get("replication_key_value")
         return bookmark

@@ -27,7 +27,7 @@ _COPIED = (
 
 
 def cost_of(status: str, pick: int) -> Row | None:
-    """Answer what a job has cost, which is known when it has finished."""
+    """Return what a job has cost, which is known when it has finished."""
     return {"credits": pick, "parse_credits": pick / 2} if status in ENDINGS else None
 
 

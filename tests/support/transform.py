@@ -61,7 +61,7 @@ def built(
 
 
 def outcomes(folder: Path) -> dict[str, str]:
-    """Answer the status of each node of the last build, by its name."""
+    """Return the status of each node of the last build, by its name."""
     results = json.loads((folder / "dbt" / "run_results.json").read_bytes())["results"]
     return {result["unique_id"].split(".", 2)[2]: result["status"] for result in results}
 

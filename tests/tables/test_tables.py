@@ -309,7 +309,7 @@ def leaves(value: Any, apart: Mapping[str, Any] | None, path: Path = ()) -> Iter
 
 
 def sent_leaves(source: Endpoint, item: Json) -> list[Leaf]:
-    """Answer what an item holds, timestamps in the fixed form, and named as the columns are."""
+    """Return what an item holds, timestamps in the fixed form, and named as the columns are."""
     times = {"created_at", "updated_at"} | ({"effective_at"} if source is V1_JOBS else set())
     fixed = {
         name: (isinstance(value, str) and to_fixed(value)) or value
@@ -329,7 +329,7 @@ def sent_leaves(source: Endpoint, item: Json) -> list[Leaf]:
 
 
 def kept_leaves(source: Endpoint, item: Json) -> list[Leaf]:
-    """Answer what the rows of an item hold, in all tables, by the paths of the API."""
+    """Return what the rows of an item hold, in all tables, by the paths of the API."""
     found = (
         leaf
         for table in TABLES_OF[source]
