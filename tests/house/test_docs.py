@@ -14,10 +14,14 @@ from typing import Any
 import pytest
 import yaml
 from singer_sdk import Stream
+from singer_sdk.helpers import _batch
 
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify import errors
+from tap_llamaclassify import errors, nesting
 from tap_llamaclassify.config.json_schema import config_jsonschema
+from tap_llamaclassify.http import client, pacing, request
+from tap_llamaclassify.replication import unfinished, windows
+from tap_llamaclassify.singer import storage
 from tap_llamaclassify.singer.tap import TapLlamaClassify
 from tests.support.builders import ALL_STREAMS, V2_STREAMS, job
 from tests.support.commands import COMMAND, ROOT, Command
@@ -27,6 +31,7 @@ from tests.support.loaders import plugin
 DOCS = {path.name: path for path in (ROOT / "docs").glob("*.md")}
 PAGES = DOCS | {name: ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")}
 TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
+PACKAGE = ROOT / "tap_llamaclassify"
 V2_FIRST = sorted(ALL_STREAMS, key=lambda name: name not in V2_STREAMS)
 FEW_SETTINGS = (
     *("api_key", "api_url", "connections", "page_size", "start_date", "requests_per_minute"),
@@ -281,6 +286,37 @@ def test_loaders_shows_the_versions_that_meltano_installs() -> None:
     plugins = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]
     pinned = [each["pip_url"].split()[0].replace("==", " ") for each in plugins["loaders"]]
     assert sorted(shown) == sorted(pinned)
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("guarantees.md", f"some {windows.MOST_PAGES} pages at most"),
+        ("guarantees.md", f"older than {unfinished.DAYS} days"),
+        ("guarantees.md", f"the newest {unfinished.MOST:,} that are unfinished"),
+        ("guarantees.md", f"more than {nesting.DEEPEST} levels deep"),
+        ("errors.md", f"up to {pacing.LONGEST_RETRY_AFTER / 60:.0f} minutes"),
+        ("errors.md", f"come to more than {request.LONG_WAIT:.0f} s"),
+        ("errors.md", f"a reply of more than {client.LONGEST_BODY // 2**20} MiB"),
+        ("parquet.md", f"after {storage.OLD // 3600} hours"),
+        ("parquet.md", f"{_batch.DEFAULT_BATCH_SIZE:,} by default"),
+    ],
+)
+def test_limit_that_is_told_is_the_codes(page: str, text: str) -> None:
+    assert text in " ".join(TEXTS[page].split())
+
+
+def test_contributing_names_modules_that_there_are() -> None:
+    text = TEXTS["CONTRIBUTING.md"]
+    for path in re.findall(r"`((?!output/)[\w/.-]+(?:\.(?:py|json|yml|txt|md|toml|svg)|/))`", text):
+        assert any((base / path).exists() for base in (ROOT, PACKAGE)), path
+    picture = text.split("```text")[1].split("```")[0]
+    for block in re.split(r"\n (?=[\w]+/)", picture)[1:]:
+        folder = block.split("/")[0]
+        names = re.findall(r"\w+\.py", block)
+        assert names
+        for name in names:
+            assert any((base / name).exists() for base in (PACKAGE, PACKAGE / folder)), name
 
 
 def test_readme_is_short() -> None:
