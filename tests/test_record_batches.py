@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from llamacloud_sandbox.server import Sandbox
+from tap_llamaclassify import record_batches
 from tap_llamaclassify.errors import ApiError, SettingsError
-from tap_llamaclassify.record_batches import record_batches
 from tests.support.batch_files import ARROW, as_loaded, is_json, put_jobs
 from tests.support.builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS, job, new_tap, sync
 from tests.support.commands import ROOT

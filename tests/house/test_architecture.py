@@ -42,7 +42,7 @@ ONLY = {
     "pydantic_core": {"api/"},
     "singer_sdk": {"singer/", "config/batch_config.py", "config/json_schema.py"},
     "click": {"singer/"},
-    "pyarrow": {"tables/arrow.py", "record_batches.py"},
+    "pyarrow": {"tables/arrow.py", "python_api.py"},
     "fsspec": {"singer/storage.py"},
 }
 """Where a library may be known."""
@@ -94,7 +94,7 @@ def test_what_every_folder_uses_imports_none_of_them(module: str) -> None:
 
 
 def test_fronts_do_not_know_each_other() -> None:
-    assert "singer" not in {folder_of(name) for name in own_imports_of("record_batches.py")}
+    assert "singer" not in {folder_of(name) for name in own_imports_of("python_api.py")}
 
 
 def test_no_import_leads_back_to_where_it_came_from() -> None:
@@ -145,6 +145,18 @@ def test_importing_the_tap_loads_no_heavy_library_and_says_nothing(library: str)
     code = f"import sys, tap_llamaclassify.singer.tap; sys.exit({library!r} in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    code = """
+import sys
+before = {*sys.modules}
+import tap_llamaclassify
+assert {*sys.modules} - before == {"tap_llamaclassify"}
+from tap_llamaclassify import record_batches
+assert callable(record_batches)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("module", MODULES)

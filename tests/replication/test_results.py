@@ -35,7 +35,7 @@ from tests.support.builders import (
     sync,
 )
 from tests.support.commands import Command
-from tests.support.items import result
+from tests.support.items import result, v2_job
 from tests.support.moments import PATIENCE, at
 from tests.support.processes import started, whole_lines
 from tests.support.simulated import Life, clock_of
@@ -289,7 +289,7 @@ def test_trial_run_asks_for_hardly_anything_and_ends_well(
     paths = [request.path for request in sandbox.requests]
     assert paths[0] == job_path
     assert paths[1] == f"{job_path}/{asked(sandbox)[0]}/results"
-    assert paths[2:] == ["/api/v2/classify", "/api/v1/projects"]
+    assert paths[2:] == ["/api/v2/classify", "/api/v1/projects", "/api/v2/organizations"]
     assert len(ended.output.records(RESULTS)) == 1
     assert "replication_key_value" not in ended.stdout
 
@@ -480,6 +480,47 @@ def test_more_than_a_hundred_jobs_are_not_set_aside(sandbox: Sandbox) -> None:
     kept = tap.state["bookmarks"][RESULTS]
     assert kept["replication_key_value"] == at(199)
     assert len(kept["set_aside"]) == 100
+
+
+def test_results_call_that_is_gone_fails_the_run_and_its_bookmark_stays(
+    sandbox: Sandbox, config: Row, quick_command: Command
+) -> None:
+    put_many(sandbox, 130)
+    sandbox.world.put_v2(v2_job("v2", project_id=sandbox.project_id))
+    names = (*STREAMS, RESULTS, "classify_v2_jobs")
+    catalog = catalog_with(sandbox, **{name: {"selected": True} for name in names})
+    arguments = ("--config", config | ONE_BY_ONE, "--catalog", catalog)
+    with refuses(sandbox, 404, *(f"j{n:04}" for n in range(130))):
+        ended = quick_command(*arguments)
+    assert ended.code == 1
+    (error,) = ended.errors
+    assert "GET /api/v1/classifier/jobs/{id}/results: none of 100 jobs has results" in error
+    assert ended.output.bookmarks().get(RESULTS) is None
+    assert ended.output.bookmarks()["classify_jobs"] == at(129)
+    assert len(ended.output.records("classify_v2_jobs")) == 1
+    again = quick_command(*arguments, "--state", ended.output.state)
+    assert again.code == 0
+    assert bookmark(again.output.state) == at(129)
+
+
+def test_results_that_have_expired_are_passed_over_where_the_newest_are_there(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_many(sandbox, 130)
+    for number in range(129):
+        sandbox.world.expire(f"j{number:04}")
+    output = fetch(sandbox)
+    assert output.records(RESULTS) == expected(sandbox, "j0129")
+    assert bookmark(output.state) == at(129)
+    assert "The results of 129 jobs are gone" in caplog.text
+
+
+def test_results_known_before_may_expire_without_failing_a_run(sandbox: Sandbox) -> None:
+    put_many(sandbox, 3)
+    state = fetch(sandbox).state
+    for number in range(3):
+        sandbox.world.expire(f"j{number:04}")
+    assert bookmark(fetch(sandbox, state=state, lookback_seconds=60).state) == at(2)
 
 
 def test_what_is_read_after_results_comes_although_some_were_set_aside(

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import resource
+import stat
 import subprocess
 import tempfile
 import time
@@ -57,6 +58,27 @@ def test_names_say_stream_start_and_number_and_sort_by_time(
     assert {part["stream"] for part in parts} == {"classify_jobs"}
     assert [int(part["number"]) for part in parts] == [*range(1, 13)] * 2
     assert len({part["began"] for part in parts}) == 2
+
+
+def test_file_and_the_folder_that_names_it_are_written_through_before_it_is_announced(
+    two_jobs: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[str, int]] = []
+    fsync = os.fsync
+
+    def note(number: int) -> None:
+        kind = "folder" if stat.S_ISDIR(os.fstat(number).st_mode) else "file"
+        written.append((kind, len(visible(tmp_path))))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", note)
+    sync(two_jobs, batch_config=batch_config(tmp_path))
+    # Each is there under its name when the folder is written through.
+    assert written == [
+        step
+        for before in range(len(STREAMS))
+        for step in (("file", before), ("folder", before + 1))
+    ]
 
 
 def test_prefix_may_be_left_out(two_jobs: Sandbox, tmp_path: Path) -> None:
