@@ -9,8 +9,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 MATPLOTLIB := 3.11.2
 CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
+DOCS := .venvs/docs/.ready
 
-.PHONY: help demo demo-parquet test test-heavy test-pythons soak lint golden sync key constraints clean report bench bench-peers chart
+.PHONY: help demo demo-parquet test test-heavy test-pythons soak lint golden sync key constraints clean report bench bench-peers chart docs
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -41,8 +42,8 @@ lint: $(READY)  ## ruff, formatting, strict types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-golden: $(READY)  ## write the tests' golden files and the README's tables anew
-	UPDATE_GOLDEN=1 $(BIN)/pytest tests/singer/test_singer.py tests/house/test_readme.py
+golden: $(READY)  ## write the tests' golden files and the tables of README and docs/ anew
+	UPDATE_GOLDEN=1 $(BIN)/pytest tests/singer/test_singer.py tests/house/test_docs.py
 
 bench: $(READY)  ## measure the tap beside a plain loop, and check its bounds
 	$(BIN)/python -m benchmarks.bench
@@ -52,6 +53,11 @@ bench-peers: $(READY)  ## measure the tap beside the other ways to do its job
 
 chart: $(CHART)  ## draw docs/performance.svg from benchmarks/results/peers.json
 	.venvs/chart/bin/python -m benchmarks.chart
+
+docs: $(DOCS)  ## build the site of docs/ into output/docs, and check its links
+	.venvs/docs/bin/python docs/lay_out.py .cache/docs
+	NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs build
+	@echo output/docs/index.html
 
 report: $(READY)  ## build the marts, and write output/report.html from them
 	$(BIN)/meltano run dbt:build dbt:report
@@ -64,7 +70,7 @@ key:
 	@:$(if $(LLAMA_CLOUD_API_KEY),,$(error set LLAMA_CLOUD_API_KEY to a key of your LlamaCloud project))
 
 constraints: $(READY)  ## pin the newest versions that pyproject.toml allows
-	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --extra s3 --universal --no-header \
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --group docs --extra s3 --universal --no-header \
 	  --no-annotate --no-emit-index-url --no-emit-find-links -o constraints.txt
 
 clean:  ## remove environments, caches and the demo; keep output/ and Meltano's state
@@ -78,6 +84,11 @@ $(READY): pyproject.toml constraints.txt
 	  test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet -c constraints.txt uv; }; \
 	  $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e . --group dev; \
 	  echo "  $$(($$(date +%s) - began)) s"
+	@touch $@
+
+$(DOCS): pyproject.toml constraints.txt | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/docs
+	$(BIN)/uv pip install --quiet --python .venvs/docs/bin/python -c constraints.txt --group docs
 	@touch $@
 
 $(CHART): | $(READY)

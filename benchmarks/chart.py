@@ -1,4 +1,4 @@
-"""`make chart`: the picture of the README, from the figures of a run of `make bench-peers`.
+"""`make chart`: the picture of docs/performance.md, from the figures of `make bench-peers`.
 
 Text is drawn as paths and the background is the picture's own, so that it looks the same in every
 viewer, light or dark. The same figures make the same file.

@@ -181,7 +181,7 @@ def test_settings_that_are_wrong_fail_at_the_call_before_any_request(
 
 
 @pytest.mark.parametrize("statuses", [["COMPLETED", "FAILED"], []], ids=["some", "no job"])
-def test_example_of_the_readme_runs(
+def test_example_of_the_docs_runs(
     sandbox: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -191,10 +191,10 @@ def test_example_of_the_readme_runs(
         sandbox.world.put_v2(v2_job(status, project_id=sandbox.project_id, status=status))
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", sandbox.key)
     monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", sandbox.url)
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     section = text.split("<!-- notebook -->")[1].split("<!-- /notebook -->")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - the README's own
+    exec(compile(code, "python.md", "exec"), {})  # noqa: S102 - the docs' own
     printed = capsys.readouterr().out
     assert re.findall(r"│ (\w+) +│ FAST +│ +1 │", printed) == statuses
     assert [request.path for request in sandbox.requests] == [V2]

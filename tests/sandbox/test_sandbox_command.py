@@ -77,15 +77,15 @@ def test_example_of_the_package_runs_as_it_stands() -> None:
     assert (failed, attempted > 0) == (0, True)
 
 
-def test_example_of_the_readme_runs_as_it_stands(
+def test_example_of_the_docs_runs_as_it_stands(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8")
     found = re.search(r"<!-- sandbox -->\n```python\n(.+?)```", text, re.DOTALL)
     assert found
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     names: dict[str, object] = {}
-    exec(found[1], names)  # noqa: S102 - the README's code is what is tested
+    exec(found[1], names)  # noqa: S102 - the page's code is what is tested
     tests = [made for name, made in names.items() if name.startswith("test_")]
     for test in tests:
         assert callable(test)

@@ -1,0 +1,362 @@
+"""README and docs/ are what the code says; `UPDATE_GOLDEN=1` writes their tables anew."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from singer_sdk import Stream
+from singer_sdk.helpers import _batch
+
+from llamacloud_sandbox.server import Sandbox
+from tap_llamaclassify import errors, nesting
+from tap_llamaclassify.config.json_schema import config_jsonschema
+from tap_llamaclassify.http import client, pacing, request
+from tap_llamaclassify.replication import unfinished, windows
+from tap_llamaclassify.singer import storage
+from tap_llamaclassify.singer.tap import TapLlamaClassify
+from tests.support.builders import ALL_STREAMS, V2_STREAMS, job
+from tests.support.commands import COMMAND, ROOT, Command
+from tests.support.items import v2_job
+from tests.support.loaders import plugin
+
+DOCS = {path.name: path for path in (ROOT / "docs").glob("*.md")}
+PAGES = DOCS | {name: ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")}
+TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
+PACKAGE = ROOT / "tap_llamaclassify"
+V2_FIRST = sorted(ALL_STREAMS, key=lambda name: name not in V2_STREAMS)
+FEW_SETTINGS = (
+    *("api_key", "api_url", "connections", "page_size", "start_date", "requests_per_minute"),
+    *("fetch_results", "fetch_usage"),
+)
+
+
+def table(head: str, rows: Iterable[Iterable[str]]) -> str:
+    lines = [head, re.sub("[^|]+", "---", head)]
+    return "\n".join([*lines, *(f"| {' | '.join(cells)} |" for cells in rows)])
+
+
+def settings() -> str:
+    own = config_jsonschema()["properties"]
+    schema = config_jsonschema()
+    TapLlamaClassify.append_builtin_config(schema)
+    sdk = ", ".join(f"`{name}`" for name in schema["properties"] if name not in own)
+    return f"{settings_table(own)}\n\nAnd those of singer-sdk: {sdk}."
+
+
+def few_settings() -> str:
+    own = config_jsonschema()["properties"]
+    return settings_table({name: own[name] for name in FEW_SETTINGS})
+
+
+def settings_table(settings: dict[str, Any]) -> str:
+    rows = ((f"`{name}`", default(it), it["description"]) for name, it in settings.items())
+    return table("| setting | default | meaning |", rows)
+
+
+def default(about: dict[str, object]) -> str:
+    value = about.get("default")
+    return "" if value is None else f"`{str(value).lower()}`"
+
+
+def v2_first() -> list[Stream]:
+    tap = TapLlamaClassify(validate_config=False)
+    return sorted(tap.streams.values(), key=lambda stream: V2_FIRST.index(stream.name))
+
+
+def rows() -> str:
+    return table(
+        "| stream | rows | by default |",
+        ((f"`{stream.name}`", *_rows(stream)) for stream in v2_first()),
+    )
+
+
+def _rows(stream: Stream) -> tuple[str, str]:
+    return stream.schema["description"], "selected" if stream.selected_by_default else "left out"
+
+
+def streams() -> str:
+    return table(
+        "| stream | key | replication key | by default |",
+        (
+            (
+                f"[`{stream.name}`](#{stream.name})",
+                ", ".join(f"`{key}`" for key in stream.primary_keys),
+                f"`{stream.replication_key}`" if stream.replication_key else "none: FULL_TABLE",
+                _rows(stream)[1],
+            )
+            for stream in v2_first()
+        ),
+    )
+
+
+def columns() -> str:
+    head = "| column | type | meaning |"
+    return "\n\n".join(
+        f"### {stream.name}\n\n{stream.schema['description']}\n\n"
+        + table(
+            head,
+            (
+                (f"`{name}`", kind(column), column["description"])
+                for name, column in stream.schema["properties"].items()
+            ),
+        )
+        for stream in v2_first()
+    )
+
+
+def kind(column: dict[str, Any]) -> str:
+    of = column["type"]
+    name = next(each for each in ([of] if isinstance(of, str) else of) if each != "null")
+    name = "timestamp" if column.get("format") == "date-time" else name
+    return f"array of {kind(column['items'])}" if name == "array" else name
+
+
+def outcomes() -> str:
+    failures = {
+        "no connection": errors.NO_CONNECTION,
+        "a certificate that is not trusted": errors.NO_TRUST,
+        "no reply in time": errors.TIMEOUT,
+        "a reply that is cut short": errors.CUT_SHORT,
+        "a reply of more than 64 MiB": errors.TOO_LARGE,
+    }
+    statuses = {errors.status_text(status): out for status, out in errors.STATUSES.items()}
+    later: dict[errors.Outcome, list[str]] = {}
+    for status, outcome in errors.LATER_STATUSES.items():
+        later.setdefault(outcome, []).append(str(status))
+    statuses |= {f"{', '.join(some)} after the first page": out for out, some in later.items()}
+    classes = {f"any other {digit}xx": out for digit, out in errors.CLASSES.items()}
+    others = {"any other status": errors.UNKNOWN_STATUS}
+    return table(
+        "| answer | | advice |",
+        (
+            (answer, outcome.verdict.value, outcome.advice)
+            for answer, outcome in (statuses | classes | others | failures).items()
+        ),
+    )
+
+
+def reliability() -> str:
+    tried = json.loads((ROOT / "docs" / "reliability.json").read_bytes())
+    return table("| tried | times |", ((what, f"{times:,}") for what, times in tried.items()))
+
+
+def performance() -> str:
+    result = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_bytes())
+    rows = (
+        (figure["name"], f"{figure['value']:.2f} {figure['unit']}", f"{figure['bound']:g}")
+        for figure in result["figures"]
+    )
+    unbound = (
+        (f"{found[1]}, {found[3]}", f"{value:.2f} x {found[2]}", "")
+        for name, value in sorted(result["notes"].items())
+        if (found := re.fullmatch(r"(.+), x (.+), (\w+)", name))
+    )
+    shown = table("| figure | measured | at most |", [*rows, *unbound])
+    return f"{shown}\n\nMeasured on {result['machine']}; ratios are medians of seven pairs of runs."
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "content"),
+    [
+        ("README.md", "rows", rows),
+        ("README.md", "few-settings", few_settings),
+        ("settings.md", "settings", settings),
+        ("streams.md", "streams", streams),
+        ("streams.md", "columns", columns),
+        ("errors.md", "outcomes", outcomes),
+        ("reliability.md", "reliability", reliability),
+        ("performance.md", "performance", performance),
+    ],
+)
+def test_page_shows_what_the_code_says(page: str, name: str, content: Callable[[], str]) -> None:
+    before, shown, after = part(page, name)
+    if "UPDATE_GOLDEN" in os.environ:
+        shown = f"\n{content()}\n"
+        PAGES[page].write_text(f"{before}{shown}{after}", encoding="utf-8")
+    assert shown == f"\n{content()}\n"
+
+
+def part(page: str, name: str) -> tuple[str, str, str]:
+    """Split a page: up to a part's mark, the part, from its end mark on."""
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, rest = PAGES[page].read_text(encoding="utf-8").split(begin)
+    shown, after = rest.split(end)
+    return before + begin, shown, end + after
+
+
+def test_performance_shows_no_bound_that_was_missed() -> None:
+    result = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_bytes())
+    assert {figure["verdict"] for figure in result["figures"]} == {"ok"}
+
+
+LOADER = """#!/usr/bin/env python3
+import json, sys
+for message in map(json.loads, sys.stdin):
+    if message["type"] == "STATE":
+        print(json.dumps(message["value"]), flush=True)
+"""
+
+
+def test_pipe_of_the_readme_runs_from_no_state_on_and_keeps_the_state_of_a_good_run(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    (snippet,) = re.findall(r"```sh\n(.*?)```", part("README.md", "pipe")[1], re.DOTALL)
+    (tmp_path / "target-anything").write_text(LOADER, encoding="utf-8")
+    (tmp_path / "target-anything").chmod(0o755)
+    config = {"api_key": sandbox.key, "api_url": sandbox.url, "retry_seconds": 0}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    paths = [str(tmp_path), str(Path(COMMAND).parent), os.environ["PATH"]]
+
+    def run() -> tuple[int, str]:
+        ended = subprocess.run(
+            ["bash", "-c", snippet],  # noqa: S607 - the bash that a reader has
+            capture_output=True,
+            check=False,
+            cwd=tmp_path,
+            env=os.environ | {"PATH": os.pathsep.join(paths)},
+        )
+        return ended.returncode, (tmp_path / "state.json").read_text(encoding="utf-8")
+
+    for updated_at in ("2026-11-01T08:00:00.000000Z", "2026-11-02T08:00:00.000000Z"):
+        sandbox.world.put(job("one", project_id=sandbox.project_id, updated_at=updated_at))
+        code, state = run()
+        bookmark = json.loads(state)["bookmarks"]["classify_jobs"]
+        assert (code, bookmark["replication_key_value"]) == (0, updated_at)
+    sandbox.answer_next(500)
+    assert run() == (1, state)
+
+
+def test_check_shows_what_getting_started_says(
+    sandbox: Sandbox, command: Command, config: dict[str, Any]
+) -> None:
+    (shown,) = re.findall(r"```\n(.*?)```", part("getting-started.md", "check")[1], re.DOTALL)
+    created_at = re.findall(r"\S+Z", shown)[0]
+    sandbox.settings.gone = {"/api/v1/classifier": 410}
+    sandbox.settings.total_size = False
+    for name in ("a", "b"):
+        sandbox.world.put_v2(v2_job(name, project_id=sandbox.project_id, created_at=created_at))
+    printed = command("--config", config, "--check").stdout
+    host = sandbox.url.removeprefix("http://")
+    assert cells(printed.replace(host, "api.cloud.llamaindex.ai")) == cells(shown)
+
+
+def cells(text: str) -> list[list[str]]:
+    return [re.split("  +", line) for line in text.splitlines()]
+
+
+def test_readme_shows_the_loaders_pip_url_where_it_is_chosen() -> None:
+    chosen = TEXTS["README.md"].split("## With Meltano")[1].split("\n## ")[0]
+    pip_url = plugin("target-duckdb")["pip_url"]
+    assert "duckdb<" in pip_url
+    assert f"`{pip_url}`" in chosen
+
+
+def test_pages_name_only_targets_that_the_makefile_has() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for text in TEXTS.values():
+        for target in re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_marts_shows_the_variables_of_the_dbt_project() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", TEXTS["marts.md"], re.DOTALL)
+    (shown,) = [told for block in blocks if "vars" in (told := yaml.safe_load(block))]
+    project = yaml.safe_load((ROOT / "transform" / "dbt_project.yml").read_text(encoding="utf-8"))
+    assert shown["vars"] == {project["name"]: project["vars"]}
+    assert (ROOT / shown["packages"][0]["subdirectory"] / "dbt_project.yml").exists()
+
+
+def test_marts_shows_each_mart_with_a_question() -> None:
+    marts = (ROOT / "transform" / "models" / "marts").glob("*.sql")
+    shown = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+\? \|$", TEXTS["marts.md"], re.MULTILINE)
+    assert sorted(shown) == sorted(mart.stem for mart in marts)
+
+
+def test_loaders_shows_the_versions_that_meltano_installs() -> None:
+    shown = re.findall(r"^\| ([a-z-]+ [0-9.]+) \|", TEXTS["loaders.md"], re.MULTILINE)
+    plugins = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]
+    pinned = [each["pip_url"].split()[0].replace("==", " ") for each in plugins["loaders"]]
+    assert sorted(shown) == sorted(pinned)
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("guarantees.md", f"some {windows.MOST_PAGES} pages at most"),
+        ("guarantees.md", f"older than {unfinished.DAYS} days"),
+        ("guarantees.md", f"the newest {unfinished.MOST:,} that are unfinished"),
+        ("guarantees.md", f"more than {nesting.DEEPEST} levels deep"),
+        ("errors.md", f"up to {pacing.LONGEST_RETRY_AFTER / 60:.0f} minutes"),
+        ("errors.md", f"come to more than {request.LONG_WAIT:.0f} s"),
+        ("errors.md", f"a reply of more than {client.LONGEST_BODY // 2**20} MiB"),
+        ("parquet.md", f"after {storage.OLD // 3600} hours"),
+        ("parquet.md", f"{_batch.DEFAULT_BATCH_SIZE:,} by default"),
+    ],
+)
+def test_limit_that_is_told_is_the_codes(page: str, text: str) -> None:
+    assert text in " ".join(TEXTS[page].split())
+
+
+def test_contributing_names_modules_that_there_are() -> None:
+    text = TEXTS["CONTRIBUTING.md"]
+    for path in re.findall(r"`((?!output/)[\w/.-]+(?:\.(?:py|json|yml|txt|md|toml|svg)|/))`", text):
+        assert any((base / path).exists() for base in (ROOT, PACKAGE)), path
+    picture = text.split("```text")[1].split("```")[0]
+    for block in re.split(r"\n (?=[\w]+/)", picture)[1:]:
+        folder = block.split("/")[0]
+        names = re.findall(r"\w+\.py", block)
+        assert names
+        for name in names:
+            assert any((base / name).exists() for base in (PACKAGE, PACKAGE / folder)), name
+
+
+def test_readme_is_short() -> None:
+    assert TEXTS["README.md"].count("\n") <= 180
+
+
+def test_readme_and_the_site_list_every_page() -> None:
+    shown = re.findall(r"^\| \[[^]]+\]\(docs/([a-z-]+\.md)\) \|", TEXTS["README.md"], re.MULTILINE)
+    assert sorted(shown) == sorted(DOCS)
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("nav:\n- index")[1]
+    listed = re.findall(r"- ([a-z-]+\.md)$", nav, re.MULTILINE)
+    assert sorted(listed) == sorted([*DOCS, "contributing.md"])
+
+
+LINKS = [
+    pytest.param(page, *link, id=f"{page} {''.join(link)}")
+    for page, text in TEXTS.items()
+    for link in re.findall(r"\]\((?![a-z]+:)([^)#\s]*)(#[^)\s]+)?\)", text)
+]
+
+
+@pytest.mark.parametrize(("page", "path", "anchor"), LINKS)
+def test_link_leads_somewhere(page: str, path: str, anchor: str) -> None:
+    target = (PAGES[page].parent / path).resolve() if path else PAGES[page]
+    assert target.is_relative_to(ROOT)
+    assert target.exists()
+    assert not anchor or anchor in anchors_of(target.read_text(encoding="utf-8"))
+
+
+def anchors_of(text: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and the site make them."""
+    headings = re.findall("^#+ (.+)$", re.sub("```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {"#" + re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+
+
+def test_site_is_laid_out_with_links_to_its_own_pages_only(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "docs" / "lay_out.py", tmp_path / "site"], check=True)
+    pages = {page.name for page in (tmp_path / "site").iterdir()}
+    assert pages >= {*DOCS, "index.md", "contributing.md", "report.png", "performance.svg"}
+    for page in (tmp_path / "site").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        links = re.findall(r"\]\((?![a-z]+:)([^)#\s]+)", text)
+        assert {*links} <= pages, page.name
