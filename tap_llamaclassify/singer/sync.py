@@ -10,7 +10,6 @@ from itertools import chain, repeat
 
 from singer_sdk import Tap, metrics
 
-from tap_llamaclassify.api.models import Page
 from tap_llamaclassify.concurrency import side_by_side
 from tap_llamaclassify.config.json_schema import Configuration
 from tap_llamaclassify.errors import ApiError
@@ -166,10 +165,13 @@ class Progress:
         now = self._clock.monotonic()
         if now - self._said_at >= PROGRESS_SECONDS:
             self._said_at = now
-            page = step.pages[-1] if step.pages and len(self._parts) == 1 else Page([])
-            of = f"; of this listing {page.listed:,} of about {page.total_size:,}"
-            activity = str(activity_of(self._parts))
-            _logger.info("So far %s%s", activity, of if page.total_size else "")
+            _logger.info("So far %s%s", str(activity_of(self._parts)), self._of_all(step))
+
+    def _of_all(self, step: Step) -> str:
+        page = step.pages[-1] if step.pages else None
+        if len(self._parts) > 1 or page is None or not page.total_size:
+            return ""
+        return f"; of this listing {page.listed:,} of about {page.total_size:,}"
 
 
 @contextmanager

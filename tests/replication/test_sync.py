@@ -497,6 +497,23 @@ def test_progress_sets_no_listing_against_the_total_of_another(
     ]
 
 
+def test_progress_has_no_total_where_the_api_tells_none(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    sandbox.settings.total_size = False
+    put(sandbox, job("one"))
+    clock = SimulatedClock()
+    client = Client(connection(sandbox), clock=clock)
+    progress = Progress([Part(client, {})], clock)
+    for page in Paginator(client, V1_JOBS).pages(ahead=False):
+        for pages in ([page], []):
+            clock.sleep(10)
+            progress.at_end(Step(pages=pages))
+    said = [text for text in caplog.messages if text.startswith("So far")]
+    assert said == ["So far 1 pages, 1 jobs, 1 requests, 0 waits"] * 2
+
+
 def test_state_of_v1_alone_goes_on_and_v2_is_read_from_its_beginning(
     history: Sandbox, command: Command, config: dict[str, Any]
 ) -> None:
