@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -47,7 +48,7 @@ def test_connection_by_default_is_what_the_readme_says() -> None:
         timeout=60,
         retry_seconds=600,
         requests_per_minute=None,
-        user_agent="tap-llamaclassify/0.1.0",
+        user_agent=f"tap-llamaclassify/{metadata.version('tap-llamaclassify')}",
         insecure=False,
         name=None,
     )

@@ -149,6 +149,7 @@ def live_on(sandbox: Sandbox) -> None:
     sandbox.world.advance(2 * DAY)
     sandbox.world.touch_v2(AWKWARD_V2["id"], status="FAILED", error_message="\x00", result=None)
     sandbox.world.put_project({"id": sandbox.project_id, "name": "Renamed", "is_default": None})
+    sandbox.world.put_organization({"id": sandbox.world.organization_id, "name": "Renamed"})
 
 
 def test_all_streams_equal_the_api_cell_by_cell_after_each_of_two_runs(

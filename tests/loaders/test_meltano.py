@@ -33,6 +33,7 @@ USERS_OWN = ("LLAMA_", "MELTANO_", "TAP_LLAMACLASSIFY_", "TARGET_DUCKDB_", "LOGL
 PIPELINE = ("tap-llamaclassify", "target-duckdb")
 STATE_ID = "dev:tap-llamaclassify-to-target-duckdb"
 V1, V2, PROJECTS = "/api/v1/classifier/jobs", "/api/v2/classify", "/api/v1/projects"
+ORGANIZATIONS = "/api/v2/organizations"
 
 V2_QUERY = "SELECT id, status, updated_at::text FROM llamacloud.classify_v2_jobs"
 QUERIES = {
@@ -340,8 +341,10 @@ def test_check_shows_what_can_be_read_and_fails_only_for_what_is_selected(tmp_pa
             ["emea", host, "accepted", "v1", "no: 410 Gone"],
             ["emea", host, "accepted", "v2", "yes"],
             ["emea", host, "accepted", "projects", "yes"],
+            ["emea", host, "accepted", "organizations", "yes"],
         ]
-        assert [request.path for request in sandbox.requests] == [V1, V2, PROJECTS]
+        paths = [request.path for request in sandbox.requests]
+        assert paths == [V1, V2, PROJECTS, ORGANIZATIONS]
 
 
 def test_check_of_a_wrong_key_shows_that_it_is_refused_and_fails(tmp_path: Path) -> None:
@@ -349,10 +352,11 @@ def test_check_of_a_wrong_key_shows_that_it_is_refused_and_fails(tmp_path: Path)
         shown = Project(sandbox, tmp_path).failing(
             *("invoke", "tap-llamaclassify:check"), LLAMA_CLOUD_API_KEY="llx-of-nobody"
         )
-    assert re.findall(r" (\w+) +(v1|v2|projects) +no: 401 Unauthorized\n", shown) == [
+    assert re.findall(r" (\w+) +(v1|v2|projects|organizations) +no: 401 Unauthorized\n", shown) == [
         ("refused", "v1"),
         ("refused", "v2"),
         ("refused", "projects"),
+        ("refused", "organizations"),
     ]
 
 

@@ -21,6 +21,7 @@ from llamacloud_sandbox.wire.faults import ABSURD_SECONDS, FAULTS, LARGE, OUTLAS
 from llamacloud_sandbox.wire.plan import FaultPlan
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify import errors
+from tap_llamaclassify.config import json_schema
 from tap_llamaclassify.config.connections import resolve_connections
 from tap_llamaclassify.errors import TapError
 from tap_llamaclassify.singer import sync
@@ -333,8 +334,8 @@ def test_mixed_faults_at_three_requests_in_ten_leave_no_trace_in_rows_and_state(
     # Whole seconds are all that the settings can say, which would be long for stalled replies.
     briefly: dict[str, Any] = {"timeout": 0.3}
     monkeypatch.setattr(
-        sync,
-        "connect",
+        json_schema,
+        "resolve_connections",
         lambda *given: tuple(replace(one, **briefly) for one in resolve_connections(*given)),
     )
     sandbox.faults = FaultPlan(seed=seed, share=0.3)

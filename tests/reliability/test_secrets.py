@@ -91,9 +91,9 @@ def config(**settings: Any) -> dict[str, Any]:
 
 WAYS_TO_START: dict[str, int] = {
     "": 2,
-    "--test": 3,
+    "--test": 4,
     "--test=schema": 0,
-    "--check": 3,
+    "--check": 4,
     "--discover": 0,
     "--about": 0,
     "--about --format=json": 0,
@@ -482,14 +482,14 @@ def test_reply_that_shows_what_was_sent_is_not_shown_by_a_check(
     ended = told("--config", config(api_url=sandbox.url), "--check")
     assert ended.code == 1
     assert len(ended.errors) == 1
-    assert len(ended.stdout.splitlines()) == 4
+    assert len(ended.stdout.splitlines()) == 1 + WAYS_TO_START["--check"]
 
 
 def test_check_does_not_show_what_a_job_holds_in_place_of_its_date(
     sandbox: Sandbox, told: Command
 ) -> None:
     shown = job("a", created_at=KEY)
-    sandbox.answer_next(200, {"items": [shown], "total_size": KEY}, times=3)
+    sandbox.answer_next(200, {"items": [shown], "total_size": KEY}, times=WAYS_TO_START["--check"])
     assert told("--config", config(api_url=sandbox.url), "--check").code == 0
 
 

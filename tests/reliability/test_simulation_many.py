@@ -87,13 +87,13 @@ class ManyLife(Life):
 class ManyLoader(Loader):
     """A loader whose state may be of connections."""
 
-    def reached(self, stream: str, name: str) -> str | None:
-        """Return a connection's bookmark; the first goes on from the single one's."""
+    def kept(self, stream: str, name: str) -> dict[str, Any]:
+        """Return what is kept of a connection; the first goes on from the single one's."""
         entry = (self.state or {}).get("bookmarks", {}).get(stream, {})
         kept = {p["context"]["connection"]: p for p in entry.get("partitions", [])}
         first = entry if name == NAMES[0] else {}
-        bookmark: str | None = kept.get(name, first).get("replication_key_value")
-        return bookmark
+        found: dict[str, Any] = kept.get(name, first)
+        return found
 
     @override
     def differences(self, life: Life, streams: Collection[str] = STREAMS) -> list[tuple[str, Key]]:
@@ -180,9 +180,12 @@ class HistoriesOfMany(Histories):
             (stream, key)
             for stream, key in self.loader.differences(self.life, self.streams)
             if (job := jobs[self.job_of(stream, key)])
-            and (bookmark := self.loader.reached(stream, names[job["project_id"]]))
+            and (kept := self.loader.kept(stream, names[job["project_id"]]))
+            and (bookmark := kept.get("replication_key_value"))
             and (updated := fixed(job["updated_at"]))
             and updated < seconds_after(bookmark, -self.lookback)
+            # Those are asked for again in the next run.
+            and self.job_of(stream, key) not in kept.get("set_aside", ())
         ]
 
     def job_of(self, stream: str, key: Key) -> str:

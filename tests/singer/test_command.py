@@ -384,6 +384,7 @@ def test_test_reads_one_page_and_one_record_of_each_stream(
         V1,
         V2,
         "/api/v1/projects",
+        "/api/v2/organizations",
     ]
     assert "replication_key_value" not in ended.stdout
 

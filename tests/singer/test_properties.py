@@ -159,6 +159,7 @@ def world() -> Iterator[Sandbox]:
             world.put_raw_v2(ours | odd)
         for odd in ODD_PROJECTS:
             world.put_project(odd)
+            world.put_organization(odd)
         yield sandbox
 
 
