@@ -171,9 +171,10 @@ class Windows:
     """The windows that are still to be read, oldest first.
 
     The pages of a window that is cut are read again in its parts, and one more of them is not full.
-    So there is a cut only while all cuts before have cost no more requests than are known to be
-    needed, and half of what was read of this window: one that helped nothing is followed by no
-    other, and a sync ends within three listings, whatever the API makes of the bounds.
+    So there is a cut only while all cuts before have cost no more than one and a half times the
+    requests that are known to be needed, and half of what was read of this window: one that helped
+    nothing is followed by no other, and a sync ends within three listings, whatever the API makes
+    of the bounds.
     """
 
     def __init__(self, page_size: int) -> None:
@@ -202,7 +203,7 @@ class Windows:
     def cut(self, sight: WindowStats) -> bool:
         """Read the parts of one in its place, if it is too long and that is worth its pages."""
         known = self._jobs_read + sum(each.known for each in self._pending)
-        if not self._may_cut or self._wasted > known / self._page_size + sight.pages / 2:
+        if not self._may_cut or self._wasted > 1.5 * known / self._page_size + sight.pages / 2:
             return False
         parts = sight.cut()
         if parts is None:
