@@ -32,9 +32,11 @@ MOVED = {
     "job_parsing_configs": ("classify_v2_job_parsing_configs", "classify_job_parsing_configs"),
     "job_results": (None, "classify_job_results"),
     "projects": (None, "classify_projects"),
+    "organizations": ("classify_organizations", None),
     "requests: jobs": ("/api/v2/classify", JOBS_PATH),
     "requests: results": (None, RESULTS_PATH),
     "requests: projects": (None, "/api/v1/projects"),
+    "requests: organizations": ("/api/v2/organizations", None),
 }
 """What moves through v2 and through v1: records by stream, requests by path."""
 

@@ -125,7 +125,7 @@ class V2Reader:
 
     def _through(self, sight: WindowStats) -> Generator[Step, None, bool]:
         """Read a window to its end; return whether that was reached, or other windows are due."""
-        jobs = 0
+        jobs = again = 0
         for page in self._listing(sight.window.filters).pages(tentative=True):
             self._bookmarks.start(page)
             if (
@@ -144,12 +144,13 @@ class V2Reader:
             if not self._is_filtered:
                 return False
             jobs += len(page.items)
+            again += sight.window.in_overlap(page.items)
             if page.is_last:
                 continue
             sight.add(page)
             if self._windows.cut(sight):
                 return False
-        self._windows.note_read(jobs)
+        self._windows.note_read(jobs, again=again)
         return True
 
     def _expect(self, first: Page, begin: str | None) -> None:

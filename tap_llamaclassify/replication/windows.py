@@ -58,6 +58,11 @@ class Window:
             return None
         return Window(self.begin, second), Window(second, self.end)
 
+    def in_overlap(self, jobs: Sequence[Json]) -> int:
+        """Count the jobs that its older neighbour has, too."""
+        begin = self.begin or ""
+        return sum((job.get("created_at") or begin) < begin for job in jobs)
+
     def seconds_outside(self, jobs: Sequence[Json]) -> float:
         """Return by how much the job is outside that is most; 0 when all are inside."""
         created = [created for job in jobs if (created := job.get("created_at"))]
@@ -171,8 +176,8 @@ class Windows:
     """The windows that are still to be read, oldest first.
 
     The pages of a window that is cut are read again in its parts, and one more of them is not full.
-    So there is a cut only while all cuts before have cost no more than one and a half times the
-    requests that are known to be needed, and half of what was read of this window: one that helped
+    So there is a cut only while all cuts before have cost no more than 1.3 times the requests
+    that are known to be needed, and half of what was read of this window: one that helped
     nothing is followed by no other, and a sync ends within three listings, whatever the API makes
     of the bounds.
     """
@@ -182,7 +187,7 @@ class Windows:
         self._pending: list[WindowStats] = []
         self._may_cut = True
         self._jobs_read = 0
-        self._wasted = 0
+        self._wasted = 0.0
 
     def __bool__(self) -> bool:
         """Return whether any is left."""
@@ -196,14 +201,20 @@ class Windows:
         """Return the oldest one, which is to be read now."""
         return self._pending.pop()
 
-    def note_read(self, jobs: int) -> None:
-        """Take down that one with so many jobs was read to its end."""
-        self._jobs_read += jobs
+    def note_read(self, jobs: int, *, again: int) -> None:
+        """Take down that one was read to its end.
+
+        Args:
+            jobs: How many jobs it has shown.
+            again: How many of these are of the one before, too.
+        """
+        self._jobs_read += jobs - again
+        self._wasted += again / self._page_size
 
     def cut(self, sight: WindowStats) -> bool:
         """Read the parts of one in its place, if it is too long and that is worth its pages."""
         known = self._jobs_read + sum(each.known for each in self._pending)
-        if not self._may_cut or self._wasted > 1.5 * known / self._page_size + sight.pages / 2:
+        if not self._may_cut or self._wasted > 1.3 * known / self._page_size + sight.pages / 2:
             return False
         parts = sight.cut()
         if parts is None:

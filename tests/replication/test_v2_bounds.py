@@ -80,9 +80,13 @@ def read(
 SETTINGS = [(order, total) for order in get_args(Order) for total in (True, False)]
 
 
-def most(jobs: int, page_size: int) -> int:
-    """Return three times the requests of one listing; besides, what is unfinished is looked at."""
-    return max(3 * math.ceil(jobs / page_size), 7)
+def most(jobs: int, page_size: int, bounds: Bounds) -> int:
+    """Return three times the requests of one listing; besides, what is unfinished is looked at.
+
+    Where an end that is not counted as it should be has left jobs out, all is read once more.
+    """
+    times = 4 if bounds == "to the day" else 3
+    return max(times * math.ceil(jobs / page_size), 7)
 
 
 QUICK = ("two pages", "three pages in a minute", "nine pages", "130 jobs in an hour")
@@ -102,7 +106,7 @@ def test_sync_of_a_world_at_rest_is_complete_within_three_listings(
     for setting in SETTINGS:
         sandbox.settings.order, sandbox.settings.total_size = setting
         ids, kept = read(sandbox, page_size=page_size)
-        assert len(sandbox.requests) <= most(len(ages), page_size), setting
+        assert len(sandbox.requests) <= most(len(ages), page_size, bounds), setting
         missing = {f"{number}" for number in range(len(ages))} - ids
         assert not missing or bounds == "to the day", setting
         before[setting] = kept, missing
@@ -111,7 +115,7 @@ def test_sync_of_a_world_at_rest_is_complete_within_three_listings(
     for setting, (kept, missing) in before.items():
         sandbox.settings.order, sandbox.settings.total_size = setting
         ids, _ = read(sandbox, kept, page_size=page_size)
-        assert len(sandbox.requests) <= most(len(ages) + 1, page_size), setting
+        assert len(sandbox.requests) <= most(len(ages) + 1, page_size, bounds), setting
         assert ids >= missing, setting
         assert "new" in ids or bounds == "to the day", setting
 
