@@ -36,7 +36,6 @@ MOVED = {
     "requests: jobs": ("/api/v2/classify", JOBS_PATH),
     "requests: results": (None, RESULTS_PATH),
     "requests: projects": (None, "/api/v1/projects"),
-    "requests: organizations": ("/api/v2/organizations", None),
 }
 """What moves through v2 and through v1: records by stream, requests by path."""
 
