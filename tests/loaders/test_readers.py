@@ -37,6 +37,7 @@ from tests.support.loaders_v2 import (
 pytestmark = pytest.mark.heavy
 
 DAY = 86_400.0
+SHORT = {"classify_projects", "classify_organizations"}
 READERS = f"duckdb==2.0.0 pandas==3.1.1 polars==2.1.0 {PYARROW} pytz==2026.6"
 
 READING = """
@@ -182,6 +183,7 @@ def story(command: Command, config: Row, sandbox: Sandbox, python: Path, tmp_pat
     sandbox.world.touch(ODD["id"], error_message="now with text", labels=None)
     sandbox.world.touch_v2(AWKWARD_V2["id"], status="FAILED", error_message="\x00", result=None)
     sandbox.world.put_project({"id": sandbox.project_id, "name": "Renamed", "is_default": None})
+    sandbox.world.put_organization({"id": sandbox.world.organization_id, "name": "Merged"})
     second = command(*given, "--state", first.output.messages[-1]["value"])
     assert second.code == 0, second.stderr
     shown.append(api_shows(sandbox))
@@ -203,7 +205,7 @@ def test_every_reader_finds_the_rows_of_both_runs_with_types_to_query(story: Sto
     first, second = story.shown
     assert len(first["classify_jobs"]) > 900
     tables = [name.split("-")[0] for name in story.files]
-    assert min(tables.count(table) for table in KEYS.keys() - {"classify_projects"}) > 3
+    assert min(tables.count(table) for table in KEYS.keys() - SHORT) > 3
     for reader, names in TYPES.items():
         for table in KEYS:
             types = story.said[reader][table][0]

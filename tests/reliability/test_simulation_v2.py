@@ -83,7 +83,8 @@ class HistoriesOfV2(Histories):
     def kept(self, stream: str) -> Row:
         """Return what the state keeps of a stream."""
         kept: Row = (self.loader.state or {}).get("bookmarks", {}).get(stream, {})
-        return kept
+        of_all = kept.get("unfinished_of")
+        return kept | {"unfinished": self.kept(of_all)["unfinished"]} if of_all else kept
 
     def ahead_of_windows(self, streams: Sequence[str]) -> list[Place]:
         """Name what stands in windows that were read, and is not loaded nor to be asked for."""
