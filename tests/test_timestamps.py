@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_llamaclassify.timestamps import from_datetime, to_datetime, to_fixed
+from tests.support.builders import cases
 
 IS_FIXED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII).fullmatch
 
@@ -20,101 +21,67 @@ ZONES = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=
 MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=ZONES)  # noqa: DTZ001 - the zone is drawn
 
 
-@pytest.mark.parametrize(
-    ("text", "fixed"),
-    [
-        ("2026-11-23T14:33:08.123456Z", "2026-11-23T14:33:08.123456Z"),
-        ("2026-11-23T14:33:08Z", "2026-11-23T14:33:08.000000Z"),
-        ("2026-11-23T14:33:08.1Z", "2026-11-23T14:33:08.100000Z"),
-        ("2019-12-27T18:11:19.117Z", "2019-12-27T18:11:19.117000Z"),
-        ("2026-11-23T14:33:08.1234567Z", "2026-11-23T14:33:08.123456Z"),
-        ("2026-11-23T14:33:08.999999999Z", "2026-11-23T14:33:08.999999Z"),
-        ("2026-11-23T14:33:08.123456+00:00", "2026-11-23T14:33:08.123456Z"),
-        ("2026-11-23T00:33:08+05:30", "2026-11-22T19:03:08.000000Z"),
-        ("2026-12-31T23:33:08-0800", "2027-01-01T07:33:08.000000Z"),
-        ("2026-11-23T14:33:08+02", "2026-11-23T12:33:08.000000Z"),
-        ("2026-11-23T14:33:08.123456", "2026-11-23T14:33:08.123456Z"),
-        ("2026-11-23T14:33", "2026-11-23T14:33:00.000000Z"),
-        ("2026-11-23", "2026-11-23T00:00:00.000000Z"),
-        ("20261123T143308Z", "2026-11-23T14:33:08.000000Z"),
-        ("2026-11-23 14:33:08+00:00", "2026-11-23T14:33:08.000000Z"),
-        ("2026-11-23t14:33:08z", "2026-11-23T14:33:08.000000Z"),
-        ("2026-11-23t14:33:08.123456z", "2026-11-23T14:33:08.123456Z"),
-        ("2026-11-23T14:33:08,5Z", "2026-11-23T14:33:08.500000Z"),
-        ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00.000000Z"),
-        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
-        ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
-    ],
-    ids=[
-        "fixed already",
-        "no fraction",
-        "one fraction digit",
-        "three fraction digits",
-        "seven fraction digits",
-        "nine fraction digits are cut, not rounded",
-        "offset of zero",
-        "offset east, over midnight",
-        "offset west without a colon, over new year",
-        "offset of hours",
-        "no zone",
-        "no seconds",
-        "date alone",
-        "basic format",
-        "a space between",
-        "lower case",
-        "lower case in the fixed shape",
-        "comma",
-        "leap day",
-        "first instant",
-        "last instant",
-    ],
+@cases(
+    "text, fixed",
+    {
+        "fixed already": ("2026-11-23T14:33:08.123456Z", "2026-11-23T14:33:08.123456Z"),
+        "no fraction": ("2026-11-23T14:33:08Z", "2026-11-23T14:33:08.000000Z"),
+        "one fraction digit": ("2026-11-23T14:33:08.1Z", "2026-11-23T14:33:08.100000Z"),
+        "three fraction digits": ("2019-12-27T18:11:19.117Z", "2019-12-27T18:11:19.117000Z"),
+        "seven fraction digits": ("2026-11-23T14:33:08.1234567Z", "2026-11-23T14:33:08.123456Z"),
+        "nine fraction digits are cut, not rounded": (
+            "2026-11-23T14:33:08.999999999Z",
+            "2026-11-23T14:33:08.999999Z",
+        ),
+        "offset of zero": ("2026-11-23T14:33:08.123456+00:00", "2026-11-23T14:33:08.123456Z"),
+        "offset east, over midnight": ("2026-11-23T00:33:08+05:30", "2026-11-22T19:03:08.000000Z"),
+        "offset west without a colon, over new year": (
+            "2026-12-31T23:33:08-0800",
+            "2027-01-01T07:33:08.000000Z",
+        ),
+        "offset of hours": ("2026-11-23T14:33:08+02", "2026-11-23T12:33:08.000000Z"),
+        "no zone": ("2026-11-23T14:33:08.123456", "2026-11-23T14:33:08.123456Z"),
+        "no seconds": ("2026-11-23T14:33", "2026-11-23T14:33:00.000000Z"),
+        "date alone": ("2026-11-23", "2026-11-23T00:00:00.000000Z"),
+        "basic format": ("20261123T143308Z", "2026-11-23T14:33:08.000000Z"),
+        "a space between": ("2026-11-23 14:33:08+00:00", "2026-11-23T14:33:08.000000Z"),
+        "lower case": ("2026-11-23t14:33:08z", "2026-11-23T14:33:08.000000Z"),
+        "lower case in the fixed shape": (
+            "2026-11-23t14:33:08.123456z",
+            "2026-11-23T14:33:08.123456Z",
+        ),
+        "comma": ("2026-11-23T14:33:08,5Z", "2026-11-23T14:33:08.500000Z"),
+        "leap day": ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00.000000Z"),
+        "first instant": ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000000Z"),
+        "last instant": ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
+    },
 )
 def test_to_fixed_reads_iso_8601(text: str, fixed: str) -> None:
     assert to_fixed(text) == fixed
 
 
-@pytest.mark.parametrize(
+@cases(
     "text",
-    [
-        "",
-        "yesterday",
-        "1795444388",
-        "2026-02-29T00:00:00.000000Z",
-        "2026-02-30T14:33:08.123456Z",
-        "2026-13-01T00:00:00.000000Z",
-        "2026-11-39T00:00:00.000000Z",
-        "2026-11-23T25:00:00.000000Z",
-        "2026-11-23T14:60:00.000000Z",
-        "2026-11-23T14:33:08.123456Z\n",
-        "\u0662\u0660\u0662\u0666-11-23T14:33:08.123456Z",
-        "0001-01-01T00:00:00+01:00",
-        "9999-12-31T23:59:59-01:00",
-        "10000-01-01T00:00:00Z",
-        "2026-11-23T14:33:08+24:00",
-        "2026-11-23T14:33:08\ufffdZ",
-        "\ud800",
-        "2026-11-23T14:33:08Z and more",
-    ],
-    ids=[
-        "nothing",
-        "a word",
-        "seconds since 1970",
-        "no leap year",
-        "no such day",
-        "no such month",
-        "no such day of any month",
-        "no such hour",
-        "no such minute",
-        "line feed after the fixed shape",
-        "digits that are not ASCII",
-        "before the year 1 in UTC",
-        "after the year 9999 in UTC",
-        "year of five digits",
-        "offset of a day",
-        "replacement character",
-        "lone surrogate",
-        "text after it",
-    ],
+    {
+        "nothing": "",
+        "a word": "yesterday",
+        "seconds since 1970": "1795444388",
+        "no leap year": "2026-02-29T00:00:00.000000Z",
+        "no such day": "2026-02-30T14:33:08.123456Z",
+        "no such month": "2026-13-01T00:00:00.000000Z",
+        "no such day of any month": "2026-11-39T00:00:00.000000Z",
+        "no such hour": "2026-11-23T25:00:00.000000Z",
+        "no such minute": "2026-11-23T14:60:00.000000Z",
+        "line feed after the fixed shape": "2026-11-23T14:33:08.123456Z\n",
+        "digits that are not ASCII": "\u0662\u0660\u0662\u0666-11-23T14:33:08.123456Z",
+        "before the year 1 in UTC": "0001-01-01T00:00:00+01:00",
+        "after the year 9999 in UTC": "9999-12-31T23:59:59-01:00",
+        "year of five digits": "10000-01-01T00:00:00Z",
+        "offset of a day": "2026-11-23T14:33:08+24:00",
+        "replacement character": "2026-11-23T14:33:08\ufffdZ",
+        "lone surrogate": "\ud800",
+        "text after it": "2026-11-23T14:33:08Z and more",
+    },
 )
 def test_to_fixed_answers_none_for_what_is_no_instant(text: str) -> None:
     assert to_fixed(text) is None

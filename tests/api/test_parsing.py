@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tap_llamaclassify.api.endpoints import V1_JOBS
 from tap_llamaclassify.api.models import MISFITS, Json, Page
 from tap_llamaclassify.errors import CutShortError, ReplyError
-from tests.support.builders import job
+from tests.support.builders import cases, job
 from tests.support.items import KINDS, Kind
 
 NO_JSON = "answered what is no JSON; check api_url and any proxy"
@@ -126,32 +126,20 @@ def test_unknown_fields_are_kept_at_every_level() -> None:
     assert V1_JOBS.parse(body) == Page([odd], next_page_token=None, total_size=None)
 
 
-@pytest.mark.parametrize(
-    ("item", "what"),
-    [
-        (None, "is no object"),
-        ("text", "is no object"),
-        (7, "is no object"),
-        ([], "is no object"),
-        ({}, "has no usable id"),
-        ({"id": None}, "has no usable id"),
-        ({"id": ""}, "has no usable id"),
-        ({"id": 7}, "has no usable id"),
-        ({"id": ["a"]}, "has no usable id"),
-        ({"id": {"a": "b"}, "max": 1}, "has no usable id"),
-    ],
-    ids=[
-        "null",
-        "text",
-        "number",
-        "list",
-        "empty object",
-        "id null",
-        "id empty",
-        "id a number",
-        "id a list",
-        "id an object",
-    ],
+@cases(
+    "item, what",
+    {
+        "null": (None, "is no object"),
+        "text": ("text", "is no object"),
+        "number": (7, "is no object"),
+        "list": ([], "is no object"),
+        "empty object": ({}, "has no usable id"),
+        "id null": ({"id": None}, "has no usable id"),
+        "id empty": ({"id": ""}, "has no usable id"),
+        "id a number": ({"id": 7}, "has no usable id"),
+        "id a list": ({"id": ["a"]}, "has no usable id"),
+        "id an object": ({"id": {"a": "b"}, "max": 1}, "has no usable id"),
+    },
 )
 @pytest.mark.parametrize("position", [0, 2], ids=["first", "third"])
 def test_item_without_an_id_is_refused_with_its_position(
@@ -199,42 +187,25 @@ def test_list_outside_a_page_is_refused_where_the_api_has_pages(kind: Kind, body
         kind.read(body)
 
 
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        (b"<!DOCTYPE html><html></html>", HTML),
-        (b"\r\n  <html>", HTML),
-        (b"upstream connect error", NO_JSON),
-        (b"{'items': []}", NO_JSON),
-        (b'{"items": []} {}', NO_JSON),
-        (b'{"items": [],}', NO_JSON),
-        (b'{"items": [NaN]}', NO_JSON),
-        (b'{"items": [{"id": "a", "x": NaN}]}', NO_JSON),
-        (b'{"items": [{"id": "a", "x": -Infinity}]}', NO_JSON),
-        (b'{"items": [{"id": "\xff"}]}', NO_JSON),
-        (b'{"items": [{"id": "a\nb"}]}', NO_JSON),
-        (b"\x1f\x8b\x08\x00\x00", NO_JSON),
-        (b'\xef\xbb\xbf{"items": []}', NO_JSON),
-        (f'{{"items": {nested(10_000)}}}'.encode(), TOO_DEEP),
-        (f'{{"items": [{{"id": "a", "x": {nested(10_000)}}}]}}'.encode(), TOO_DEEP),
-    ],
-    ids=[
-        "HTML",
-        "HTML after white space",
-        "plain text",
-        "Python",
-        "two documents",
-        "a comma too many",
-        "NaN for a job",
-        "NaN",
-        "infinity",
-        "invalid UTF-8",
-        "a line feed in a text",
-        "binary",
-        "byte order mark",
-        "nested jobs",
-        "nested field",
-    ],
+@cases(
+    "body, text",
+    {
+        "HTML": (b"<!DOCTYPE html><html></html>", HTML),
+        "HTML after white space": (b"\r\n  <html>", HTML),
+        "plain text": (b"upstream connect error", NO_JSON),
+        "Python": (b"{'items': []}", NO_JSON),
+        "two documents": (b'{"items": []} {}', NO_JSON),
+        "a comma too many": (b'{"items": [],}', NO_JSON),
+        "NaN for a job": (b'{"items": [NaN]}', NO_JSON),
+        "NaN": (b'{"items": [{"id": "a", "x": NaN}]}', NO_JSON),
+        "infinity": (b'{"items": [{"id": "a", "x": -Infinity}]}', NO_JSON),
+        "invalid UTF-8": (b'{"items": [{"id": "\xff"}]}', NO_JSON),
+        "a line feed in a text": (b'{"items": [{"id": "a\nb"}]}', NO_JSON),
+        "binary": (b"\x1f\x8b\x08\x00\x00", NO_JSON),
+        "byte order mark": (b'\xef\xbb\xbf{"items": []}', NO_JSON),
+        "nested jobs": (f'{{"items": {nested(10_000)}}}'.encode(), TOO_DEEP),
+        "nested field": (f'{{"items": [{{"id": "a", "x": {nested(10_000)}}}]}}'.encode(), TOO_DEEP),
+    },
 )
 def test_what_is_no_page_is_refused_for_good(kind: Kind, body: bytes, text: str) -> None:
     with pytest.raises(ReplyError) as caught:
@@ -458,26 +429,21 @@ def test_text_survives_as_it_is(kind: Kind, text: str, ascii_only: bool) -> None
     assert kind.read(body) == Page([odd], next_page_token=None, total_size=None)
 
 
-@pytest.mark.parametrize(
-    ("text", "read", "count"),
-    [
-        (r'"\ud800"', "\ufffd", 1),
-        (r'"a\udfffb\ud800"', "a\ufffdb\ufffd", 2),
-        (r'"\ude00\ud83d"', "\ufffd\ufffd", 2),
-        (r'"\ud83d\ude00\ud83d"', "\U0001f600\ufffd", 1),
-        ('"\ud800"', "\ufffd", 1),
-        (r'["\ud800", {"\udc00": "\ud800"}]', ["\ufffd", {"\ufffd": "\ufffd"}], 3),
-        (r'"\ufffd"', "\ufffd", 0),
-    ],
-    ids=[
-        "one",
-        "two",
-        "a pair in the wrong order",
-        "one after a pair",
-        "not escaped",
-        "nested, and in a name",
-        "replacement character",
-    ],
+@cases(
+    "text, read, count",
+    {
+        "one": (r'"\ud800"', "\ufffd", 1),
+        "two": (r'"a\udfffb\ud800"', "a\ufffdb\ufffd", 2),
+        "a pair in the wrong order": (r'"\ude00\ud83d"', "\ufffd\ufffd", 2),
+        "one after a pair": (r'"\ud83d\ude00\ud83d"', "\U0001f600\ufffd", 1),
+        "not escaped": ('"\ud800"', "\ufffd", 1),
+        "nested, and in a name": (
+            r'["\ud800", {"\udc00": "\ud800"}]',
+            ["\ufffd", {"\ufffd": "\ufffd"}],
+            3,
+        ),
+        "replacement character": (r'"\ufffd"', "\ufffd", 0),
+    },
 )
 def test_lone_surrogate_is_replaced_and_counted(
     kind: Kind, text: str, read: Any, count: int
@@ -497,32 +463,20 @@ def test_lone_surrogates_are_counted_over_the_whole_page() -> None:
     assert V1_JOBS.parse(body) == Page(jobs, None, None, replaced=3)
 
 
-@pytest.mark.parametrize(
-    ("text", "read"),
-    [
-        ("1e400", "1e400"),
-        ("-1E+400", "-1E+400"),
-        ("1e-400", 0.0),
-        ("9" * 400, int("9" * 400)),
-        ("-" + "9" * 400, -int("9" * 400)),
-        ("9" * 5000, "9" * 5000),
-        ("-" + "9" * 5000, "-" + "9" * 5000),
-        (str(2**64), 2**64),
-        ("0.1", 0.1),
-        ("-0", 0),
-    ],
-    ids=[
-        "1e400",
-        "minus 1e400",
-        "1e-400",
-        "400 digits",
-        "minus 400 digits",
-        "5,000 digits",
-        "minus 5,000 digits",
-        "2 to the 64th",
-        "a fraction",
-        "minus zero",
-    ],
+@cases(
+    "text, read",
+    {
+        "1e400": ("1e400", "1e400"),
+        "minus 1e400": ("-1E+400", "-1E+400"),
+        "1e-400": ("1e-400", 0.0),
+        "400 digits": ("9" * 400, int("9" * 400)),
+        "minus 400 digits": ("-" + "9" * 400, -int("9" * 400)),
+        "5,000 digits": ("9" * 5000, "9" * 5000),
+        "minus 5,000 digits": ("-" + "9" * 5000, "-" + "9" * 5000),
+        "2 to the 64th": (str(2**64), 2**64),
+        "a fraction": ("0.1", 0.1),
+        "minus zero": ("-0", 0),
+    },
 )
 @pytest.mark.parametrize("beside", ["0", "1e999"], ids=["read fast", "read with care"])
 def test_number_is_never_lost(kind: Kind, text: str, read: Any, beside: str) -> None:

@@ -14,7 +14,7 @@ from tap_llamaclassify.api.endpoints import PROJECTS, V1_JOBS, V1_RESULTS, V2_JO
 from tap_llamaclassify.api.models import MISFITS, Json, Page
 from tap_llamaclassify.api.parsing import misfits_of
 from tap_llamaclassify.errors import CutShortError, ReplyError
-from tests.support.builders import job
+from tests.support.builders import cases, job
 from tests.support.items import configuration, project, result, v2_job
 
 Reader = Callable[[Json], Json]
@@ -47,28 +47,26 @@ def without(name: str, item: Json) -> Json:
 # v2 jobs
 
 
-@pytest.mark.parametrize(
+@cases(
     "fields",
-    [
-        {},
-        {"configuration": None, "result": None, "usage": None},
-        {"configuration": {}, "result": {}, "usage": {}},
-        {"configuration": configuration(rules=[], parsing_configuration=None, mode=None)},
-        {"configuration": configuration(cache={"x": [1]}, rules=[{"type": "t", "weight": 1}])},
-        {"configuration": configuration(parsing_configuration={"target_pages": None, "x": 1})},
-        {"result": {"type": None, "confidence": 0, "reasoning": "", "page": 3}},
-        {"usage": {"credits": None, "seconds": 1}},
-    ],
-    ids=[
-        "all there",
-        "null",
-        "empty",
-        "empty inside",
-        "unknown in the configuration",
-        "unknown in the parsing configuration",
-        "unknown in the result",
-        "unknown in the usage",
-    ],
+    {
+        "all there": {},
+        "null": {"configuration": None, "result": None, "usage": None},
+        "empty": {"configuration": {}, "result": {}, "usage": {}},
+        "empty inside": {
+            "configuration": configuration(rules=[], parsing_configuration=None, mode=None)
+        },
+        "unknown in the configuration": {
+            "configuration": configuration(cache={"x": [1]}, rules=[{"type": "t", "weight": 1}])
+        },
+        "unknown in the parsing configuration": {
+            "configuration": configuration(parsing_configuration={"target_pages": None, "x": 1})
+        },
+        "unknown in the result": {
+            "result": {"type": None, "confidence": 0, "reasoning": "", "page": 3}
+        },
+        "unknown in the usage": {"usage": {"credits": None, "seconds": 1}},
+    },
 )
 def test_v2_job_that_fits_stays_as_it_came(read: Reader, fields: Json) -> None:
     fitting = v2_job("a", **fields)
@@ -194,46 +192,42 @@ def test_v2_rules_that_nest_deeply_are_kept_or_refused(levels: int) -> None:
             assert "nested too deeply" in str(error)  # noqa: PT017 - either answer will do
 
 
-@pytest.mark.parametrize(
-    ("sent", "expected"),
-    [
-        ({"document_input_value": "dfl-1"}, {"file_input": "dfl-1"}),
-        ({"document_input_value": "dfl-1", "file_input": None}, {"file_input": "dfl-1"}),
-        ({"document_input_value": "dfl-1", "file_input": "dfl-1"}, {"file_input": "dfl-1"}),
-        ({"document_input_value": None, "file_input": "dfl-1"}, {"file_input": "dfl-1"}),
-        ({"document_input_value": None}, {"file_input": None}),
-        (
+@cases(
+    "sent, expected",
+    {
+        "older alone": ({"document_input_value": "dfl-1"}, {"file_input": "dfl-1"}),
+        "older beside null": (
+            {"document_input_value": "dfl-1", "file_input": None},
+            {"file_input": "dfl-1"},
+        ),
+        "both alike": (
+            {"document_input_value": "dfl-1", "file_input": "dfl-1"},
+            {"file_input": "dfl-1"},
+        ),
+        "older null": (
+            {"document_input_value": None, "file_input": "dfl-1"},
+            {"file_input": "dfl-1"},
+        ),
+        "older null alone": ({"document_input_value": None}, {"file_input": None}),
+        "both, and not alike": (
             {"document_input_value": "old", "file_input": "dfl-1"},
             {"document_input_value": "old", "file_input": "dfl-1"},
         ),
-        (
+        "older beside an empty one": (
             {"document_input_value": "old", "file_input": ""},
             {"document_input_value": "old", "file_input": ""},
         ),
-        (
+        "older beside a misfit": (
             {"document_input_value": "old", "file_input": 7},
             {"document_input_value": "old", MISFITS: {"file_input": 7}},
         ),
-        (
+        "older a misfit": (
             {"document_input_value": 7, "file_input": None},
             {"file_input": None, MISFITS: {"document_input_value": 7}},
         ),
-        ({"file_input": "dfl-1"}, {"file_input": "dfl-1"}),
-        ({}, {}),
-    ],
-    ids=[
-        "older alone",
-        "older beside null",
-        "both alike",
-        "older null",
-        "older null alone",
-        "both, and not alike",
-        "older beside an empty one",
-        "older beside a misfit",
-        "older a misfit",
-        "newer alone",
-        "neither",
-    ],
+        "newer alone": ({"file_input": "dfl-1"}, {"file_input": "dfl-1"}),
+        "neither": ({}, {}),
+    },
 )
 def test_file_input_takes_its_older_name_where_it_is_absent(
     read: Reader, sent: Json, expected: Json
@@ -244,37 +238,24 @@ def test_file_input_takes_its_older_name_where_it_is_absent(
 # The call that gets one v2 job
 
 
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        (b"[]", "answered a job that is no object"),
-        (b"null", "answered a job that is no object"),
-        (b'"a"', "answered a job that is no object"),
-        (b"{}", "answered a job that has no usable id"),
-        (b'{"id": ""}', "answered a job that has no usable id"),
-        (b'{"id": 7}', "answered a job that has no usable id"),
-        (rb'{"id": "a\ud800"}', "answered a job that has no usable id"),
-        (b'{"items": [{"id": "a"}]}', "answered a job that has no usable id"),
-        (b"<html>", "answered HTML instead of JSON; check api_url and any proxy"),
-        (b"busy", "answered what is no JSON; check api_url and any proxy"),
-        (
+@cases(
+    "body, text",
+    {
+        "list": (b"[]", "answered a job that is no object"),
+        "null": (b"null", "answered a job that is no object"),
+        "text": (b'"a"', "answered a job that is no object"),
+        "empty object": (b"{}", "answered a job that has no usable id"),
+        "id empty": (b'{"id": ""}', "answered a job that has no usable id"),
+        "id a number": (b'{"id": 7}', "answered a job that has no usable id"),
+        "id with a lone surrogate": (rb'{"id": "a\ud800"}', "answered a job that has no usable id"),
+        "page": (b'{"items": [{"id": "a"}]}', "answered a job that has no usable id"),
+        "HTML": (b"<html>", "answered HTML instead of JSON; check api_url and any proxy"),
+        "no JSON": (b"busy", "answered what is no JSON; check api_url and any proxy"),
+        "too deep": (
             b'{"id": "a", "x": ' + b"[" * 10_000 + b"]" * 10_000 + b"}",
             "answered JSON that is nested too deeply to be a job",
         ),
-    ],
-    ids=[
-        "list",
-        "null",
-        "text",
-        "empty object",
-        "id empty",
-        "id a number",
-        "id with a lone surrogate",
-        "page",
-        "HTML",
-        "no JSON",
-        "too deep",
-    ],
+    },
 )
 def test_what_is_no_v2_job_is_refused(body: bytes, text: str) -> None:
     with pytest.raises(ReplyError) as caught:

@@ -41,7 +41,7 @@ from tap_llamaclassify.http.client import (
     Exchange,
 )
 from tap_llamaclassify.http.request import Request
-from tests.support.builders import SimulatedClock, connection, job
+from tests.support.builders import SimulatedClock, cases, connection, job
 
 PAGE = {"items": [job("a")], "next_page_token": None}
 PAGE_BYTES = msgspec.json.encode(PAGE)
@@ -211,30 +211,19 @@ def test_request_goes_below_the_path_of_api_url(sandbox: Sandbox) -> None:
     assert sandbox.requests[0].path == f"/llama/cloud{V1_JOBS.path}"
 
 
-@pytest.mark.parametrize(
+@cases(
     "value",
-    [
-        "+//+==",
-        "a b",
-        "a&b=c",
-        "a#b?c",
-        "%2B",
-        "\u00e9\u4e2d\U0001f600",
-        "\x00\r\n",
-        "../..",
-        "x" * 4000,
-    ],
-    ids=[
-        "base64",
-        "space",
-        "separators",
-        "other separators",
-        "escape",
-        "Unicode",
-        "control",
-        "dots",
-        "long",
-    ],
+    {
+        "base64": "+//+==",
+        "space": "a b",
+        "separators": "a&b=c",
+        "other separators": "a#b?c",
+        "escape": "%2B",
+        "Unicode": "\u00e9\u4e2d\U0001f600",
+        "control": "\x00\r\n",
+        "dots": "../..",
+        "long": "x" * 4000,
+    },
 )
 def test_parameter_may_hold_any_character(sandbox: Sandbox, value: str) -> None:
     sandbox.answer_next(200, PAGE)
@@ -322,32 +311,23 @@ def test_redirect_is_not_followed_but_named(
     assert (len(sandbox.requests), clock.naps) == (1, [])
 
 
-@pytest.mark.parametrize(
-    ("location", "named"),
-    [
-        ("/login/Jane%20Doe?next=secret", "another path of the same host"),
-        ("https://user:secret@host.example:8443/secret", "https://host.example:8443"),
-        ("HTTPS://Host.example", "https://Host.example"),
-        ("//host.example/secret", "another host"),
-        ("https://[::1]:80/secret", "https://[::1]:80"),
-        ("https://secret%41.example/", "another host"),
-        ("https://secret \xe9.example/", "another host"),
-        ("secret://host.example", "another host"),
-        ("https://llx-token_4567.example", "another host"),
-        ("https://x.TOKEN_4567.example", "another host"),
-    ],
-    ids=[
-        "path alone",
-        "user and password",
-        "host alone",
-        "no scheme",
-        "IPv6",
-        "an escape",
-        "no host",
-        "another scheme",
-        "the key",
-        "a part of the key in another case",
-    ],
+@cases(
+    "location, named",
+    {
+        "path alone": ("/login/Jane%20Doe?next=secret", "another path of the same host"),
+        "user and password": (
+            "https://user:secret@host.example:8443/secret",
+            "https://host.example:8443",
+        ),
+        "host alone": ("HTTPS://Host.example", "https://Host.example"),
+        "no scheme": ("//host.example/secret", "another host"),
+        "IPv6": ("https://[::1]:80/secret", "https://[::1]:80"),
+        "an escape": ("https://secret%41.example/", "another host"),
+        "no host": ("https://secret \xe9.example/", "another host"),
+        "another scheme": ("secret://host.example", "another host"),
+        "the key": ("https://llx-token_4567.example", "another host"),
+        "a part of the key in another case": ("https://x.TOKEN_4567.example", "another host"),
+    },
 )
 def test_redirect_is_named_by_its_host_alone(sandbox: Sandbox, location: str, named: str) -> None:
     sandbox.answer_next(302, headers={"Location": location})
@@ -416,44 +396,35 @@ def test_status_of_no_class_ends_the_run_at_once(
 GZIPPED = gzip.compress(PAGE_BYTES)
 
 
-@pytest.mark.parametrize(
-    ("reply", "end"),
-    [
-        (b"", "close"),
-        (b"", "reset"),
-        (reply_of(PAGE_BYTES)[:20], "close"),
-        (reply_of(PAGE_BYTES)[:-30], "close"),
-        (reply_of(PAGE_BYTES)[:-30], "reset"),
-        (reply_of(PAGE_BYTES[:-30], length=False), "close"),
-        (reply_of(b"", length=False), "close"),
-        (reply_of(b""), "close"),
-        (reply_of(b"zz\r\nabc", "Transfer-Encoding: chunked", length=False), "close"),
-        (reply_of(b'5\r\n{"ite', "Transfer-Encoding: chunked", length=False), "close"),
-        (reply_of(PAGE_BYTES, "Content-Encoding: gzip"), "close"),
-        (reply_of(GZIPPED[:30] + b"wrong" + GZIPPED[35:], "Content-Encoding: gzip"), "close"),
-        (reply_of(GZIPPED[:-30], "Content-Encoding: gzip"), "close"),
-        (reply_of(PAGE_BYTES, "Content-Encoding: deflate"), "close"),
-        (b"who are you?\r\n", "close"),
-        (reply_of(PAGE_BYTES, *["X: y"] * 200), "close"),
-    ],
-    ids=[
-        "closed without a reply",
-        "reset without a reply",
-        "closed in the status line",
-        "closed before the length is reached",
-        "reset inside the body",
-        "closed inside JSON of no length",
-        "closed before JSON of no length",
-        "no content",
-        "chunks that are none",
-        "closed inside a chunk",
-        "no gzip",
-        "garbled gzip",
-        "half of a gzip",
-        "no deflate",
-        "no HTTP",
-        "too many headers",
-    ],
+@cases(
+    "reply, end",
+    {
+        "closed without a reply": (b"", "close"),
+        "reset without a reply": (b"", "reset"),
+        "closed in the status line": (reply_of(PAGE_BYTES)[:20], "close"),
+        "closed before the length is reached": (reply_of(PAGE_BYTES)[:-30], "close"),
+        "reset inside the body": (reply_of(PAGE_BYTES)[:-30], "reset"),
+        "closed inside JSON of no length": (reply_of(PAGE_BYTES[:-30], length=False), "close"),
+        "closed before JSON of no length": (reply_of(b"", length=False), "close"),
+        "no content": (reply_of(b""), "close"),
+        "chunks that are none": (
+            reply_of(b"zz\r\nabc", "Transfer-Encoding: chunked", length=False),
+            "close",
+        ),
+        "closed inside a chunk": (
+            reply_of(b'5\r\n{"ite', "Transfer-Encoding: chunked", length=False),
+            "close",
+        ),
+        "no gzip": (reply_of(PAGE_BYTES, "Content-Encoding: gzip"), "close"),
+        "garbled gzip": (
+            reply_of(GZIPPED[:30] + b"wrong" + GZIPPED[35:], "Content-Encoding: gzip"),
+            "close",
+        ),
+        "half of a gzip": (reply_of(GZIPPED[:-30], "Content-Encoding: gzip"), "close"),
+        "no deflate": (reply_of(PAGE_BYTES, "Content-Encoding: deflate"), "close"),
+        "no HTTP": (b"who are you?\r\n", "close"),
+        "too many headers": (reply_of(PAGE_BYTES, *["X: y"] * 200), "close"),
+    },
 )
 def test_reply_that_is_not_whole_is_asked_for_again(
     sandbox: Sandbox, wire: Wire, clock: SimulatedClock, reply: bytes, end: Any
@@ -857,32 +828,24 @@ def test_time_between_a_reply_and_its_reading_is_not_taken_off_retry_seconds(
     assert clock.naps == [61, 1]
 
 
-@pytest.mark.parametrize(
-    ("retry_after", "headers", "nap"),
-    [
-        ("7", {}, 7),
-        ("300", {}, 300),
-        ("Mon, 23 Nov 2026 12:00:42 GMT", {}, 42),
-        ("Sun, 01 Nov 2026 12:00:42 GMT", {"Date": "soon"}, 42),
-        ("0", {}, 1),
-        ("-5", {}, 1),
-        ("soon", {}, 1),
-        ("", {}, 1),
-        ("Mon, 23 Nov 2026 11:00:00 GMT", {}, 1),
-        ("Mon, 23 Nov 99999999999999999999 12:00:00 GMT", {}, 1),
-    ],
-    ids=[
-        "seconds",
-        "five minutes",
-        "date against the reply's",
-        "date against this machine's clock",
-        "zero",
-        "negative",
-        "nonsense",
-        "empty",
-        "in the past",
-        "no date of any calendar",
-    ],
+@cases(
+    "retry_after, headers, nap",
+    {
+        "seconds": ("7", {}, 7),
+        "five minutes": ("300", {}, 300),
+        "date against the reply's": ("Mon, 23 Nov 2026 12:00:42 GMT", {}, 42),
+        "date against this machine's clock": (
+            "Sun, 01 Nov 2026 12:00:42 GMT",
+            {"Date": "soon"},
+            42,
+        ),
+        "zero": ("0", {}, 1),
+        "negative": ("-5", {}, 1),
+        "nonsense": ("soon", {}, 1),
+        "empty": ("", {}, 1),
+        "in the past": ("Mon, 23 Nov 2026 11:00:00 GMT", {}, 1),
+        "no date of any calendar": ("Mon, 23 Nov 99999999999999999999 12:00:00 GMT", {}, 1),
+    },
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_obeyed_where_it_says_something(
@@ -1214,68 +1177,44 @@ def problem(loc: Any) -> dict[str, Any]:
 REFUSES = ": the API refuses a parameter"
 
 
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        (problem(["query", "x"]), f" (query.x){REFUSES}"),
-        (
+@cases(
+    "body, text",
+    {
+        "one problem": (problem(["query", "x"]), f" (query.x){REFUSES}"),
+        "several problems": (
             {"detail": [*problem(["query", "a"])["detail"], 7, {"loc": ["b", 0]}]},
             f" (query.a, b.0){REFUSES}",
         ),
-        ({"detail": problem(["query", "x"])["detail"] * 9}, f" (query.x){REFUSES}"),
-        (problem(["body", "Jane Doe", "x"]), f" (body.?.x){REFUSES}"),
-        (
+        "the same problem": (
+            {"detail": problem(["query", "x"])["detail"] * 9},
+            f" (query.x){REFUSES}",
+        ),
+        "a text among names": (problem(["body", "Jane Doe", "x"]), f" (body.?.x){REFUSES}"),
+        "parts that are no names": (
             problem(["a-b", 1.5, True, -1, 10**6, None, {}, "", "\u00e9", "q"]),
             f" ({'?.' * 9}q){REFUSES}",
         ),
-        (problem(["x" * 64, "x" * 65]), f" ({'x' * 64}.?){REFUSES}"),
-        (problem(["\x1b[31m", "\ud800", "\u202e", "q\n"]), REFUSES),
-        (problem("secret"), REFUSES),
-        (problem(None), REFUSES),
-        (problem({"secret": 1}), REFUSES),
-        (problem(["x"] * 1000), f" ({'x.' * 100}){REFUSES}"),
-        (problem(["x"]) | {"more": "x" * LONGEST_ERROR_BODY}, REFUSES),
-        ({"detail": [{}]}, REFUSES),
-        ({"detail": []}, REFUSES),
-        ({"detail": ["secret", None, 7]}, REFUSES),
-        ({"detail": "secret"}, REFUSES),
-        ({"detail": {"secret": 1}}, REFUSES),
-        ({"detail": None}, REFUSES),
-        ({}, REFUSES),
-        (["secret"], REFUSES),
-        (b"", REFUSES),
-        ("<html>secret</html>", REFUSES),
-        (b"\xff\xfe\x00secret", REFUSES),
-        (b"[" * 100_000, REFUSES),
-        (b'{"detail": ' + b"9" * 5000 + b"}", REFUSES),
-    ],
-    ids=[
-        "one problem",
-        "several problems",
-        "the same problem",
-        "a text among names",
-        "parts that are no names",
-        "a long name",
-        "control characters",
-        "place a text",
-        "no place",
-        "place an object",
-        "long",
-        "too long to be read",
-        "nothing",
-        "no problem",
-        "problems that are none",
-        "detail a text",
-        "detail an object",
-        "detail null",
-        "no detail",
-        "a list",
-        "empty",
-        "HTML",
-        "no text",
-        "nested deeply",
-        "5,000 digits",
-    ],
+        "a long name": (problem(["x" * 64, "x" * 65]), f" ({'x' * 64}.?){REFUSES}"),
+        "control characters": (problem(["\x1b[31m", "\ud800", "\u202e", "q\n"]), REFUSES),
+        "place a text": (problem("secret"), REFUSES),
+        "no place": (problem(None), REFUSES),
+        "place an object": (problem({"secret": 1}), REFUSES),
+        "long": (problem(["x"] * 1000), f" ({'x.' * 100}){REFUSES}"),
+        "too long to be read": (problem(["x"]) | {"more": "x" * LONGEST_ERROR_BODY}, REFUSES),
+        "nothing": ({"detail": [{}]}, REFUSES),
+        "no problem": ({"detail": []}, REFUSES),
+        "problems that are none": ({"detail": ["secret", None, 7]}, REFUSES),
+        "detail a text": ({"detail": "secret"}, REFUSES),
+        "detail an object": ({"detail": {"secret": 1}}, REFUSES),
+        "detail null": ({"detail": None}, REFUSES),
+        "no detail": ({}, REFUSES),
+        "a list": (["secret"], REFUSES),
+        "empty": (b"", REFUSES),
+        "HTML": ("<html>secret</html>", REFUSES),
+        "no text": (b"\xff\xfe\x00secret", REFUSES),
+        "nested deeply": (b"[" * 100_000, REFUSES),
+        "5,000 digits": (b'{"detail": ' + b"9" * 5000 + b"}", REFUSES),
+    },
 )
 def test_422_shows_the_names_of_where_and_nothing_else(
     sandbox: Sandbox, body: Any, text: str

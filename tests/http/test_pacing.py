@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from tap_llamaclassify.http.pacing import Clock, RateLimiter, RetryBudget, http_date, retry_after
-from tests.support.builders import SimulatedClock
+from tests.support.builders import SimulatedClock, cases
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
@@ -104,28 +104,18 @@ def test_patience_keeps_a_minute_as_its_longest_wait_over_many_tries() -> None:
     assert patience.tries > 3000
 
 
-@pytest.mark.parametrize(
-    ("after", "retry_seconds", "wait"),
-    [
-        (7, 600, 7),
-        (300, 600, 300),
-        (300.5, 600, None),
-        (10, 10, 10),
-        (10.5, 10, None),
-        (0.5, 600, 0.5),
-        (0, 600, 1),
-        (0, 0, None),
-    ],
-    ids=[
-        "short",
-        "five minutes",
-        "longer than five minutes",
-        "all that is left",
-        "more than is left",
-        "part of a second",
-        "nothing to wait for",
-        "nothing to wait for and nothing left",
-    ],
+@cases(
+    "after, retry_seconds, wait",
+    {
+        "short": (7, 600, 7),
+        "five minutes": (300, 600, 300),
+        "longer than five minutes": (300.5, 600, None),
+        "all that is left": (10, 10, 10),
+        "more than is left": (10.5, 10, None),
+        "part of a second": (0.5, 600, 0.5),
+        "nothing to wait for": (0, 600, 1),
+        "nothing to wait for and nothing left": (0, 0, None),
+    },
 )
 def test_patience_obeys_the_server_within_its_bounds(
     after: float, retry_seconds: int, wait: float | None
@@ -144,56 +134,44 @@ def test_patience_counts_the_time_that_replies_take() -> None:
     assert patience.wait(None) is None
 
 
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"Retry-After": "7"}, 7),
-        ({"Retry-After": " 7 "}, 7),
-        ({"Retry-After": "0.25"}, 0.25),
-        ({"Retry-After": "0"}, 0),
-        ({"Retry-After": "999999999"}, 999999999),
-        ({"Retry-After": "Mon, 23 Nov 2026 12:00:42 GMT", "Date": DATE}, 42),
-        ({"Retry-After": "Monday, 23-Nov-26 12:00:42 GMT", "Date": DATE}, 42),
-        ({"Retry-After": "Mon Nov 23 12:00:42 2026", "Date": DATE}, 42),
-        ({"Retry-After": "Mon, 23 Nov 2026 11:59:00 GMT", "Date": DATE}, 0),
-        ({"Retry-After": "Sun, 01 Nov 2026 12:00:42 GMT"}, 42),
-        ({"Retry-After": "Sun, 01 Nov 2026 12:00:42 GMT", "Date": "soon"}, 42),
-        ({"Retry-After": ""}, None),
-        ({"Retry-After": "-5"}, None),
-        ({"Retry-After": "soon"}, None),
-        ({"Retry-After": "1e3"}, None),
-        ({"Retry-After": "inf"}, None),
-        ({"Retry-After": "nan"}, None),
-        ({"Retry-After": "7 s"}, None),
-        ({"Retry-After": "\u0667"}, None),
-        ({"Retry-After": "Mon, 32 Nov 2026 12:00:00 GMT"}, None),
-        ({"Retry-After": "Mon, 23 Nov 99999999999999999999 12:00:00 GMT"}, None),
-    ],
-    ids=[
-        "none",
-        "seconds",
-        "seconds between spaces",
-        "part of a second",
-        "no seconds",
-        "thirty years",
-        "date",
-        "date in the form of RFC 850",
-        "date in the form of asctime",
-        "date in the past",
-        "date against this machine's clock",
-        "date against this machine's clock, for the reply's is unreadable",
-        "empty",
-        "negative",
-        "a word",
-        "power of ten",
-        "infinite",
-        "no number",
-        "a unit",
-        "digit that is not ASCII",
-        "no such day",
-        "year that no calendar has",
-    ],
+@cases(
+    "headers, seconds",
+    {
+        "none": ({}, None),
+        "seconds": ({"Retry-After": "7"}, 7),
+        "seconds between spaces": ({"Retry-After": " 7 "}, 7),
+        "part of a second": ({"Retry-After": "0.25"}, 0.25),
+        "no seconds": ({"Retry-After": "0"}, 0),
+        "thirty years": ({"Retry-After": "999999999"}, 999999999),
+        "date": ({"Retry-After": "Mon, 23 Nov 2026 12:00:42 GMT", "Date": DATE}, 42),
+        "date in the form of RFC 850": (
+            {"Retry-After": "Monday, 23-Nov-26 12:00:42 GMT", "Date": DATE},
+            42,
+        ),
+        "date in the form of asctime": (
+            {"Retry-After": "Mon Nov 23 12:00:42 2026", "Date": DATE},
+            42,
+        ),
+        "date in the past": ({"Retry-After": "Mon, 23 Nov 2026 11:59:00 GMT", "Date": DATE}, 0),
+        "date against this machine's clock": ({"Retry-After": "Sun, 01 Nov 2026 12:00:42 GMT"}, 42),
+        "date against this machine's clock, for the reply's is unreadable": (
+            {"Retry-After": "Sun, 01 Nov 2026 12:00:42 GMT", "Date": "soon"},
+            42,
+        ),
+        "empty": ({"Retry-After": ""}, None),
+        "negative": ({"Retry-After": "-5"}, None),
+        "a word": ({"Retry-After": "soon"}, None),
+        "power of ten": ({"Retry-After": "1e3"}, None),
+        "infinite": ({"Retry-After": "inf"}, None),
+        "no number": ({"Retry-After": "nan"}, None),
+        "a unit": ({"Retry-After": "7 s"}, None),
+        "digit that is not ASCII": ({"Retry-After": "\u0667"}, None),
+        "no such day": ({"Retry-After": "Mon, 32 Nov 2026 12:00:00 GMT"}, None),
+        "year that no calendar has": (
+            {"Retry-After": "Mon, 23 Nov 99999999999999999999 12:00:00 GMT"},
+            None,
+        ),
+    },
 )
 def test_retry_after_is_read_as_seconds_from_now(
     headers: dict[str, str], seconds: float | None
@@ -201,26 +179,17 @@ def test_retry_after_is_read_as_seconds_from_now(
     assert retry_after(CaseInsensitiveDict(headers), NOW) == seconds
 
 
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        (DATE, datetime(2026, 11, 23, 12, tzinfo=UTC)),
-        ("Mon, 23 Nov 2026 12:00:00 -0000", datetime(2026, 11, 23, 12, tzinfo=UTC)),
-        ("Mon, 23 Nov 2026 12:00:00 +0200", datetime(2026, 11, 23, 10, tzinfo=UTC)),
-        ("", None),
-        ("yesterday", None),
-        ("Mon, 23 Nov 99999999999999999999 12:00:00 GMT", None),
-        ("Mon, 23 Nov 2026 12:00:00 +99999999999999999999", None),
-    ],
-    ids=[
-        "GMT",
-        "no zone",
-        "another zone",
-        "empty",
-        "a word",
-        "year beyond any calendar",
-        "zone beyond any map",
-    ],
+@cases(
+    "text, moment",
+    {
+        "GMT": (DATE, datetime(2026, 11, 23, 12, tzinfo=UTC)),
+        "no zone": ("Mon, 23 Nov 2026 12:00:00 -0000", datetime(2026, 11, 23, 12, tzinfo=UTC)),
+        "another zone": ("Mon, 23 Nov 2026 12:00:00 +0200", datetime(2026, 11, 23, 10, tzinfo=UTC)),
+        "empty": ("", None),
+        "a word": ("yesterday", None),
+        "year beyond any calendar": ("Mon, 23 Nov 99999999999999999999 12:00:00 GMT", None),
+        "zone beyond any map": ("Mon, 23 Nov 2026 12:00:00 +99999999999999999999", None),
+    },
 )
 def test_http_date_is_read_or_is_none(text: str, moment: datetime | None) -> None:
     assert http_date(text) == moment

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from singer_sdk import Tap
 from typing_extensions import override
 
@@ -137,6 +138,11 @@ class Output:
             stream: entry.get("replication_key_value")
             for stream, entry in self.state.get("bookmarks", {}).items()
         }
+
+
+def cases(names: str, table: Mapping[str, Any]) -> pytest.MarkDecorator:
+    """Parametrize a test by a table of cases, each of which has its id before it."""
+    return pytest.mark.parametrize(names, [*table.values()], ids=[*table])
 
 
 def parse(text: str) -> Output:
