@@ -7,9 +7,8 @@ import json
 import logging
 import socket
 import ssl
-import struct
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -31,7 +30,7 @@ from tap_llamaclassify import errors
 from tap_llamaclassify.api.endpoints import V1_JOBS
 from tap_llamaclassify.api.models import Page
 from tap_llamaclassify.api.pagination import page_of
-from tap_llamaclassify.errors import ApiError, CancelledError, GoneError, ReplyError
+from tap_llamaclassify.errors import ApiError, CancelledError, GoneError
 from tap_llamaclassify.http import replies
 from tap_llamaclassify.http.client import (
     LONGEST_BODY,
@@ -55,6 +54,7 @@ NO_REDIRECTS = (
     "redirects are not followed, because the key would go along; "
     "set api_url to the address that is meant"
 )
+LOWER_PAGE_SIZE = "lower page_size, and check any proxy"
 NO_CONNECTION = "check api_url, the network and any proxy"
 RETRIED = {408, 425, 429, *range(500, 600)}
 
@@ -78,11 +78,11 @@ class Wire:
         reply: bytes,
         *,
         drip: bytes = b"",
-        end: Literal["close", "reset", "hang", "keep"] = "close",
+        end: Literal["close", "hang", "keep"] = "close",
     ) -> None:
         """Send these bytes next, and slowly, one by one, those that are to drip.
 
-        Then close, reset, wait for the client to go, or for its next request.
+        Then close, wait for the client to go, or for its next request.
         """
         self._script.append((reply, drip, end))
 
@@ -123,8 +123,6 @@ class Wire:
             return True
         if end == "hang":
             peer.recv(1)
-        if end == "reset":
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.close()
         return False
 
@@ -168,6 +166,22 @@ def clock() -> SimulatedClock:
     return SimulatedClock()
 
 
+def client_of(
+    api: Sandbox | str, on_exchange: Callable[[Exchange], None] | None = None, **changes: Any
+) -> Client:
+    """Make a client of a sandbox or an address, by a clock on which waits cost nothing."""
+    asked = (
+        connection(api_url=api, **changes) if isinstance(api, str) else connection(api, **changes)
+    )
+    return Client(asked, clock=SimulatedClock(), on_exchange=on_exchange)
+
+
+def naps(client: Client) -> list[float]:
+    """Return for how long a client waited each time."""
+    assert isinstance(client.clock, SimulatedClock)
+    return client.clock.naps
+
+
 def ask(client: Client, **params: str) -> Page:
     """Ask for a page."""
     return Request(client, V1_JOBS.path, params=params, read=READ).answer()
@@ -190,7 +204,7 @@ def where(url: str, *, request: int = 1) -> str:
 
 def test_request_is_a_get_with_the_key_and_its_parameters(sandbox: Sandbox) -> None:
     sandbox.answer_next(200, PAGE)
-    answer = ask(Client(connection(sandbox)), page_size="7", project_id="p")
+    answer = ask(client_of(sandbox), page_size="7", project_id="p")
 
     (request,) = sandbox.requests
     assert answer.items == CONTENT
@@ -206,7 +220,7 @@ def test_request_is_a_get_with_the_key_and_its_parameters(sandbox: Sandbox) -> N
 
 def test_request_goes_below_the_path_of_api_url(sandbox: Sandbox) -> None:
     sandbox.answer_next(200, PAGE)
-    ask(Client(connection(sandbox, api_url=f"{sandbox.url}/llama/cloud")))
+    ask(client_of(sandbox, api_url=f"{sandbox.url}/llama/cloud"))
 
     assert sandbox.requests[0].path == f"/llama/cloud{V1_JOBS.path}"
 
@@ -227,13 +241,13 @@ def test_request_goes_below_the_path_of_api_url(sandbox: Sandbox) -> None:
 )
 def test_parameter_may_hold_any_character(sandbox: Sandbox, value: str) -> None:
     sandbox.answer_next(200, PAGE)
-    ask(Client(connection(sandbox)), page_token=value, page_size="7")
+    ask(client_of(sandbox), page_token=value, page_size="7")
 
     assert sandbox.requests[0].query == {"page_token": value, "page_size": "7"}
 
 
 def test_key_goes_with_every_try_in_spite_of_netrc(
-    sandbox: Sandbox, clock: SimulatedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / ".netrc"
     netrc.write_text(
@@ -244,7 +258,7 @@ def test_key_goes_with_every_try_in_spite_of_netrc(
     monkeypatch.setenv("NETRC", str(netrc))
     sandbox.answer_next(503)
     sandbox.answer_next(401)
-    refusal_of(Client(connection(sandbox), clock=clock))
+    refusal_of(client_of(sandbox))
 
     keys = [request.headers["authorization"] for request in sandbox.requests]
     assert keys == [f"Bearer {sandbox.key}"] * 2
@@ -258,16 +272,14 @@ def test_key_goes_with_every_try_in_spite_of_netrc(
 def test_key_goes_to_the_host_however_it_is_spelled(sandbox: Sandbox, spelling: str) -> None:
     url = spelling.format(port=urlsplit(sandbox.url).port)
     sandbox.answer_next(200, PAGE)
-    ask(Client(connection(sandbox, api_url=url)))
+    ask(client_of(sandbox, api_url=url))
 
     assert sandbox.requests[0].headers.get("authorization") == f"Bearer {sandbox.key}"
 
 
 @pytest.mark.parametrize("kept", ["", "; Path=/; Max-Age=9", "; Domain=127.0.0.1"], ids=repr)
-def test_cookies_are_not_sent_back_however_often_they_come(
-    sandbox: Sandbox, clock: SimulatedClock, kept: str
-) -> None:
-    client = Client(connection(sandbox), clock=clock)
+def test_cookies_are_not_sent_back_however_often_they_come(sandbox: Sandbox, kept: str) -> None:
+    client = client_of(sandbox)
     for number, status in enumerate([503, 200, 200]):
         sandbox.answer_next(status, PAGE, headers={"Set-Cookie": f"c{number}={'x' * 3900}{kept}"})
     for _ in range(3):
@@ -296,19 +308,18 @@ def test_status_is_named_in_the_same_words_by_every_python(status: int, words: s
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirect_is_not_followed_but_named(
-    sandbox: Sandbox, clock: SimulatedClock, status: int
-) -> None:
+def test_redirect_is_not_followed_but_named(sandbox: Sandbox, status: int) -> None:
     with Sandbox(World.empty()) as target:
         to = f"{target.url}/elsewhere"
         sandbox.answer_next(status, headers={"Location": f"{to}?page_token=secret#secret"})
-        text = refusal_of(Client(connection(sandbox), clock=clock))
+        client = client_of(sandbox)
+        text = refusal_of(client)
 
         assert target.requests == []
     name = f"{status} {HTTPStatus(status).phrase}"
     said = f"answered {name}, a redirect to {target.url}: {NO_REDIRECTS}"
     assert text == f"{where(sandbox.url)} {said}"
-    assert (len(sandbox.requests), clock.naps) == (1, [])
+    assert (len(sandbox.requests), naps(client)) == (1, [])
 
 
 @cases(
@@ -331,7 +342,7 @@ def test_redirect_is_not_followed_but_named(
 )
 def test_redirect_is_named_by_its_host_alone(sandbox: Sandbox, location: str, named: str) -> None:
     sandbox.answer_next(302, headers={"Location": location})
-    text = refusal_of(Client(connection(sandbox, api_key="llx-token_4567/89")))
+    text = refusal_of(client_of(sandbox, api_key="llx-token_4567/89"))
 
     assert text == f"{where(sandbox.url)} answered 302 Found, a redirect to {named}: {NO_REDIRECTS}"
 
@@ -339,7 +350,7 @@ def test_redirect_is_named_by_its_host_alone(sandbox: Sandbox, location: str, na
 def test_redirect_to_nowhere_is_refused(sandbox: Sandbox) -> None:
     sandbox.answer_next(302)
 
-    assert refusal_of(Client(connection(sandbox))) == (
+    assert refusal_of(client_of(sandbox)) == (
         f"{where(sandbox.url)} answered 302 Found: {NO_REDIRECTS}"
     )
 
@@ -349,11 +360,9 @@ def test_redirect_to_nowhere_is_refused(sandbox: Sandbox) -> None:
     ["http://[secret/x", "/secret\xff", "http://host.example:secret/x"],
     ids=["half a bracket", "invalid UTF-8", "a port that is no number"],
 )
-def test_redirect_that_cannot_be_read_is_an_api_error(
-    sandbox: Sandbox, wire: Wire, location: str
-) -> None:
+def test_redirect_that_cannot_be_read_is_an_api_error(wire: Wire, location: str) -> None:
     wire.answer_next(reply_of(b"", f"Location: {location}", status="302 Found"))
-    text = refusal_of(Client(connection(sandbox, api_url=wire.url)))
+    text = refusal_of(client_of(wire.url))
 
     assert text.startswith(f"{where(wire.url)} answered 302 Found")
     assert len(wire.requests) == 1
@@ -363,13 +372,11 @@ def test_redirect_that_cannot_be_read_is_an_api_error(
 
 
 @pytest.mark.parametrize("status", range(201, 600))
-def test_status_is_retried_or_ends_the_run_at_once(
-    statuses: Sandbox, clock: SimulatedClock, status: int
-) -> None:
+def test_status_is_retried_or_ends_the_run_at_once(statuses: Sandbox, status: int) -> None:
     statuses.clear_requests()
     statuses.answer_next(status)
     statuses.answer_next(200, PAGE)
-    client = Client(connection(statuses), clock=clock)
+    client = client_of(statuses)
     if status in RETRIED:
         assert ask(client).items == CONTENT
         assert statuses.unanswered == 0
@@ -378,62 +385,46 @@ def test_status_is_retried_or_ends_the_run_at_once(
         assert ask(client).items == CONTENT
     tried = [status, 200]
     assert [request.status for request in statuses.requests] == tried
-    assert clock.naps == ([1.0] if status in RETRIED else [])
+    assert naps(client) == ([1.0] if status in RETRIED else [])
 
 
 @pytest.mark.parametrize("status", ["101 Switching Protocols", "199 Nothing", "600 Odd", "999 Odd"])
-def test_status_of_no_class_ends_the_run_at_once(
-    sandbox: Sandbox, wire: Wire, clock: SimulatedClock, status: str
-) -> None:
+def test_status_of_no_class_ends_the_run_at_once(wire: Wire, status: str) -> None:
     wire.answer_next(reply_of(b"", status=status))
-    text = refusal_of(Client(connection(sandbox, api_url=wire.url), clock=clock))
+    client = client_of(wire.url)
+    text = refusal_of(client)
 
     assert text.startswith(f"{where(wire.url)} answered {status[:3]}")
     assert text.endswith(f": {NO_ANSWER}")
-    assert (len(wire.requests), clock.naps) == (1, [])
+    assert (len(wire.requests), naps(client)) == (1, [])
 
 
 GZIPPED = gzip.compress(PAGE_BYTES)
 
 
+CHUNKED = "Transfer-Encoding: chunked"
+GARBLED = GZIPPED[:30] + b"wrong" + GZIPPED[35:]
+
+
 @cases(
-    "reply, end",
+    "reply",
     {
-        "closed without a reply": (b"", "close"),
-        "reset without a reply": (b"", "reset"),
-        "closed in the status line": (reply_of(PAGE_BYTES)[:20], "close"),
-        "closed before the length is reached": (reply_of(PAGE_BYTES)[:-30], "close"),
-        "reset inside the body": (reply_of(PAGE_BYTES)[:-30], "reset"),
-        "closed inside JSON of no length": (reply_of(PAGE_BYTES[:-30], length=False), "close"),
-        "closed before JSON of no length": (reply_of(b"", length=False), "close"),
-        "no content": (reply_of(b""), "close"),
-        "chunks that are none": (
-            reply_of(b"zz\r\nabc", "Transfer-Encoding: chunked", length=False),
-            "close",
-        ),
-        "closed inside a chunk": (
-            reply_of(b'5\r\n{"ite', "Transfer-Encoding: chunked", length=False),
-            "close",
-        ),
-        "no gzip": (reply_of(PAGE_BYTES, "Content-Encoding: gzip"), "close"),
-        "garbled gzip": (
-            reply_of(GZIPPED[:30] + b"wrong" + GZIPPED[35:], "Content-Encoding: gzip"),
-            "close",
-        ),
-        "half of a gzip": (reply_of(GZIPPED[:-30], "Content-Encoding: gzip"), "close"),
-        "no deflate": (reply_of(PAGE_BYTES, "Content-Encoding: deflate"), "close"),
-        "no HTTP": (b"who are you?\r\n", "close"),
-        "too many headers": (reply_of(PAGE_BYTES, *["X: y"] * 200), "close"),
+        "closed in the status line": reply_of(PAGE_BYTES)[:20],
+        "closed before JSON of no length": reply_of(b"", length=False),
+        "no content": reply_of(b""),
+        "chunks that are none": reply_of(b"zz\r\nabc", CHUNKED, length=False),
+        "garbled gzip": reply_of(GARBLED, "Content-Encoding: gzip"),
+        "no deflate": reply_of(PAGE_BYTES, "Content-Encoding: deflate"),
+        "no HTTP": b"who are you?\r\n",
+        "too many headers": reply_of(PAGE_BYTES, *["X: y"] * 200),
     },
 )
-def test_reply_that_is_not_whole_is_asked_for_again(
-    sandbox: Sandbox, wire: Wire, clock: SimulatedClock, reply: bytes, end: Any
-) -> None:
-    wire.answer_next(reply, end=end)
-    client = Client(connection(sandbox, api_url=wire.url), clock=clock)
+def test_reply_that_is_not_whole_is_asked_for_again(wire: Wire, reply: bytes) -> None:
+    wire.answer_next(reply)
+    client = client_of(wire.url)
 
     assert ask(client).items == CONTENT
-    assert (len(wire.requests), clock.naps) == (2, [1.0])
+    assert (len(wire.requests), naps(client)) == (2, [1.0])
     assert client.activity == Activity(requests=2, waits=1)
 
 
@@ -452,7 +443,7 @@ def test_silence_is_a_timeout_and_asked_again(
     patient = connection(sandbox, api_url=wire.url, timeout=0.2)
     client = Client(patient, clock=clock)
     assert ask(client).items == CONTENT
-    assert clock.naps[0] == 1.0
+    assert naps(client)[0] == 1.0
 
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -471,9 +462,7 @@ DRIPS: dict[str, tuple[bytes, bytes]] = {
 
 @pytest.mark.parametrize(("begin", "drip"), DRIPS.values(), ids=DRIPS)
 def test_reply_that_drips_is_a_timeout_and_asked_again(
-    sandbox: Sandbox,
     wire: Wire,
-    clock: SimulatedClock,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     begin: bytes,
@@ -484,18 +473,12 @@ def test_reply_that_drips_is_a_timeout_and_asked_again(
     # The second one comes over the connection of the first.
     wire.answer_next(KEPT, end="keep")
     wire.answer_next(begin, drip=drip)
-    client = Client(connection(sandbox, api_url=wire.url, timeout=0.2), clock=clock)
+    client = client_of(wire.url, timeout=0.2)
     ask(client)
 
     assert ask(client).items == CONTENT
-    assert (len(wire.requests), clock.naps) == (3, [1.0])
+    assert (len(wire.requests), naps(client)) == (3, [1.0])
     assert "(timed out; try 2)" in caplog.text
-
-
-def test_gzip_that_is_right_is_read(sandbox: Sandbox, wire: Wire) -> None:
-    wire.answer_next(reply_of(GZIPPED, "Content-Encoding: gzip"))
-
-    assert ask(Client(connection(sandbox, api_url=wire.url))).items == CONTENT
 
 
 def closed_port() -> int:
@@ -507,81 +490,63 @@ def closed_port() -> int:
 
 @pytest.mark.parametrize("size", ["-1", "-ffffffffffff"], ids=str)
 def test_chunk_of_a_size_that_is_none_garbles_the_reply_and_is_not_read(
-    sandbox: Sandbox, wire: Wire, clock: SimulatedClock, caplog: pytest.LogCaptureFixture, size: str
+    wire: Wire, caplog: pytest.LogCaptureFixture, size: str
 ) -> None:
     caplog.set_level(logging.INFO)
     wire.answer_next(HEAD + f"Transfer-Encoding: chunked\r\n\r\n{size}\r\nx".encode(), end="hang")
-    client = Client(connection(sandbox, api_url=wire.url), clock=clock)
+    client = client_of(wire.url)
 
     assert ask(client).items == CONTENT
-    assert clock.naps == [1.0]
+    assert naps(client) == [1.0]
     assert "(failed: the reply was cut short or garbled; try 2)" in caplog.text
 
 
-def test_refused_connection_is_tried_until_patience_ends(
-    sandbox: Sandbox, clock: SimulatedClock
-) -> None:
+def test_refused_connection_is_tried_until_patience_ends() -> None:
     url = f"http://127.0.0.1:{closed_port()}"
-    text = refusal_of(Client(connection(sandbox, api_url=url, retry_seconds=10), clock=clock))
+    client = client_of(url, retry_seconds=10)
+    text = refusal_of(client)
 
     assert text == (
         f"{where(url, request=5)} failed: the connection was refused (try 5): {NO_CONNECTION}"
     )
-    assert clock.naps == [1, 2, 4, 3]
+    assert naps(client) == [1, 2, 4, 3]
 
 
-@pytest.mark.parametrize(
-    ("reply", "end", "what"),
-    [
-        (b"", "close", f"failed: the connection broke (try 1): {NO_CONNECTION}"),
-        (b"", "reset", f"failed: the connection broke (try 1): {NO_CONNECTION}"),
-        (
+@cases(
+    "reply, what",
+    {
+        "closed": (b"", f"failed: the connection broke (try 1): {NO_CONNECTION}"),
+        "cut by length": (
             reply_of(PAGE_BYTES)[:-30],
-            "close",
-            (
-                "failed: the reply was cut short or garbled (try 1): "
-                "lower page_size, and check any proxy"
-            ),
+            f"failed: the reply was cut short or garbled (try 1): {LOWER_PAGE_SIZE}",
         ),
-        (
+        "cut JSON": (
             reply_of(PAGE_BYTES[:-30], length=False),
-            "close",
-            "the reply was cut short (try 1): lower page_size, and check any proxy",
+            f"the reply was cut short (try 1): {LOWER_PAGE_SIZE}",
         ),
-        (
-            reply_of(PAGE_BYTES, "Content-Encoding: gzip"),
-            "close",
-            (
-                "failed: the reply was cut short or garbled (try 1): "
-                "lower page_size, and check any proxy"
-            ),
-        ),
-    ],
-    ids=["closed", "reset", "cut by length", "cut JSON", "no gzip"],
+    },
 )
-def test_trouble_is_named_when_there_is_no_second_try(
-    sandbox: Sandbox, wire: Wire, reply: bytes, end: Any, what: str
-) -> None:
-    wire.answer_next(reply, end=end)
-    client = Client(connection(sandbox, api_url=wire.url, retry_seconds=0))
+def test_trouble_is_named_when_there_is_no_second_try(wire: Wire, reply: bytes, what: str) -> None:
+    wire.answer_next(reply)
 
-    assert refusal_of(client) == f"{where(wire.url)} {what}"
+    assert refusal_of(client_of(wire.url, retry_seconds=0)) == f"{where(wire.url)} {what}"
     assert len(wire.requests) == 1
 
 
 def test_proxy_that_cannot_be_reached_is_named_without_its_password(
-    sandbox: Sandbox, clock: SimulatedClock, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("NO_PROXY")
     monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{closed_port()}")
     url = "http://host.invalid"
-    text = refusal_of(Client(connection(sandbox, api_url=url, retry_seconds=1), clock=clock))
+    client = client_of(url, retry_seconds=1)
+    text = refusal_of(client)
 
     assert text == (
         f"{where(url, request=2)} failed: the proxy cannot be reached or refuses "
         f"(try 2): {NO_CONNECTION}"
     )
-    assert (sandbox.requests, clock.naps) == ([], [1.0])
+    assert naps(client) == [1.0]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -594,13 +559,13 @@ def test_key_goes_through_no_proxy_to_this_machine(
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
         url = sandbox.url.replace("127.0.0.1", host)
-        assert ask(Client(connection(sandbox, api_url=url))).items == CONTENT
+        assert ask(client_of(url)).items == CONTENT
 
         assert proxy.requests == []
 
 
-def test_unknown_host_is_named(sandbox: Sandbox) -> None:
-    client = Client(connection(sandbox, api_url="http://host.invalid", retry_seconds=0))
+def test_unknown_host_is_named() -> None:
+    client = client_of("http://host.invalid", retry_seconds=0)
 
     assert refusal_of(client) == (
         f"{where('http://host.invalid')} failed: the host is unknown (try 1): {NO_CONNECTION}"
@@ -610,18 +575,17 @@ def test_unknown_host_is_named(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     "url", ["http://a..b", f"http://{'a' * 64}.example"], ids=["empty label", "long label"]
 )
-def test_host_that_cannot_be_is_an_api_error_at_once(
-    sandbox: Sandbox, clock: SimulatedClock, url: str
-) -> None:
-    text = refusal_of(Client(connection(sandbox, api_url=url), clock=clock))
+def test_host_that_cannot_be_is_an_api_error_at_once(url: str) -> None:
+    client = client_of(url)
+    text = refusal_of(client)
 
     assert text.startswith(f"{where(url)} failed: ")
-    assert clock.naps == []
+    assert naps(client) == []
 
 
-def test_server_that_speaks_no_tls_is_named(sandbox: Sandbox, wire: Wire) -> None:
+def test_server_that_speaks_no_tls_is_named(wire: Wire) -> None:
     url = wire.url.replace("http:", "https:")
-    text = refusal_of(Client(connection(sandbox, api_url=url, retry_seconds=0)))
+    text = refusal_of(client_of(url, retry_seconds=0))
 
     assert text == (
         f"{where(url)} failed: no TLS connection could be made (try 1): {NO_CONNECTION}"
@@ -644,17 +608,16 @@ def secure_wire(authority: trustme.CA) -> Iterator[Wire]:
     running.stop()
 
 
-def test_certificate_that_nobody_signed_ends_the_run_at_once(
-    sandbox: Sandbox, secure_wire: Wire, clock: SimulatedClock
-) -> None:
+def test_certificate_that_nobody_signed_ends_the_run_at_once(secure_wire: Wire) -> None:
     url = secure_wire.url
-    text = refusal_of(Client(connection(sandbox, api_url=url), clock=clock))
+    client = client_of(url)
+    text = refusal_of(client)
 
     assert text == (
         f"{where(url)} failed: its certificate is not trusted: check api_url; "
         "for a certificate authority of your own set REQUESTS_CA_BUNDLE"
     )
-    assert (secure_wire.requests, clock.naps) == ([], [])
+    assert (secure_wire.requests, naps(client)) == ([], [])
 
 
 @pytest.fixture
@@ -667,8 +630,8 @@ def trusted_wire(
     return secure_wire
 
 
-def test_certificate_authority_of_ones_own_is_trusted(sandbox: Sandbox, trusted_wire: Wire) -> None:
-    assert ask(Client(connection(sandbox, api_url=trusted_wire.url))).items == CONTENT
+def test_certificate_authority_of_ones_own_is_trusted(trusted_wire: Wire) -> None:
+    assert ask(client_of(trusted_wire.url)).items == CONTENT
 
 
 def test_reply_that_drips_over_tls_is_a_timeout(
@@ -695,21 +658,22 @@ def test_proxy_whose_reply_drips_is_a_timeout(
 
 
 def test_certificate_authority_that_is_missing_is_an_api_error(
-    sandbox: Sandbox, clock: SimulatedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing.pem"))
     url = "https://127.0.0.1:1"
-    text = refusal_of(Client(connection(sandbox, api_url=url), clock=clock))
+    client = client_of(url)
+    text = refusal_of(client)
 
     assert text.startswith(f"{where(url)} failed: ")
-    assert clock.naps == []
+    assert naps(client) == []
 
 
 # How long is waited.
 
 
 @pytest.mark.parametrize(
-    ("retry_seconds", "naps"),
+    ("retry_seconds", "waits"),
     [
         (0, []),
         (1, [1]),
@@ -719,13 +683,14 @@ def test_certificate_authority_that_is_missing_is_an_api_error(
     ids=["no second try", "one more", "cut by the end", "up to a minute"],
 )
 def test_waits_double_up_to_a_minute_within_retry_seconds(
-    sandbox: Sandbox, clock: SimulatedClock, retry_seconds: int, naps: list[float]
+    sandbox: Sandbox, retry_seconds: int, waits: list[float]
 ) -> None:
     sandbox.answer_next(503, times=99)
-    text = refusal_of(Client(connection(sandbox, retry_seconds=retry_seconds), clock=clock))
+    client = client_of(sandbox, retry_seconds=retry_seconds)
+    text = refusal_of(client)
 
-    tries = len(naps) + 1
-    assert clock.naps == naps
+    tries = len(waits) + 1
+    assert naps(client) == waits
     assert len(sandbox.requests) == tries
     assert text == (
         f"{where(sandbox.url, request=tries)} answered 503 Service Unavailable "
@@ -746,13 +711,12 @@ def test_waits_double_up_to_a_minute_within_retry_seconds(
 )
 def test_waits_of_more_than_30_seconds_in_all_are_a_warning_once_a_request(
     sandbox: Sandbox,
-    clock: SimulatedClock,
     caplog: pytest.LogCaptureFixture,
     headers: dict[str, str],
     times: int,
     warned: list[float],
 ) -> None:
-    client = Client(connection(sandbox), clock=clock)
+    client = client_of(sandbox)
     for _ in range(2):
         sandbox.answer_next(503, headers=headers, times=times)
         ask(client)
@@ -795,23 +759,14 @@ def test_retry_after_holds_every_request_of_the_connection(
     assert clock.naps == naps
 
 
-def test_minute_of_429_is_outlasted(sandbox: Sandbox, clock: SimulatedClock) -> None:
-    # Six waits, 1 to 32 s, make 63.
-    sandbox.answer_next(429, times=6)
-    sandbox.answer_next(200, PAGE)
-
-    assert ask(Client(connection(sandbox), clock=clock)).items == CONTENT
-    assert sum(clock.naps) == 63
-
-
-def test_each_request_has_its_own_patience(sandbox: Sandbox, clock: SimulatedClock) -> None:
-    client = Client(connection(sandbox, retry_seconds=3), clock=clock)
+def test_each_request_has_its_own_patience(sandbox: Sandbox) -> None:
+    client = client_of(sandbox, retry_seconds=3)
     for _ in range(3):
         sandbox.answer_next(503, times=2)
         sandbox.answer_next(200, PAGE)
         assert ask(client).items == CONTENT
 
-    assert clock.naps == [1, 2] * 3
+    assert naps(client) == [1, 2] * 3
 
 
 def test_time_between_a_reply_and_its_reading_is_not_taken_off_retry_seconds(
@@ -831,60 +786,43 @@ def test_time_between_a_reply_and_its_reading_is_not_taken_off_retry_seconds(
 @cases(
     "retry_after, headers, nap",
     {
-        "seconds": ("7", {}, 7),
-        "five minutes": ("300", {}, 300),
         "date against the reply's": ("Mon, 23 Nov 2026 12:00:42 GMT", {}, 42),
-        "date against this machine's clock": (
-            "Sun, 01 Nov 2026 12:00:42 GMT",
-            {"Date": "soon"},
-            42,
-        ),
-        "zero": ("0", {}, 1),
-        "negative": ("-5", {}, 1),
+        "date against this machine's": ("Sun, 01 Nov 2026 12:00:42 GMT", {"Date": "soon"}, 42),
         "nonsense": ("soon", {}, 1),
-        "empty": ("", {}, 1),
-        "in the past": ("Mon, 23 Nov 2026 11:00:00 GMT", {}, 1),
-        "no date of any calendar": ("Mon, 23 Nov 99999999999999999999 12:00:00 GMT", {}, 1),
     },
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_obeyed_where_it_says_something(
-    sandbox: Sandbox,
-    clock: SimulatedClock,
-    status: int,
-    retry_after: str,
-    headers: dict[str, str],
-    nap: float,
+    sandbox: Sandbox, status: int, retry_after: str, headers: dict[str, str], nap: float
 ) -> None:
     sandbox.answer_next(status, headers={"Retry-After": retry_after} | headers)
     sandbox.answer_next(200, PAGE)
 
-    assert ask(Client(connection(sandbox), clock=clock)).items == CONTENT
-    assert clock.naps == [nap]
+    client = client_of(sandbox)
+    assert ask(client).items == CONTENT
+    assert naps(client) == [nap]
 
 
-@pytest.mark.parametrize(
-    ("retry_after", "retry_seconds", "named"),
-    [
-        ("301", 600, "301"),
-        ("86400", 600, "86,400"),
-        ("Mon, 23 Nov 2026 13:00:00 GMT", 600, "3,600"),
-        ("11", 10, "11"),
-        ("1", 0, "1"),
-    ],
-    ids=["over five minutes", "a day", "date", "more than is left", "nothing is left"],
+@cases(
+    "retry_after, retry_seconds, named",
+    {
+        "over five minutes": ("301", 600, "301"),
+        "date": ("Mon, 23 Nov 2026 13:00:00 GMT", 600, "3,600"),
+        "more than is left": ("11", 10, "11"),
+    },
 )
 def test_retry_after_that_is_too_long_ends_the_run_at_once_and_is_named(
-    sandbox: Sandbox, clock: SimulatedClock, retry_after: str, retry_seconds: int, named: str
+    sandbox: Sandbox, retry_after: str, retry_seconds: int, named: str
 ) -> None:
     sandbox.answer_next(429, headers={"Retry-After": retry_after})
-    text = refusal_of(Client(connection(sandbox, retry_seconds=retry_seconds), clock=clock))
+    client = client_of(sandbox, retry_seconds=retry_seconds)
+    text = refusal_of(client)
 
     assert text == (
         f"{where(sandbox.url)} answered 429 Too Many Requests (try 1) and asks to wait {named} s: "
         "the rate limit is used up; set requests_per_minute"
     )
-    assert (len(sandbox.requests), clock.naps) == (1, [])
+    assert (len(sandbox.requests), naps(client)) == (1, [])
 
 
 def test_requests_per_minute_holds_tries_back_too(sandbox: Sandbox, clock: SimulatedClock) -> None:
@@ -903,8 +841,8 @@ def test_requests_per_minute_holds_tries_back_too(sandbox: Sandbox, clock: Simul
     assert client.activity == Activity(requests=8, waits=3)
 
 
-def test_pace_leaves_retry_seconds_untouched(sandbox: Sandbox, clock: SimulatedClock) -> None:
-    client = Client(connection(sandbox, requests_per_minute=1, retry_seconds=30), clock=clock)
+def test_pace_leaves_retry_seconds_untouched(sandbox: Sandbox) -> None:
+    client = client_of(sandbox, requests_per_minute=1, retry_seconds=30)
     ask(client)
     sandbox.answer_next(503)
     sandbox.answer_next(200, PAGE)
@@ -917,48 +855,34 @@ def test_pace_leaves_retry_seconds_untouched(sandbox: Sandbox, clock: SimulatedC
 
 
 def test_wait_is_logged_once_with_its_reason_and_the_counters(
-    sandbox: Sandbox, clock: SimulatedClock, caplog: pytest.LogCaptureFixture
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     sandbox.answer_next(503)
     sandbox.answer_next(200, PAGE_BYTES[:-9])
     sandbox.answer_next(429, headers={"Retry-After": "7"})
     sandbox.answer_next(200, PAGE, times=2)
-    client = Client(connection(sandbox, requests_per_minute=4), clock=clock)
+    client = client_of(sandbox, requests_per_minute=4)
     client.activity.pages, client.activity.jobs = 1234, 123400
     ask(client, project_id="secret")
     ask(client, project_id="secret")
 
     so_far = "so far 1,234 pages, 123,400 jobs,"
-    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (
-            logging.INFO,
-            (
-                "Waiting 1.0 s (answered 503 Service Unavailable; try 2); "
-                f"{so_far} 1 requests, 1 waits"
-            ),
-        ),
-        (
-            logging.INFO,
-            f"Waiting 2.0 s (the reply was cut short; try 3); {so_far} 2 requests, 2 waits",
-        ),
-        (
-            logging.INFO,
-            f"Waiting 7.0 s (answered 429 Too Many Requests; try 4); {so_far} 3 requests, 3 waits",
-        ),
-        (
-            logging.INFO,
-            f"Waiting 50.0 s (requests_per_minute); {so_far} 4 requests, 4 waits",
-        ),
+    assert caplog.messages == [
+        f"Waiting 1.0 s (answered 503 Service Unavailable; try 2); {so_far} 1 requests, 1 waits",
+        f"Waiting 2.0 s (the reply was cut short; try 3); {so_far} 2 requests, 2 waits",
+        f"Waiting 7.0 s (answered 429 Too Many Requests; try 4); {so_far} 3 requests, 3 waits",
+        f"Waiting 50.0 s (requests_per_minute); {so_far} 4 requests, 4 waits",
     ]
+    assert {record.levelno for record in caplog.records} == {logging.INFO}
 
 
-def test_exchange_is_told_of_every_reply(sandbox: Sandbox, clock: SimulatedClock) -> None:
+def test_exchange_is_told_of_every_reply(sandbox: Sandbox) -> None:
     exchanges: list[Exchange] = []
     sandbox.answer_next(503)
     sandbox.answer_next(200, PAGE_BYTES[:-9])
     sandbox.answer_next(404)
-    refusal_of(Client(connection(sandbox), clock=clock, on_exchange=exchanges.append))
+    refusal_of(client_of(sandbox, on_exchange=exchanges.append))
 
     told = [(exchange.path, exchange.status) for exchange in exchanges]
     assert told == [(V1_JOBS.path, 503), (V1_JOBS.path, 200), (V1_JOBS.path, 404)]
@@ -970,18 +894,18 @@ def test_exchange_is_told_of_every_reply(sandbox: Sandbox, clock: SimulatedClock
 
 @pytest.mark.parametrize("sent", [0, 1], ids=["before it is sent", "while it is under way"])
 def test_request_that_is_cancelled_ends_without_a_trace(
-    sandbox: Sandbox, clock: SimulatedClock, caplog: pytest.LogCaptureFixture, sent: int
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, sent: int
 ) -> None:
     caplog.set_level(logging.INFO)
     exchanges: list[Exchange] = []
-    client = Client(connection(sandbox), clock=clock, on_exchange=exchanges.append)
+    client = client_of(sandbox, on_exchange=exchanges.append)
     sandbox.before_page = lambda _: client.cancel()
     if not sent:
         client.cancel()
     with pytest.raises(CancelledError):
         ask(client)
 
-    assert (len(sandbox.requests), exchanges, clock.naps, caplog.messages) == (sent, [], [], [])
+    assert (len(sandbox.requests), exchanges, naps(client), caplog.messages) == (sent, [], [], [])
 
 
 # When it was asked.
@@ -996,32 +920,25 @@ def test_request_that_is_cancelled_ends_without_a_trace(
     ids=["GMT", "another zone"],
 )
 def test_asked_at_is_the_servers_date_less_the_time_the_reply_took(
-    sandbox: Sandbox, clock: SimulatedClock, date: str, moment: datetime
+    sandbox: Sandbox, date: str, moment: datetime
 ) -> None:
     exchanges: list[Exchange] = []
     sandbox.answer_next(200, PAGE, headers={"Date": date})
-    answer = ask(Client(connection(sandbox), clock=clock, on_exchange=exchanges.append))
+    answer = ask(client_of(sandbox, on_exchange=exchanges.append))
 
     assert answer.asked_at == moment - timedelta(seconds=exchanges[0].seconds)
     assert answer.is_server_clock
 
 
 @pytest.mark.parametrize(
-    "reply",
-    [
-        {"date": False},
-        {"headers": {"Date": "yesterday"}},
-        {"headers": {"Date": ""}},
-        {"headers": {"Date": "Mon, 23 Nov 99999999999999999999 12:00:00 GMT"}},
-    ],
-    ids=["no date", "a word", "empty", "no date of any calendar"],
+    "reply", [{"date": False}, {"headers": {"Date": "yesterday"}}], ids=["no date", "a word"]
 )
 def test_asked_at_is_this_machines_clock_where_the_server_shows_none(
-    sandbox: Sandbox, clock: SimulatedClock, reply: dict[str, Any]
+    sandbox: Sandbox, reply: dict[str, Any]
 ) -> None:
     sandbox.answer_next(503)
     sandbox.answer_next(200, PAGE, **reply)
-    answer = ask(Client(connection(sandbox), clock=clock))
+    answer = ask(client_of(sandbox))
 
     # One second after noon, for the first try does not count.
     assert answer.asked_at == datetime(2026, 11, 1, 12, 0, 1, tzinfo=UTC)
@@ -1060,7 +977,7 @@ def test_refusal_says_what_where_and_what_to_do(
 ) -> None:
     sandbox.answer_next(status, b"" if status == 204 else body)
 
-    refusal = refusal_of(Client(connection(sandbox)))
+    refusal = refusal_of(client_of(sandbox))
     assert refusal == f"{where(sandbox.url)} answered {text}"
 
 
@@ -1089,7 +1006,7 @@ def test_what_is_gone_is_told_by_its_status_and_not_by_words(
     monkeypatch.setitem(errors.STATUSES, status, reworded)
     sandbox.answer_next(status)
     with pytest.raises(GoneError, match="look elsewhere"):
-        ask(Client(connection(sandbox)))
+        ask(client_of(sandbox))
 
 
 @pytest.mark.parametrize(
@@ -1123,44 +1040,17 @@ def test_error_names_the_job_that_was_asked_for_and_metrics_do_not(
     assert [exchange.path for exchange in exchanges] == [f"{V1_JOBS.path}/{{id}}"]
 
 
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        ("<html>secret</html>", "answered HTML instead of JSON; check api_url and any proxy"),
-        ("secret", "answered what is no JSON; check api_url and any proxy"),
-        (
-            '{"detail": "secret"}',
-            "answered JSON of another shape than a page of jobs; check api_url",
-        ),
-        (
-            '{"items": [{"secret": 1}]}',
-            "answered a job that has no usable id, at position 0 of the page",
-        ),
-    ],
-    ids=["HTML", "no JSON", "another shape", "a job without an id"],
-)
-def test_reply_that_is_no_page_ends_the_run_at_once(
-    sandbox: Sandbox, clock: SimulatedClock, body: str, text: str
-) -> None:
-    sandbox.answer_next(200, body)
-    with pytest.raises(ReplyError) as caught:
-        ask(Client(connection(sandbox), clock=clock))
-
-    assert str(caught.value) == f"{where(sandbox.url)} {text}"
-    assert (len(sandbox.requests), clock.naps) == (1, [])
-
-
 def unprocessable(sandbox: Sandbox, body: Any, **params: str) -> str:
     """Return 422; return what the error says after that status."""
     sandbox.answer_next(422, body)
-    text = refusal_of(Client(connection(sandbox)), **params)
+    text = refusal_of(client_of(sandbox), **params)
     begin = f"{where(sandbox.url)} answered 422 Unprocessable Entity"
     assert text.startswith(begin)
     return text.removeprefix(begin)
 
 
 def test_422_of_the_api_itself_names_the_setting_page_size(sandbox: Sandbox) -> None:
-    text = refusal_of(Client(connection(sandbox)), page_size="1000")
+    text = refusal_of(client_of(sandbox), page_size="1000")
 
     assert text == (
         f"{where(sandbox.url)} answered 422 Unprocessable Entity (query.page_size): "
@@ -1245,7 +1135,7 @@ def test_422_shows_no_name_that_holds_what_was_sent(
     sandbox: Sandbox, part: str, shown: str
 ) -> None:
     sandbox.answer_next(422, problem(["query", part]))
-    client = Client(connection(sandbox, api_key="llx-secret_4567/89"))
+    client = client_of(sandbox, api_key="llx-secret_4567/89")
     text = refusal_of(client, page_token="+//MARKED_0123==", project_id="p1")
 
     assert f" (query.{shown}){REFUSES}" in text
@@ -1259,31 +1149,28 @@ def gzipped(body: bytes) -> bytes:
     return reply_of(gzip.compress(body, 1), "Content-Encoding: gzip")
 
 
-def test_reply_of_the_longest_body_is_read(sandbox: Sandbox, wire: Wire) -> None:
+def test_reply_of_the_longest_body_is_read(wire: Wire) -> None:
     page = json.dumps(PAGE).encode()
     wire.answer_next(gzipped(page + b" " * (LONGEST_BODY - len(page))))
 
-    assert ask(Client(connection(sandbox, api_url=wire.url))).items == CONTENT
+    assert ask(client_of(wire.url)).items == CONTENT
 
 
 @pytest.mark.parametrize("packed", [True, False], ids=["gzip", "plain"])
-def test_longer_reply_stops_the_run_and_names_page_size(
-    sandbox: Sandbox, wire: Wire, clock: SimulatedClock, *, packed: bool
-) -> None:
+def test_longer_reply_stops_the_run_and_names_page_size(wire: Wire, *, packed: bool) -> None:
     body = b" " * (LONGEST_BODY + 1)
     wire.answer_next(gzipped(body) if packed else reply_of(body))
-    text = refusal_of(Client(connection(sandbox, api_url=wire.url), clock=clock))
+    client = client_of(wire.url)
+    text = refusal_of(client)
 
     assert text == f"{where(wire.url)} answered more than 64 MiB: lower page_size"
-    assert clock.naps == []
+    assert naps(client) == []
 
 
-def test_long_reply_to_a_refused_request_is_not_read_to_its_end(
-    sandbox: Sandbox, wire: Wire
-) -> None:
+def test_long_reply_to_a_refused_request_is_not_read_to_its_end(wire: Wire) -> None:
     wire.answer_next(reply_of(b" " * (LONGEST_ERROR_BODY + 1), status="500 Error"))
     wire.answer_next(reply_of(json.dumps(PAGE).encode()))
-    client = Client(connection(sandbox, api_url=wire.url), clock=SimulatedClock())
+    client = client_of(wire.url)
 
     assert ask(client).items == CONTENT
 
@@ -1373,7 +1260,7 @@ def test_nothing_is_told_by_the_pool_of_urllib3_at_debug_level_of_its_own(
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, "urllib3.connectionpool")
     sandbox.answer_next(200, PAGE)
-    ask(Client(connection(sandbox)), **PARAMS)
+    ask(client_of(sandbox), **PARAMS)
 
     assert [record for record in caplog.records if "MARKED" in told(record)] == []
 

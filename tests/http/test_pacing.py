@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
@@ -49,13 +48,6 @@ def test_pace_lets_the_first_leave_at_once_and_waits_no_longer_than_it_must() ->
     assert [start - begin for start in starts] == [0, 0, 10, 60, 60, 70, 270, 270]
 
 
-def test_pace_without_a_limit_never_waits() -> None:
-    clock = SimulatedClock()
-    starts_of(RateLimiter(None, clock), clock, [0] * 100)
-
-    assert clock.naps == [0] * 100
-
-
 def test_pace_that_is_held_lets_nothing_leave_until_the_longest_hold_is_over() -> None:
     clock = SimulatedClock()
     pace = RateLimiter(None, clock)
@@ -74,26 +66,6 @@ def all_waits(patience: RetryBudget, clock: SimulatedClock, after: float | None)
     while (wait := patience.wait(after)) is not None:
         clock.sleep(wait)
     return clock.naps
-
-
-@pytest.mark.parametrize(
-    ("retry_seconds", "waits"),
-    [
-        (0, []),
-        (1, [1]),
-        (10, [1, 2, 4, 3]),
-        (300, [1, 2, 4, 8, 16, 32, 60, 60, 60, 57]),
-    ],
-    ids=["none", "one", "cut by the end", "many"],
-)
-def test_patience_doubles_its_waits_up_to_a_minute_and_ends_in_time(
-    retry_seconds: int, waits: list[float]
-) -> None:
-    clock = SimulatedClock()
-    patience = RetryBudget(retry_seconds, clock)
-
-    assert all_waits(patience, clock, None) == waits
-    assert patience.tries == len(waits) + 1
 
 
 def test_patience_keeps_a_minute_as_its_longest_wait_over_many_tries() -> None:

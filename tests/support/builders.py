@@ -56,11 +56,11 @@ def job(
     } | fields
 
 
-def connection(sandbox: Sandbox, **changes: Any) -> Connection:
-    """Make a connection to a sandbox."""
+def connection(sandbox: Sandbox | None = None, **changes: Any) -> Connection:
+    """Make a connection to a sandbox, or to an api_url that is given."""
     defaults: dict[str, Any] = {
-        "api_url": sandbox.url,
-        "api_key": sandbox.key,
+        "api_url": sandbox.url if sandbox else "",
+        "api_key": sandbox.key if sandbox else "llx-test",
         "scope": {},
         "page_size": 100,
         "timeout": 5,
