@@ -167,10 +167,6 @@ def test_nothing_is_begun_after_an_error_beyond_what_is_under_way(at_once: int) 
     assert_ended("ahead")
 
 
-def test_no_works_give_nothing() -> None:
-    assert list(in_order([], 4)) == []
-
-
 # Side by side.
 
 
@@ -293,20 +289,15 @@ def test_next_source_begins_when_one_is_at_its_end_though_another_is_not() -> No
     assert len(list(side_by_side(sources, 2))) == 4
 
 
-def test_error_of_a_source_is_raised_and_no_thread_is_left_behind() -> None:
+def test_error_of_a_source_is_raised_from_where_it_came_and_no_thread_is_left_behind() -> None:
     sources = [Source(0, 1000), Source(1, 1000, fails_at=3), Source(2, 1000), Source(3, 1000)]
-    with pytest.raises(ValueError, match="source 1"):
+    with pytest.raises(ValueError, match="source 1") as caught:
         list(side_by_side(sources, 3))
+    assert caught.traceback[-1].name == "__iter__"
     assert_ended("source")
     assert all(source.is_closed for source in sources[:3])
     assert sources[3].asked == 0
     assert all(source.asked < 1000 for source in sources)
-
-
-def test_error_in_a_source_names_where_it_came_from() -> None:
-    with pytest.raises(ValueError, match="source 0") as caught:
-        list(side_by_side([Source(0, 2, fails_at=0), Source(1, 2)], 2))
-    assert caught.traceback[-1].name == "__iter__"
 
 
 @pytest.mark.parametrize("at_once", [2, 4])
@@ -359,7 +350,8 @@ def test_single_source_is_gone_through_by_whoever_asks() -> None:
     assert source.threads == {threading.current_thread().name}
 
 
-def test_no_sources_give_nothing() -> None:
+def test_no_works_and_no_sources_give_nothing() -> None:
+    assert list(in_order([], 4)) == []
     assert list(side_by_side([], 4)) == []
 
 

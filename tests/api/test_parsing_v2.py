@@ -13,7 +13,7 @@ import pytest
 from tap_llamaclassify.api.endpoints import PROJECTS, V1_JOBS, V1_RESULTS, V2_JOB, V2_JOBS
 from tap_llamaclassify.api.models import MISFITS, Json, Page
 from tap_llamaclassify.api.parsing import misfits_of
-from tap_llamaclassify.errors import CutShortError, ReplyError
+from tap_llamaclassify.errors import ReplyError
 from tests.support.builders import cases, job
 from tests.support.items import configuration, project, result, v2_job
 
@@ -181,17 +181,6 @@ def test_v2_rule_that_is_no_object_keeps_its_position_and_the_raw_rules_are_kept
     assert came == v2_job("a", configuration=expected)
 
 
-@pytest.mark.parametrize("levels", range(960, 1000, 2))
-def test_v2_rules_that_nest_deeply_are_kept_or_refused(levels: int) -> None:
-    text = f'["text", {"[" * levels}{"]" * levels}]'
-    body = f'{{"id": "a", "configuration": {{"rules": {text}}}}}'
-    for read, sent in ((V2_JOBS.parse, f'{{"items": [{body}]}}'), (V2_JOB.parse, body)):
-        try:
-            read(sent.encode())
-        except ReplyError as error:
-            assert "nested too deeply" in str(error)  # noqa: PT017 - either answer will do
-
-
 @cases(
     "sent, expected",
     {
@@ -243,14 +232,10 @@ def test_file_input_takes_its_older_name_where_it_is_absent(
     {
         "list": (b"[]", "answered a job that is no object"),
         "null": (b"null", "answered a job that is no object"),
-        "text": (b'"a"', "answered a job that is no object"),
         "empty object": (b"{}", "answered a job that has no usable id"),
-        "id empty": (b'{"id": ""}', "answered a job that has no usable id"),
-        "id a number": (b'{"id": 7}', "answered a job that has no usable id"),
         "id with a lone surrogate": (rb'{"id": "a\ud800"}', "answered a job that has no usable id"),
         "page": (b'{"items": [{"id": "a"}]}', "answered a job that has no usable id"),
         "HTML": (b"<html>", "answered HTML instead of JSON; check api_url and any proxy"),
-        "no JSON": (b"busy", "answered what is no JSON; check api_url and any proxy"),
         "too deep": (
             b'{"id": "a", "x": ' + b"[" * 10_000 + b"]" * 10_000 + b"}",
             "answered JSON that is nested too deeply to be a job",
@@ -262,13 +247,6 @@ def test_what_is_no_v2_job_is_refused(body: bytes, text: str) -> None:
         V2_JOB.parse(body)
 
     assert (type(caught.value), str(caught.value)) == (ReplyError, text)
-
-
-def test_v2_job_cut_anywhere_is_cut_short() -> None:
-    body = msgspec.json.encode(v2_job("a"))
-    for length in range(len(body)):
-        with pytest.raises(CutShortError, match="answered JSON that ends in the middle"):
-            V2_JOB.parse(body[:length])
 
 
 def test_v2_job_got_by_its_id_has_timestamps_in_the_fixed_form() -> None:
@@ -326,11 +304,6 @@ def test_bare_list_of_projects_comes_in_as_a_page_does() -> None:
     }
 
     assert page == Page([expected], None, None, replaced=1, has_misfits=True)
-
-
-def test_bare_list_with_a_project_without_an_id_is_refused() -> None:
-    with pytest.raises(ReplyError, match="a project that has no usable id, at position 1 of the"):
-        PROJECTS.parse(b'[{"id": "a"}, {"name": "b"}]')
 
 
 @pytest.mark.parametrize("value", [0, 1, "true", [True], {}], ids=repr)

@@ -183,24 +183,14 @@ ERRORS: dict[str, tuple[bytes, str]] = {
     "10,000 levels of objects": (with_field(named(10_000)), TOO_DEEP),
     "10,000 levels in a rule": (page(f'{{"id": "a", "rules": [{named(10_000)}]}}'), TOO_DEEP),
     "10,000 levels at the top": (nested(10_000).encode(), TOO_DEEP),
-    "10,000 levels for the token": (
-        page(more=f', "next_page_token": {nested(10_000)}'),
-        TOO_DEEP,
-    ),
     "a million levels, cut": (b"[" * 1_000_000, TOO_DEEP),
-    "NaN": (with_field("NaN"), NO_JSON),
-    "infinity": (with_field("-Infinity"), NO_JSON),
     "an id with a lone surrogate": (page(r'{"id": "\ud800"}'), NO_ID),
-    "invalid UTF-8": (b'{"items": [{"id": "\xff"}]}', NO_JSON),
     "overlong UTF-8": (b'{"items": [{"id": "\xc0\x80"}]}', NO_JSON),
-    "byte order mark": (b'\xef\xbb\xbf{"items": []}', NO_JSON),
     "UTF-16": ('{"items": []}'.encode("utf-16"), NO_JSON),
     "UTF-16 without a mark": ('{"items": []}'.encode("utf-16-le"), NO_JSON),
     "UTF-32": ('{"items": []}'.encode("utf-32"), NO_JSON),
     "NUL, raw": (b'{"items": [{"id": "\x00"}]}', NO_JSON),
-    "a line end, raw": (b'{"items": [{"id": "a\nb"}]}', NO_JSON),
     "NUL after the page": (b'{"items": []}\x00', NO_JSON),
-    "two pages": (b'{"items": []}{"items": []}', NO_JSON),
     "JSON lines": (b'{"items": []}\n{"items": []}', NO_JSON),
     "numbers of another language": (with_field("[0x10, +1, .5, 1_000, 01]"), NO_JSON),
     "a comment": (b'{"items": [] /* none */}', NO_JSON),
@@ -210,16 +200,7 @@ ERRORS: dict[str, tuple[bytes, str]] = {
     "a surrogate, cut": (b'{"items": [{"id": "\\ud8', CUT),
     "HTML": (b"\n<!doctype html>", HTML),
     "XML": (b"<?xml version='1.0'?><items/>", HTML),
-    "null": (b"null", SHAPE),
-    "no items": (b'{"items": null}', SHAPE),
-    "items by name": (b'{"items": {"0": {"id": "a"}}}', SHAPE),
-    "a job for the list": (b'{"items": "a"}', SHAPE),
-    "a job that is text": (page('{"id": "a"}', '"b"'), "is no object, at position 1"),
-    "a job that is a list": (page("[]"), "is no object, at position 0"),
-    "a job that is null": (page("null"), "is no object, at position 0"),
     "an id of 400 digits": (page(f'{{"id": {"9" * 400}}}'), NO_ID),
-    "an id that is an object": (page('{"id": {"$oid": "a"}}'), NO_ID),
-    "a token that is a number": (page(more=', "next_page_token": 7'), SHAPE),
     "a token that is false": (page(more=', "next_page_token": false'), SHAPE),
     "a token that is a list": (page(more=', "next_page_token": ["a"]'), SHAPE),
     "a token that is an object": (page(more=', "next_page_token": {}'), SHAPE),
@@ -468,36 +449,32 @@ def written(values: st.SearchStrategy[Any]) -> st.SearchStrategy[bytes]:
 
 
 JOB_LIKE = st.dictionaries(NAMES, JSON, max_size=5).map(lambda fields: {"id": "a"} | fields)
-INPUTS: dict[str, st.SearchStrategy[bytes]] = {
-    "any bytes": st.binary(max_size=200)
-    | st.lists(st.sampled_from(NASTY), max_size=20).map(b"".join),
-    "any JSON": written(JSON)
+BYTES = st.binary(max_size=200) | st.lists(st.sampled_from(NASTY), max_size=20).map(b"".join)
+ANY_JSON = (
+    written(JSON)
     | written(st.fixed_dictionaries({"items": JSON}))
-    | written(st.fixed_dictionaries({"items": st.lists(JOB_LIKE, max_size=4)})),
-    "a page with other values": written(mutated()),
-    "a page with other bytes": damaged(),
+    | written(st.fixed_dictionaries({"items": st.lists(JOB_LIKE, max_size=4)}))
+)
+INPUTS: dict[str, tuple[st.SearchStrategy[bytes], int]] = {
+    "any bytes": (BYTES, 8000),
+    "any JSON": (ANY_JSON, 4000),
+    "a page with other values": (written(mutated()), 4000),
+    "a page with other bytes": (damaged(), 8000),
 }
+"""What comes in, and how often in the heavy tests."""
 
 
 def test_real_page_leaves_as_rows() -> None:
     assert len(let_in(REAL_PAGE)) == 4 + 4 + 3
 
 
-HEAVY_EXAMPLES = {
-    "any bytes": 8000,
-    "any JSON": 4000,
-    "a page with other values": 4000,
-    "a page with other bytes": 8000,
-}
-
-
 @pytest.mark.parametrize(
     ("inputs", "examples"),
     [
-        *(pytest.param(inputs, 200, id=name) for name, inputs in INPUTS.items()),
+        *(pytest.param(inputs, 200, id=name) for name, (inputs, _) in INPUTS.items()),
         *(
-            pytest.param(INPUTS[name], many, id=f"much of {name}", marks=pytest.mark.heavy)
-            for name, many in HEAVY_EXAMPLES.items()
+            pytest.param(inputs, many, id=f"much of {name}", marks=pytest.mark.heavy)
+            for name, (inputs, many) in INPUTS.items()
         ),
     ],
 )
@@ -529,4 +506,4 @@ def test_whatever_comes_in_by_the_door_leaves_as_valid_rows_or_is_refused(
     knock()
     # A fuzz that is always refused, or never, looks at one side of the door only.
     assert outcomes["refused"] > examples // 50
-    assert outcomes["let in"] > examples // 50 or inputs is INPUTS["any bytes"]
+    assert outcomes["let in"] > examples // 50 or inputs is BYTES

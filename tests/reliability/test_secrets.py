@@ -595,16 +595,8 @@ def test_key_in_the_output_of_any_test_fails_it(tmp_path: Path) -> None:
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml"),
-            *(
-                "-p",
-                "tests.conftest",
-                "-p",
-                "no:cacheprovider",
-                "-q",
-                "-rN",
-                "--show-capture=no",
-                "--tb=no",
-            ),
+            *("-p", "tests.conftest", "-p", "no:cacheprovider"),
+            *("-q", "-rN", "--show-capture=no", "--tb=no"),
             *("--rootdir", tmp_path, tmp_path / "test_leaks.py"),
         ],
         capture_output=True,
