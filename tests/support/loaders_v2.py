@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import duckdb
 from llamacloud_sandbox.server import Sandbox
 from tests.support import loaders
 from tests.support.builders import ALL_STREAMS, catalog_with
+from tests.support.commands import Command, Ended
 from tests.support.items import configuration, v2_job
+from tests.support.loaders import AWKWARD, ODD, Row, Tables, expected, utc
 from tests.support.loaders import KEYS as V1_KEYS
-from tests.support.loaders import Row, Tables, expected, utc
+from tests.support.rooms import ended
 
 KEYS = V1_KEYS | {
     "classify_job_results": ("id",),
@@ -152,3 +155,67 @@ def _project_row(project: Row) -> Row:
         "additional_fields": {name: project[name] for name in project.keys() - {*columns, *times}}
         or None,
     }
+
+
+def put_awkward(sandbox: Sandbox, *jobs: Row, **v2_jobs: Row) -> None:
+    """Put v1 jobs, and v2 jobs under any names, into the first project."""
+    for each in jobs:
+        sandbox.world.put(each | {"project_id": sandbox.project_id})
+    for each in v2_jobs.values():
+        sandbox.world.put_v2(each | {"project_id": sandbox.project_id})
+
+
+def live_on(sandbox: Sandbox, said: str = "\x00") -> None:
+    """Let two days go by, in which awkward jobs change, and projects and organizations, too.
+
+    `said` is what the v2 job says of its failure.
+    """
+    world = sandbox.world
+    world.advance(2 * 86_400)
+    changes: dict[str, Row] = {
+        AWKWARD["id"]: {"status": "SUCCESS", "error_message": None, "labels": ["новый", 1]},
+        ODD["id"]: {"error_message": "now with text", "labels": None},
+    }
+    for id_ in changes.keys() & world.entries().keys():
+        world.touch(id_, **changes[id_])
+    if AWKWARD_V2["id"] in world.v2_entries():
+        world.touch_v2(AWKWARD_V2["id"], status="FAILED", error_message=said, result=None)
+    world.put_project({"id": sandbox.project_id, "name": "Renamed", "is_default": None})
+    world.put_organization({"id": world.organization_id, "name": "Renamed"})
+
+
+class Pipeline:
+    """The tap piped into a loader, which writes the state that the next run begins with."""
+
+    def __init__(self, command: Command, config: Row, target: Path, folder: Path) -> None:
+        self._command = command
+        self._config = config
+        self._target = target
+        self.folder = folder
+        self.state: Row = {}
+        self.sessions: Row = {}
+        """What the environment tells the loader."""
+
+    def settings(self) -> Row:
+        """Return the loader's settings."""
+        raise NotImplementedError
+
+    def attempt(
+        self, *arguments: Any, target: Row | None = None, **config: Any
+    ) -> tuple[list[Row], Ended]:
+        """Sync once; return the messages that the tap wrote, and how the loader ended."""
+        given = {name: v for name, v in (self._config | config).items() if v is not None}
+        tapped = self._command("--config", given, "--state", self.state, *arguments)
+        assert tapped.code == 0, tapped.stderr
+        path = self.folder / "target.json"
+        path.write_text(json.dumps(self.settings() | (target or {})), encoding="utf-8")
+        environment = os.environ | self.sessions
+        loaded = ended([self._target, "--config", path], tapped.stdout, env=environment)
+        return tapped.output.messages, loaded
+
+    def run(self, *arguments: Any, target: Row | None = None, **config: Any) -> list[Row]:
+        """Sync once to its good end; return the messages that the loader was given."""
+        messages, loaded = self.attempt(*arguments, target=target, **config)
+        assert loaded.code == 0, loaded.stderr
+        self.state = json.loads(loaded.stdout.splitlines()[-1])
+        return messages
