@@ -13,14 +13,13 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tests.support.commands import Command
-from tests.support.loaders import AWKWARD, Row, Tables, loader, plugin
+from tests.support.loaders import AWKWARD, Row, Tables, in_duckdb, loader, plugin
 from tests.support.loaders_v2 import (
     AWKWARD_V2,
     EVERYTHING,
     KEYS,
     Pipeline,
     api_shows,
-    in_duckdb,
     live_on,
     put_awkward,
     select_all,
@@ -59,7 +58,7 @@ class IntoDuckdb(Pipeline):
 
     def tables(self) -> Tables:
         """Read back all that is in the file."""
-        return in_duckdb(self.folder / "warehouse.duckdb")
+        return in_duckdb(self.folder / "warehouse.duckdb", KEYS)
 
     def types(self) -> dict[str, str]:
         """Return the types of the columns of a table, by the names of both."""

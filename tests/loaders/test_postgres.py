@@ -27,6 +27,7 @@ from tests.support.loaders import (
     expected,
     installed,
     keyed,
+    keyed_by,
     loader,
     plugin,
 )
@@ -36,7 +37,6 @@ from tests.support.loaders_v2 import (
     TIMES,
     Pipeline,
     api_shows,
-    keyed_by,
     live_on,
     put_awkward,
     select_all,

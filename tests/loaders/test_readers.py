@@ -14,14 +14,13 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tests.support.commands import Command
-from tests.support.loaders import AWKWARD, ODD, PYARROW, Row, Tables, installed, utc
+from tests.support.loaders import AWKWARD, ODD, PYARROW, Row, Tables, installed, keyed_by, utc
 from tests.support.loaders_v2 import (
     AWKWARD_V2,
     EVERYTHING,
     KEYS,
     TIMES,
     api_shows,
-    keyed_by,
     live_on,
     put_awkward,
     select_all,

@@ -199,17 +199,8 @@ def test_page_stays_small_however_many_jobs_names_and_days_there_are(tmp_path: P
         made.job(days_ago=number / 4, language=name, mode=name, project_name=name)
     for number in range(100):
         name = f"{number} " + "z" * 1_000
-        made.add("agg_rule_types", rule_type=name, jobs_offering=1, documents=1)
-        made.add(
-            "jobs_needing_attention",
-            reason="repeated_error",
-            api_version="v1",
-            job_id=name,
-            project_id=name,
-            status="failed",
-            since=AS_OF,
-            error_message=name,
-        )
+        made.rule_type(name, 1, 1)
+        made.attention("repeated_error", name, project_id=name, error_message=name)
     assert len(made_of(made, tmp_path).encode()) < LARGEST
 
 
@@ -217,7 +208,7 @@ def test_page_tells_long_names_apart_that_begin_alike(tmp_path: Path) -> None:
     made = Made().job()
     names = ("same " * 20 + "1", "same " * 20 + "2", "A", "a\ufffeb")
     for name in names:
-        made.add("agg_rule_types", rule_type=name, jobs_offering=2_222, documents=1)
+        made.rule_type(name, 2_222, 1)
     assert Page(made_of(made, tmp_path)).text.count("2,222") == len(names) + 1
 
 

@@ -159,8 +159,8 @@ def test_projects_and_versions_of_the_api_are_told_apart(tmp_path: Path) -> None
     made = Made().job(api_version="v1", days_ago=8).job(api_version="v1", status="failed")
     made.job(api_version="v2", duration_seconds=5.0)
     made.job(api_version="v2", project_id="p2", project_name=None, status="pending")
-    made.add("fct_classify_outcomes", api_version="v2", project_id="project-1", credits=2.5)
-    made.rows["fct_classify_outcomes"][0] |= {"classified_at": AS_OF, "parse_credits": 2.5}
+    cost = {"credits": 2.5, "parse_credits": 2.5, "classified_at": AS_OF}
+    made.add("fct_classify_outcomes", api_version="v2", project_id="project-1", **cost)
     html = made_of(made, tmp_path)
     assert ["|".join(row) for row in rows_of(html, "By project and API")] == [
         "all projects|v1|1 project|2|1|50 %|0 %|60 seconds|60 seconds|-",

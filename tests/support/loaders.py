@@ -8,7 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ KEYS = {
     "classify_job_parsing_configs": ("job_id",),
 }
 PYARROW = "pyarrow==26.0.1"
-JSON_COLUMNS = {"additional_fields", "target_pages"}
 JOB_COLUMNS = (
     "id",
     "project_id",
@@ -141,25 +140,30 @@ def expected(jobs: Iterable[Row]) -> Tables:
 
 
 def keyed(table: str, rows: list[Row]) -> dict[tuple[Any, ...], Row]:
-    """Index rows by their key."""
-    by_key = {tuple(row[name] for name in KEYS[table]): row for row in rows}
-    assert len(by_key) == len(rows), f"{table} has a key twice"
+    """Index the rows of a table of v1 jobs by their key."""
+    return keyed_by(KEYS[table], rows)
+
+
+def keyed_by(key: Sequence[str], rows: list[Row]) -> dict[tuple[Any, ...], Row]:
+    """Index rows by their key, which none may have twice."""
+    by_key = {tuple(row[name] for name in key): row for row in rows}
+    assert len(by_key) == len(rows)
     return by_key
 
 
-def in_duckdb(file: Path) -> Tables:
-    """Read back all that target-duckdb has put into a file."""
+def in_duckdb(file: Path, keys: Mapping[str, Sequence[str]] = KEYS) -> Tables:
+    """Read back what target-duckdb has put into some tables of a file."""
     with duckdb.connect(str(file), read_only=True) as warehouse:
-        return {table: keyed(table, _duckdb_rows(warehouse, table)) for table in KEYS}
+        return {table: keyed_by(key, _duckdb_rows(warehouse, table)) for table, key in keys.items()}
 
 
 def _duckdb_rows(warehouse: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
     found = warehouse.sql(f"FROM llamacloud.{table}")
     rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+    # The spacing of JSON means nothing; of v2, target_pages is text.
+    columns = ["additional_fields", *["target_pages"] * (table == "classify_job_parsing_configs")]
     for row in rows:
-        # The spacing of JSON means nothing.
-        for name in JSON_COLUMNS & row.keys():
-            row[name] = None if row[name] is None else json.loads(row[name])
+        row.update({name: json.loads(row[name] or "null") for name in columns})
     return rows
 
 

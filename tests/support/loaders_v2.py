@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from llamacloud_sandbox.server import Sandbox
-from tests.support import loaders
 from tests.support.builders import ALL_STREAMS, catalog_with
 from tests.support.commands import Command, Ended
 from tests.support.items import configuration, v2_job
@@ -73,30 +70,6 @@ def api_shows(sandbox: Sandbox, *project_ids: str) -> Tables:
         "classify_projects": _by_id(map(_project_row, sandbox.world.projects())),
         "classify_organizations": _by_id(map(_organization_row, sandbox.world.organizations())),
     }
-
-
-def in_duckdb(file: Path) -> Tables:
-    """Read back all that target-duckdb has put into a file."""
-    v1 = loaders.in_duckdb(file)
-    with duckdb.connect(str(file), read_only=True) as warehouse:
-        others = {name: _duckdb_rows(warehouse, name) for name in KEYS.keys() - V1_KEYS.keys()}
-    return v1 | {name: keyed_by(KEYS[name], rows) for name, rows in others.items()}
-
-
-def _duckdb_rows(warehouse: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
-    found = warehouse.sql(f"FROM llamacloud.{table}")
-    rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
-    for row in rows:
-        # The spacing of JSON means nothing.
-        row["additional_fields"] = json.loads(row["additional_fields"] or "null")
-    return rows
-
-
-def keyed_by(key: Sequence[str], rows: list[Row]) -> dict[tuple[Any, ...], Row]:
-    """Index rows by their key, which none may have twice."""
-    by_key = {tuple(row[name] for name in key): row for row in rows}
-    assert len(by_key) == len(rows)
-    return by_key
 
 
 def _by_id(rows: Iterable[Row]) -> dict[tuple[Any, ...], Row]:
