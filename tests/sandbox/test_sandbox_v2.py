@@ -29,7 +29,6 @@ from tests.support.rooms import (
     get,
     ids_of,
     listed,
-    token_of,
     walk,
     without_usage,
     world_of,
@@ -565,43 +564,26 @@ def test_api_that_is_gone_answers_so_and_the_others_as_ever() -> None:
 # The strings a test pulls.
 
 CALLS = (V2_PATH, f"{V2_PATH}/a", f"{PATH}/a/results", PROJECTS_PATH)
+KINDS = {"503": 503, "429-after-seconds": 429, "html-200": 200, "redirect-same-host": 307}
 
 
-@pytest.mark.parametrize(
-    ("kind", "status"),
-    [("503", 503), ("429-after-seconds", 429), ("html-200", 200), ("redirect-same-host", 307)],
-)
+@pytest.mark.parametrize(("kind", "status"), KINDS.items())
 @pytest.mark.parametrize("path", CALLS)
-def test_faults_meet_every_call(path: str, kind: str, status: int) -> None:
+def test_faults_meet_every_call_whose_reply_can_be_cut_too(
+    path: str, kind: str, status: int
+) -> None:
     world = V2.filled("a")
     world.put(V1.make("a"))
     with Sandbox(world) as sandbox:
         fine = ask(sandbox, path).content
         sandbox.fail_next(kind)
         failed = get(sandbox, path, allow_redirects=False)
-        assert ask(sandbox, path).content == fine
-        assert [request.fault for request in sandbox.requests] == [None, kind, None]
-
-    assert failed.status_code == status
-    assert failed.content != fine
-
-
-@pytest.mark.parametrize("path", CALLS)
-def test_reply_of_every_call_can_be_cut(path: str) -> None:
-    world = V2.filled("a")
-    world.put(V1.make("a"))
-    with Sandbox(world) as sandbox:
         sandbox.fail_next("cut-chunked")
         with pytest.raises(requests.exceptions.ChunkedEncodingError):
             ask(sandbox, path)
-        assert ask(sandbox, path).status_code == 200
+        assert ask(sandbox, path).content == fine
+        faults = [request.fault for request in sandbox.requests]
 
-
-def test_fault_of_tokens_waits_for_a_v2_request_that_has_one() -> None:
-    with Sandbox(world_of(v2_jobs=30)) as sandbox:
-        sandbox.fail_next("token-410")
-        token = token_of(sandbox, V2_PATH, page_size=5)
-        ask(sandbox, PROJECTS_PATH)
-        ask(sandbox, f"{V2_PATH}/x")
-        assert sandbox.unmet == 1
-        assert ask(sandbox, V2_PATH, page_size=5, page_token=token).status_code == 410
+    assert faults == [None, kind, "cut-chunked", None]
+    assert failed.status_code == status
+    assert failed.content != fine
