@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +192,34 @@ class Pipeline:
         assert loaded.code == 0, loaded.stderr
         self.state = json.loads(loaded.stdout.splitlines()[-1])
         return messages
+
+
+NUMBERS = {
+    "classify_job_results.confidence",
+    "classify_v2_jobs.result_confidence",
+    "classify_v2_jobs.usage_credits",
+    "classify_v2_jobs.usage_parse_credits",
+}
+"""The columns of numbers that need not be whole."""
+
+
+def check_two_runs(
+    sandbox: Sandbox,
+    run: Callable[[], object],
+    landed: Callable[[], Tables],
+    shown: Callable[[], Tables],
+    *,
+    said: str = "\x00",
+) -> None:
+    """Make sure that a loader has what the API shows after each of two runs, and that it changed.
+
+    `said` is what a v2 job says that fails in between.
+    """
+    run()
+    first = shown()
+    assert landed() == first
+    live_on(sandbox, said)
+    run()
+    second = shown()
+    assert landed() == second
+    assert all(second[table] != first[table] for table in second)

@@ -254,27 +254,6 @@ def test_result_or_project_needs_no_more_than_its_id_and_a_result_its_job() -> N
 # What has no column
 
 
-def test_unknown_fields_and_misfits_land_in_the_stream_that_owns_them() -> None:
-    odd: Json = job(
-        "a",
-        zone={"x": [1]},
-        rules=[{"type": "t", "weight": 0.5, MISFITS: {"description": 7}}],
-        parsing_configuration={"lang": "en", "ocr": None, MISFITS: {"max_pages": "ten"}},
-    )
-    odd |= {"alpha": 1, MISFITS: {"mode": 7}}
-    del odd["mode"]
-    of_job = {"alpha": 1, "mode": 7, "zone": {"x": [1]}}
-    of_rule = {"description": 7, "weight": 0.5}
-    of_config = {"max_pages": "ten", "ocr": None}
-    no_pages = {"max_pages": None, "target_pages": None}
-
-    assert V1.all_rows(odd) == [
-        [V1.job | {"mode": None, "additional_fields": of_job}],
-        [RULE_ROW | {"type": "t", "description": None, "additional_fields": of_rule}],
-        [V1.config | no_pages | {"additional_fields": of_config}],
-    ]
-
-
 def test_what_a_v2_job_nests_beyond_the_columns_is_kept_under_its_path_in_order() -> None:
     odd = v2_job(
         "a",
@@ -307,26 +286,6 @@ def test_what_a_v2_job_nests_beyond_the_columns_is_kept_under_its_path_in_order(
     (rule,), (parsing,) = V2.rule_rows([odd]), V2.config_rows([odd])
     assert rule["additional_fields"] == {"type": 7, "weight": 1}
     assert parsing["additional_fields"] == {"ocr": True, "target_pages": [1]}
-
-
-def test_what_a_result_has_beyond_the_columns_is_kept_under_its_path_in_order() -> None:
-    found = {"page": 3, MISFITS: {"type": 7}}
-    odd = a_result("a", zone=1, job_id="x", project_id="y", result=found)
-    odd |= {MISFITS: {"file_id": 7, "classify_job_id": 8}}
-    del odd["file_id"], odd["classify_job_id"]
-    fields = {"classify_job_id": 8, "file_id": 7, "job_id": "x", "project_id": "y"}
-    fields |= {"result": {"page": 3, "type": 7}, "zone": 1}
-    (row,) = result_rows([odd])
-
-    assert row == RESULT_ROW | NO_OUTCOME | {"file_id": None, "additional_fields": fields}
-    assert [*row["additional_fields"]] == [*fields]
-
-
-def test_additional_fields_are_in_the_order_of_their_names() -> None:
-    odd = job("a", zone=1, alpha=2, middle=3) | {MISFITS: {"mode": 7, "status": 8}}
-    fields = job_rows([odd])[0]["additional_fields"]
-
-    assert list(fields) == ["alpha", "middle", "mode", "status", "zone"]
 
 
 @pytest.mark.parametrize(
