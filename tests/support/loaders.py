@@ -27,15 +27,7 @@ KEYS = {
     "classify_job_parsing_configs": ("job_id",),
 }
 PYARROW = "pyarrow==26.0.1"
-JOB_COLUMNS = (
-    "id",
-    "project_id",
-    "user_id",
-    "status",
-    "mode",
-    "error_message",
-    "job_record_id",
-)
+JOB_COLUMNS = ("id", "project_id", "user_id", "status", "mode", "error_message", "job_record_id")
 JOB_TIMES = ("created_at", "effective_at", "updated_at")
 
 AWKWARD: Row = {
@@ -129,12 +121,18 @@ def loader(name: str) -> Path:
 def expected(jobs: Iterable[Row]) -> Tables:
     """Make the rows straight from the API's jobs."""
     jobs = list(jobs)
-    rules = [_rule_row(job, index) for job in jobs for index in range(len(job["rules"]))]
-    configs = [_config_row(job) for job in jobs if job["parsing_configuration"] is not None]
     rows = {
         "classify_jobs": [_job_row(job) for job in jobs],
-        "classify_job_rules": rules,
-        "classify_job_parsing_configs": configs,
+        "classify_job_rules": [
+            _part_row(job, rule, "type", "description") | {"rule_index": index}
+            for job in jobs
+            for index, rule in enumerate(job["rules"])
+        ],
+        "classify_job_parsing_configs": [
+            _part_row(job, config, "lang", "max_pages", "target_pages")
+            for job in jobs
+            if (config := job["parsing_configuration"]) is not None
+        ],
     }
     return {table: keyed(table, rows[table]) for table in KEYS}
 
@@ -177,29 +175,13 @@ def _job_row(job: Row) -> Row:
     }
 
 
-def _rule_row(job: Row, index: int) -> Row:
-    rule = job["rules"][index]
-    return {
-        "job_id": job["id"],
-        "rule_index": index,
-        "project_id": job["project_id"],
-        "type": rule["type"],
-        "description": rule["description"],
-        "updated_at": utc(job["updated_at"]),
-        "additional_fields": _others(rule, "type", "description"),
-    }
-
-
-def _config_row(job: Row) -> Row:
-    config = job["parsing_configuration"]
+def _part_row(job: Row, part: Row, *columns: str) -> Row:
     return {
         "job_id": job["id"],
         "project_id": job["project_id"],
-        "lang": config["lang"],
-        "max_pages": config["max_pages"],
-        "target_pages": config["target_pages"],
+        **{name: part[name] for name in columns},
         "updated_at": utc(job["updated_at"]),
-        "additional_fields": _others(config, "lang", "max_pages", "target_pages"),
+        "additional_fields": _others(part, *columns),
     }
 
 

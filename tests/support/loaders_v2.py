@@ -114,20 +114,18 @@ def _v2_job_row(job: Row) -> Row:
 
 
 def _organization_row(organization: Row) -> Row:
-    times = {name: utc(organization[name]) for name in ("created_at", "updated_at")}
-    kept = {name: organization[name] for name in ("id", "name")}
-    return kept | times | {"additional_fields": {"metadata": organization["metadata"]}}
+    return _listed_row(organization, "id", "name")
 
 
 def _project_row(project: Row) -> Row:
-    columns = ("id", "name", "organization_id", "is_default")
+    return _listed_row(project, "id", "name", "organization_id", "is_default")
+
+
+def _listed_row(item: Row, *columns: str) -> Row:
     times = ("created_at", "updated_at")
-    return {
-        **{name: project[name] for name in columns},
-        **{name: utc(project[name]) for name in times},
-        "additional_fields": {name: project[name] for name in project.keys() - {*columns, *times}}
-        or None,
-    }
+    others = {name: item[name] for name in item.keys() - {*columns, *times}}
+    kept = {name: item[name] for name in columns} | {name: utc(item[name]) for name in times}
+    return kept | {"additional_fields": others or None}
 
 
 def put_awkward(sandbox: Sandbox, *jobs: Row, **v2_jobs: Row) -> None:
