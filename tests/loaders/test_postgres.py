@@ -100,10 +100,6 @@ class IntoPostgres(Pipeline):
         """Let the database give its clients another time zone than UTC."""
         self._server.query(f"ALTER DATABASE \"{self.database}\" SET timezone = '{zone}'")
 
-    def ask_for_utc(self) -> None:
-        """Let the loader's sessions be in UTC, whatever the database would give them."""
-        self.sessions = {"PGTZ": "UTC"}
-
     def tables(self, where: str = "true") -> Tables:
         """Read back what is in the database, less the loader's own columns."""
         return {table: keyed(table, self._rows(table, where)) for table in KEYS}
@@ -324,6 +320,6 @@ def test_timestamps_are_utc_where_the_database_is_not_once_pgtz_is_utc(
     api = shown(sandbox)
     # The loader lets PostgreSQL drop the zone, which takes the session's for it.
     assert batch_pipeline.tables() != api
-    batch_pipeline.ask_for_utc()
+    batch_pipeline.sessions = {"PGTZ": "UTC"}
     batch_pipeline.run(**config)
     assert batch_pipeline.tables() == api

@@ -139,24 +139,18 @@ def test_some_v2_jobs_are_never_finished() -> None:
     assert {job["status"] for job in lost} == {"PENDING", "RUNNING"}
 
 
-def test_number_of_projects_leaves_the_first_ones_as_they_are() -> None:
-    few, three, many = (World.empty(projects=number) for number in (2, 3, 12))
+def test_number_of_projects_leaves_the_first_ones_and_changes_only_whose_jobs_are() -> None:
+    few, three, many = (World(History(jobs=50, projects=number)) for number in (2, 3, 12))
 
     assert len(many.project_ids) == len(set(many.project_ids)) == 12
-    assert many.project_ids[:3] == three.project_ids
+    assert many.project_ids[:3] == three.project_ids == World.empty().project_ids
     assert three.project_ids[:2] == few.project_ids
     assert few.organization_id == three.organization_id == many.organization_id
-    assert World.empty().project_ids == three.project_ids
+    assert ids_of(three.jobs()) == ids_of(many.jobs())
+    assert len({job["project_id"] for job in many.jobs()}) > 3
     with Sandbox(many) as sandbox:
         assert list(sandbox.keys) == list(many.project_ids)
         assert len(set(sandbox.keys.values())) == 12
-
-
-def test_number_of_projects_changes_whose_the_v1_jobs_are_and_not_which() -> None:
-    three, twelve = (World(History(jobs=50, projects=number)) for number in (3, 12))
-
-    assert ids_of(three.jobs()) == ids_of(twelve.jobs())
-    assert len({job["project_id"] for job in twelve.jobs()}) > 3
 
 
 @pytest.mark.parametrize("kind", ["jobs", "v2_jobs"])
