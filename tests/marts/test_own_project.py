@@ -27,6 +27,7 @@ LOADED = """
             TIMESTAMP '2026-11-01' AS created_at, TIMESTAMP '2026-11-01' AS updated_at
         FROM range(3) AS jobs (n);
 """
+DATABASE = {"type": "duckdb", "path": "{{ env_var('DBT_FILEPATH') }}", "schema": "analytics"}
 PROJECT = {
     "dbt_project.yml": {
         "name": "ours",
@@ -35,18 +36,7 @@ PROJECT = {
         "models": {"llamaclassify": {"+schema": "classify"}},
     },
     "packages.yml": {"packages": [{"local": str(ROOT / "transform")}]},
-    "profiles.yml": {
-        "ours": {
-            "target": "dev",
-            "outputs": {
-                "dev": {
-                    "type": "duckdb",
-                    "path": "{{ env_var('DBT_FILEPATH') }}",
-                    "schema": "analytics",
-                }
-            },
-        }
-    },
+    "profiles.yml": {"ours": {"target": "dev", "outputs": {"dev": DATABASE}}},
 }
 FILES = {
     "models/failing.sql": "select count(*) as jobs from {{ ref('fct_classify_jobs') }}",
