@@ -14,7 +14,7 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tests.support.commands import Command
-from tests.support.loaders import AWKWARD, Row, Tables, in_duckdb, loader, plugin
+from tests.support.loaders import AWKWARD, Row, Tables, expected, in_duckdb, loader, plugin
 from tests.support.loaders_v2 import (
     AWKWARD_V2,
     EVERYTHING,
@@ -44,29 +44,36 @@ def target() -> Path:
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(World(History(jobs=400, v2_jobs=400, days=30, unknown_fields=0.2))) as running:
-        put_awkward(running, NUL, v2=AWKWARD_V2)
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """Run an API that has so many v2 jobs, 400 if a test does not say, beside v1 jobs."""
+    v2_jobs = getattr(request, "param", 400)
+    history = History(jobs=400, v2_jobs=v2_jobs, days=30, unknown_fields=0.2)
+    with Sandbox(World(history)) as running:
+        put_awkward(running, NUL, **{"v2": AWKWARD_V2} if v2_jobs else {})
         yield running
 
 
 class IntoDuckdb(Pipeline):
     """The tap piped into target-duckdb."""
 
+    @property
+    def file(self) -> Path:
+        """Where the tables are."""
+        return self.folder / "warehouse.duckdb"
+
     @override
     def settings(self) -> Row:
         # Small batches: a defect of a loader may show at their edges only.
-        own: Row = {"filepath": str(self.folder / "warehouse.duckdb"), "batch_size_rows": 100}
+        own: Row = {"filepath": str(self.file), "batch_size_rows": 100}
         return {**plugin("target-duckdb")["config"], **own}
 
     def tables(self) -> Tables:
         """Read back all that is in the file."""
-        return in_duckdb(self.folder / "warehouse.duckdb", KEYS)
+        return in_duckdb(self.file, KEYS)
 
     def types(self) -> dict[str, str]:
         """Return the types of the columns of a table, by the names of both."""
-        file = self.folder / "warehouse.duckdb"
-        with duckdb.connect(str(file), read_only=True) as warehouse:
+        with duckdb.connect(str(self.file), read_only=True) as warehouse:
             found = warehouse.execute(TYPES).fetchall()
         return {f"{table}.{column}": kind for table, column, kind in found}
 
@@ -76,7 +83,8 @@ def pipeline(command: Command, config: Row, target: Path, tmp_path: Path) -> Int
     return IntoDuckdb(command, config | EVERYTHING, target, tmp_path)
 
 
-def test_second_run_moves_what_changed_and_hardly_more(
+@pytest.mark.parametrize("sandbox", [0], ids=["v1 only"], indirect=True)
+def test_second_run_moves_what_changed_and_hardly_more_and_leaves_the_tables_as_the_api(
     sandbox: Sandbox, pipeline: IntoDuckdb
 ) -> None:
     moved_first = pipeline.run()
@@ -88,6 +96,7 @@ def test_second_run_moves_what_changed_and_hardly_more(
     now = sandbox.world.jobs(sandbox.project_id)
     assert jobs >= {job["id"] for job in now if job != before.get(job["id"])} != set()
     assert len(moved) < len(moved_first) / 5
+    assert in_duckdb(pipeline.file) == expected(now)
 
 
 V1_JOBS, V2_JOBS = "classify_jobs", "classify_v2_jobs"
