@@ -6,7 +6,6 @@ import ast
 import importlib.util
 import inspect
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -19,7 +18,8 @@ from singer_sdk import Stream, Tap
 from singer_sdk.plugin_base import PluginBase, SingerCommand
 
 from tap_llamaclassify.singer import streams
-from tests.support.commands import ROOT
+from tests.support.commands import ROOT, Ended
+from tests.support.rooms import ended, imports_of, ran
 
 PACKAGE = ROOT / "tap_llamaclassify"
 
@@ -46,17 +46,6 @@ ONLY = {
     "fsspec": {"singer/storage.py"},
 }
 """Where a library may be known."""
-
-
-def imports_of(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-    return found
 
 
 def own_imports_of(module: str) -> set[str]:
@@ -121,16 +110,20 @@ def test_library_is_known_to_few_modules(library: str) -> None:
         ("llamaclassify_report", ["report"]),
     ],
 )
-def test_every_library_that_is_imported_is_declared(package: str, extras: list[str]) -> None:
+def test_every_library_that_is_imported_is_declared_and_the_reports_extra_brings_no_other(
+    package: str, extras: list[str]
+) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    lists = [project["dependencies"], *(project["optional-dependencies"][each] for each in extras)]
+    extra = [line for each in extras for line in project["optional-dependencies"][each]]
     declared = {
         re.split("[^A-Za-z0-9._-]", line)[0].replace("_", "-").lower()
-        for each in lists
-        for line in each
+        for line in (*project["dependencies"], *extra)
     }
     names = {name.split(".")[0] for p in (ROOT / package).rglob("*.py") for name in imports_of(p)}
-    libraries = names - sys.stdlib_module_names - {"tap_llamaclassify", package}
+    others = names - sys.stdlib_module_names - {package}
+    if extras == ["report"]:
+        assert others == {re.split("[<>=]", line)[0].removesuffix("-binary") for line in extra}
+    libraries = others - {"tap_llamaclassify"}
     owners = metadata.packages_distributions()
     assert len(libraries) > 2
     assert not [
@@ -143,8 +136,7 @@ def test_every_library_that_is_imported_is_declared(package: str, extras: list[s
 @pytest.mark.parametrize("library", ["pyarrow", "pydantic", "pydantic_core"])
 def test_importing_the_tap_loads_no_heavy_library_and_says_nothing(library: str) -> None:
     code = f"import sys, tap_llamaclassify.singer.tap; sys.exit({library!r} in sys.modules)"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+    assert ended([sys.executable, "-c", code]) == Ended(0, "", "")
 
 
 def test_importing_the_package_imports_nothing_else() -> None:
@@ -156,12 +148,15 @@ assert {*sys.modules} - before == {"tap_llamaclassify"}
 from tap_llamaclassify import record_batches
 assert callable(record_batches)
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    ran([sys.executable, "-c", code])
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_module_opens_with_a_sentence_and_stays_small(module: str) -> None:
-    text = (PACKAGE / module).read_text(encoding="utf-8")
+SANDBOX = sorted((ROOT / "llamacloud_sandbox").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", [*(PACKAGE / module for module in MODULES), *SANDBOX], ids=str)
+def test_module_opens_with_a_sentence_and_stays_small(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
     tree = ast.parse(text)
     assert (ast.get_docstring(tree) or "").partition("\n")[0].endswith(".")
     assert text.count("\n") <= 300

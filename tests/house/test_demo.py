@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 
 import duckdb
@@ -19,6 +18,7 @@ from llamacloud_sandbox.world.world import World
 from tests.support.builders import ALL_STREAMS
 from tests.support.commands import ROOT
 from tests.support.loaders import plugin
+from tests.support.rooms import ended
 
 pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("_meltano_to_itself")]
 
@@ -30,16 +30,10 @@ BUILDS = "SELECT DISTINCT seen_at FROM llamaclassify.fct_classify_job_status_cha
 @pytest.fixture(scope="module")
 def shown(_meltano_to_itself: None) -> str:
     """Run the demo as a user might, whose own settings are for the real pipeline."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "demo"],
-        capture_output=True,
-        check=False,
-        cwd=ROOT,
-        encoding="utf-8",
-        env=os.environ | {"TAP_LLAMACLASSIFY__SELECT": '["classify_jobs.id"]', "NO_PROXY": "*"},
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    return ended.stdout
+    users_own = {"TAP_LLAMACLASSIFY__SELECT": '["classify_jobs.id"]', "NO_PROXY": "*"}
+    made = ended([sys.executable, "-m", "demo"], env=os.environ | users_own)
+    assert (made.code, made.stderr) == (0, "")
+    return made.stdout
 
 
 def cells(shown: str, title: str) -> dict[str, list[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -27,6 +26,7 @@ from tests.support.builders import ALL_STREAMS, V2_STREAMS, job
 from tests.support.commands import COMMAND, ROOT, Command
 from tests.support.items import v2_job
 from tests.support.loaders import plugin
+from tests.support.rooms import ended, ran
 
 DOCS = {path.name: path for path in (ROOT / "docs").glob("*.md")}
 PAGES = DOCS | {name: ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")}
@@ -217,14 +217,9 @@ def test_pipe_of_the_readme_runs_from_no_state_on_and_keeps_the_state_of_a_good_
     paths = [str(tmp_path), str(Path(COMMAND).parent), os.environ["PATH"]]
 
     def run() -> tuple[int, str]:
-        ended = subprocess.run(
-            ["bash", "-c", snippet],  # noqa: S607 - the bash that a reader has
-            capture_output=True,
-            check=False,
-            cwd=tmp_path,
-            env=os.environ | {"PATH": os.pathsep.join(paths)},
-        )
-        return ended.returncode, (tmp_path / "state.json").read_text(encoding="utf-8")
+        path = os.environ | {"PATH": os.pathsep.join(paths)}
+        code = ended(["bash", "-c", snippet], cwd=tmp_path, env=path).code
+        return code, (tmp_path / "state.json").read_text(encoding="utf-8")
 
     for updated_at in ("2026-11-01T08:00:00.000000Z", "2026-11-02T08:00:00.000000Z"):
         sandbox.world.put(job("one", project_id=sandbox.project_id, updated_at=updated_at))
@@ -353,7 +348,7 @@ def anchors_of(text: str) -> set[str]:
 
 
 def test_site_is_laid_out_with_links_to_its_own_pages_only(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, ROOT / "docs" / "lay_out.py", tmp_path / "site"], check=True)
+    ran([sys.executable, ROOT / "docs" / "lay_out.py", tmp_path / "site"])
     pages = {page.name for page in (tmp_path / "site").iterdir()}
     assert pages >= {*DOCS, "index.md", "contributing.md", "report.png", "performance.svg"}
     for page in (tmp_path / "site").glob("*.md"):

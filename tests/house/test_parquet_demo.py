@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -15,7 +14,7 @@ from demo.parquet import FOLDER, HISTORY
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
 from tests.support.builders import DEFAULT_STREAMS
-from tests.support.commands import ROOT
+from tests.support.rooms import ended
 
 FILE = re.compile(r"^  (\S+)-\d{8}T\d{6}\.\d{6}Z-\d{6}\.parquet +([\d,]+) +([\d,]+)$", re.MULTILINE)
 
@@ -24,16 +23,10 @@ def test_demo_begins_afresh_and_shows_each_file_and_what_is_in_them() -> None:
     folder = DEMO_ROOT / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "classify_jobs-old.parquet").write_bytes(b"of the last time, and no Parquet")
-    ended = subprocess.run(
-        [sys.executable, "-m", "demo.parquet"],
-        capture_output=True,
-        check=False,
-        cwd=ROOT,
-        encoding="utf-8",
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    made = ended([sys.executable, "-m", "demo.parquet"])
+    assert (made.code, made.stderr) == (0, "")
     shown: Counter[str] = Counter()
-    for stream, rows, _ in FILE.findall(ended.stdout):
+    for stream, rows, _ in FILE.findall(made.stdout):
         shown[stream] += int(rows.replace(",", ""))
     with duckdb.connect() as connection:
         assert shown == {name: len(rows_of(connection, folder, name)) for name in DEFAULT_STREAMS}
@@ -43,8 +36,8 @@ def test_demo_begins_afresh_and_shows_each_file_and_what_is_in_them() -> None:
         for name, its in jobs.items():
             found = rows_of(connection, folder, f"classify_{name}").project("id").fetchall()
             assert {id_ for (id_,) in found} == its.keys()
-        assert_tops_are_shown(connection, folder, ended.stdout)
-    sizes = sorted(int(size.replace(",", "")) for _, _, size in FILE.findall(ended.stdout))
+        assert_tops_are_shown(connection, folder, made.stdout)
+    sizes = sorted(int(size.replace(",", "")) for _, _, size in FILE.findall(made.stdout))
     assert sizes == sorted(path.stat().st_size for path in folder.iterdir())
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from tests.support.commands import ROOT
+from tests.support.rooms import ended
 
 TESTS = """
 from collections import Counter
@@ -44,17 +44,9 @@ def figures(folder: Path, chosen: str) -> dict[str, int]:
     """Run some of the tests; return what was counted."""
     (folder / "test_some.py").write_text(TESTS, encoding="utf-8")
     (folder / "reliability.json").unlink(missing_ok=True)
-    subprocess.run(
-        [
-            sys.executable,
-            *["-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-k"],
-            chosen,
-        ],
-        capture_output=True,
-        check=False,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "RELIABILITY": "reliability.json"},
-    )
+    pytest = ["-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "-k", chosen]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "RELIABILITY": "reliability.json"}
+    ended([sys.executable, *pytest], cwd=folder, env=environment)
     counted: dict[str, int] = json.loads((folder / "reliability.json").read_bytes())
     return counted
 

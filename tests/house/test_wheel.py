@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 import os
-import re
-import subprocess
 import sys
-import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.support.commands import ROOT, Command
+from tests.support.commands import ROOT, Command, Ended
 from tests.support.report_marts import ordinary
+from tests.support.rooms import built_wheel, ended, ran
 
 TYPED = {"tap_llamaclassify/py.typed", "llamacloud_sandbox/py.typed"}
 
@@ -22,11 +19,7 @@ TYPED = {"tap_llamaclassify/py.typed", "llamacloud_sandbox/py.typed"}
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the wheel."""
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "dist")]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (file,) = (folder / "dist").glob("*.whl")
-    return file
+    return built_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -53,36 +46,14 @@ def test_wheel_holds_the_packages_and_the_schemas_only(unpacked: Path) -> None:
 
 def test_wheels_report_works_in_a_folder_of_ones_own(tmp_path: Path, wheel: Path) -> None:
     site = tmp_path / "site"
-    uv: list[str | Path] = [Path(sys.executable).with_name("uv"), "pip", "install"]
-    options = ["--offline", "--no-deps", "--python", sys.executable]
-    subprocess.run([*uv, *options, "--target", site, wheel], check=True, capture_output=True)
+    uv = [Path(sys.executable).with_name("uv"), "pip", "install", "--offline", "--no-deps"]
+    ran([*uv, "--python", sys.executable, "--target", site, wheel])
     ordinary().write(tmp_path / "marts.duckdb")
-    ended = subprocess.run(
-        [site / "bin" / "llamaclassify-report"],
-        capture_output=True,
-        check=False,
-        cwd=tmp_path,
-        encoding="utf-8",
-        env={"PATH": os.defpath, "PYTHONPATH": str(site), "DBT_FILEPATH": "marts.duckdb"},
-    )
+    environment = {"PATH": os.defpath, "PYTHONPATH": str(site), "DBT_FILEPATH": "marts.duckdb"}
+    made = ended([site / "bin" / "llamaclassify-report"], cwd=tmp_path, env=environment)
     page = Path("output", "report.html")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{page}\n", "")
+    assert made == Ended(0, f"{page}\n", "")
     assert "<svg" in (tmp_path / page).read_text(encoding="utf-8")
-
-
-def test_extra_of_the_report_names_all_that_the_report_imports() -> None:
-    imported = set()
-    for path in (ROOT / "llamaclassify_report").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                imported.add((node.module or "").partition(".")[0])
-    others = imported - sys.stdlib_module_names - {"llamaclassify_report"}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extra = project["optional-dependencies"]["report"]
-    names = {re.split("[<>=]", requirement)[0].removesuffix("-binary") for requirement in extra}
-    assert others == names
 
 
 def test_wheel_discovers_the_same_catalog_as_the_checkout(
@@ -94,12 +65,6 @@ def test_wheel_discovers_the_same_catalog_as_the_checkout(
         f"assert tap.__file__.startswith({str(unpacked)!r}), tap.__file__\n"
         "tap.TapLlamaClassify.cli()"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        check=True,
-        cwd=tmp_path,
-        encoding="utf-8",
-        env=os.environ | {"PYTHONPATH": str(unpacked)},
-    )
-    assert ended.stdout == command("--discover").stdout
+    environment = os.environ | {"PYTHONPATH": str(unpacked)}
+    discovered = ran([sys.executable, "-c", code], cwd=tmp_path, env=environment)
+    assert discovered == command("--discover").stdout

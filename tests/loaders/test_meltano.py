@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from llamacloud_sandbox.wire.front import Request
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tests.support.builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS
-from tests.support.commands import ROOT, Command
+from tests.support.commands import ROOT, Command, Ended
+from tests.support.rooms import ended
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.usefixtures("_meltano_to_itself")]
 
@@ -35,21 +35,16 @@ STATE_ID = "dev:tap-llamaclassify-to-target-duckdb"
 V1, V2, PROJECTS = "/api/v1/classifier/jobs", "/api/v2/classify", "/api/v1/projects"
 ORGANIZATIONS = "/api/v2/organizations"
 
-V2_QUERY = "SELECT id, status, updated_at::text FROM llamacloud.classify_v2_jobs"
 QUERIES = {
-    "classify_v2_jobs": V2_QUERY,
-    "classify_v2_job_rules": (
-        "SELECT job_id, rule_index, type FROM llamacloud.classify_v2_job_rules"
-    ),
-    "classify_v2_job_parsing_configs": (
-        "SELECT job_id, lang, max_pages FROM llamacloud.classify_v2_job_parsing_configs"
-    ),
-    "classify_jobs": "SELECT id, status, updated_at::text FROM llamacloud.classify_jobs",
-    "classify_job_rules": "SELECT job_id, rule_index, type FROM llamacloud.classify_job_rules",
-    "classify_job_parsing_configs": (
-        "SELECT job_id, lang, max_pages FROM llamacloud.classify_job_parsing_configs"
-    ),
+    f"{name}{kind}": f"SELECT {columns} FROM llamacloud.{name}{kind}"  # noqa: S608 - names of our own
+    for name in ("classify_v2_job", "classify_job")
+    for kind, columns in (
+        ("s", "id, status, updated_at::text"),
+        ("_rules", "job_id, rule_index, type"),
+        ("_parsing_configs", "job_id, lang, max_pages"),
+    )
 }
+V2_QUERY = QUERIES["classify_v2_jobs"]
 
 Tables = dict[str, set[tuple[Any, ...]]]
 
@@ -103,33 +98,21 @@ class Project:
 
     def meltano(self, *arguments: str, **environment: str) -> str:
         """Run a command of Meltano's to its good end; return what it printed."""
-        ended = self._ended(*arguments, **environment)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended.stdout
+        return self._ended(*arguments, code=0, **environment).stdout
 
     def log_of(self, *arguments: str, **environment: str) -> str:
         """Run a command of Meltano's to its good end; return what it logged."""
-        ended = self._ended(*arguments, **environment)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended.stderr
+        return self._ended(*arguments, code=0, **environment).stderr
 
     def failing(self, *arguments: str, **environment: str) -> str:
         """Run a command of Meltano's that fails; return what it printed."""
-        ended = self._ended(*arguments, **environment)
-        assert ended.returncode == 1, ended.stdout + ended.stderr
-        return ended.stdout
+        return self._ended(*arguments, code=1, **environment).stdout
 
-    def _ended(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        meltano = Path(sys.executable).with_name("meltano")
-        return subprocess.run(
-            [meltano, "--env-file", os.devnull, *arguments],
-            capture_output=True,
-            check=False,
-            cwd=ROOT,
-            encoding="utf-8",
-            env=self._environment | environment,
-            stdin=subprocess.DEVNULL,
-        )
+    def _ended(self, *arguments: str, code: int, **environment: str) -> Ended:
+        command = [Path(sys.executable).with_name("meltano"), "--env-file", os.devnull]
+        done = ended([*command, *arguments], env=self._environment | environment)
+        assert done.code == code, done.stdout + done.stderr
+        return done
 
     def rows(self, query: str) -> set[tuple[Any, ...]]:
         """Return what a query finds in the file."""
@@ -182,13 +165,8 @@ def story(tmp_path_factory: pytest.TempPathFactory, _meltano_to_itself: None) ->
         sandbox.world.advance(2 * DAY)
         oldest = sandbox.world.jobs(sandbox.project_id)[0]
         sandbox.world.put(oldest | {"status": "EXPIRED"})
-        second = project.run("tap-llamaclassify", "target-duckdb")
-        refreshed = project.run(
-            "--full-refresh",
-            "tap-llamaclassify",
-            "target-duckdb",
-            TAP_LLAMACLASSIFY_PAGE_SIZE="50",
-        )
+        second = project.run(*PIPELINE)
+        refreshed = project.run("--full-refresh", *PIPELINE, TAP_LLAMACLASSIFY_PAGE_SIZE="50")
         yield Story(
             first=first,
             second=second,
@@ -206,24 +184,20 @@ def project_file() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def tap(project_file: dict[str, Any]) -> dict[str, Any]:
+def tap(project_file: dict[str, Any]) -> Any:
     (extractor,) = project_file["plugins"]["extractors"]
     assert extractor["name"] == "tap-llamaclassify"
-    declared: dict[str, Any] = extractor
-    return declared
+    return extractor
 
 
 @pytest.fixture
-def about(command: Command) -> dict[str, Any]:
-    shown: dict[str, Any] = json.loads(command("--about", "--format=json").stdout)
-    return shown
+def about(command: Command) -> Any:
+    return json.loads(command("--about", "--format=json").stdout)
 
 
 @pytest.fixture
-def catalog(command: Command) -> dict[str, Any]:
-    discovered = command("--discover", env={"LLAMA_CLOUD_API_KEY": "llx-any"})
-    streams: dict[str, Any] = json.loads(discovered.stdout)
-    return streams
+def catalog(command: Command) -> Any:
+    return json.loads(command("--discover", env={"LLAMA_CLOUD_API_KEY": "llx-any"}).stdout)
 
 
 def pages(jobs: Tables, page_size: int) -> int:
@@ -240,13 +214,11 @@ def test_job_lands_every_row_with_the_requests_of_one_listing(story: Story) -> N
     assert len(story.first.requests) == len(of_v1(story.first)) + 1
 
 
-def test_runs_ask_for_v1_and_v2_jobs_and_nothing_else(story: Story) -> None:
+def test_runs_ask_for_v1_and_v2_jobs_only_with_the_key_and_address_of_the_environment(
+    story: Story,
+) -> None:
     for run in (story.first, story.second, story.refreshed):
         assert {request.path for request in run.requests} == {V1, V2}
-
-
-def test_key_and_address_of_the_environment_reach_the_tap(story: Story) -> None:
-    for run in (story.first, story.second, story.refreshed):
         assert {r.headers["authorization"] for r in run.requests} == {f"Bearer {story.key}"}
         assert {r.status for r in run.requests} == {200}
 
@@ -261,11 +233,10 @@ def test_second_run_lands_what_is_new_and_passes_over_what_kept_its_date(story: 
         assert landed[table] == api[table]
 
 
-def test_full_refresh_lands_what_kept_its_date_too(story: Story) -> None:
+def test_full_refresh_lands_what_kept_its_date_too_in_pages_of_the_size_given_to_meltano(
+    story: Story,
+) -> None:
     assert story.refreshed.tables == story.refreshed.api
-
-
-def test_setting_given_through_meltanos_variable_reaches_the_tap(story: Story) -> None:
     assert {r.query["page_size"] for r in of_v1(story.refreshed)} == {"50"}
     assert len(of_v1(story.refreshed)) == pages(story.refreshed.api, 50)
 
@@ -352,12 +323,8 @@ def test_check_of_a_wrong_key_shows_that_it_is_refused_and_fails(tmp_path: Path)
         shown = Project(sandbox, tmp_path).failing(
             *("invoke", "tap-llamaclassify:check"), LLAMA_CLOUD_API_KEY="llx-of-nobody"
         )
-    assert re.findall(r" (\w+) +(v1|v2|projects|organizations) +no: 401 Unauthorized\n", shown) == [
-        ("refused", "v1"),
-        ("refused", "v2"),
-        ("refused", "projects"),
-        ("refused", "organizations"),
-    ]
+    refused = re.findall(r" refused +(\w+) +no: 401 Unauthorized\n", shown)
+    assert refused == ["v1", "v2", "projects", "organizations"]
 
 
 @pytest.mark.heavy
@@ -410,7 +377,9 @@ def test_runs_leave_the_project_file_as_it_was(story: Story) -> None:
     assert PROJECT_FILE.read_bytes() == story.project_file
 
 
-def test_settings_are_those_that_the_tap_shows(tap: dict[str, Any], about: dict[str, Any]) -> None:
+def test_settings_and_capabilities_are_those_that_the_tap_shows(
+    tap: dict[str, Any], about: dict[str, Any]
+) -> None:
     declared = {
         setting["name"]: (setting["kind"], setting["description"], setting.get("sensitive", False))
         for setting in tap["settings"]
@@ -421,6 +390,7 @@ def test_settings_are_those_that_the_tap_shows(tap: dict[str, Any], about: dict[
         for name, setting in about["settings"]["properties"].items()
     }
     assert len(declared) == len(tap["settings"])
+    assert sorted(tap["capabilities"]) == sorted(about["capabilities"])
 
 
 def kind_of(setting: dict[str, Any]) -> str:
@@ -435,12 +405,6 @@ def test_no_setting_of_the_tap_has_a_value_that_would_beat_the_environment(
 ) -> None:
     assert "config" not in tap
     assert [setting["name"] for setting in tap["settings"] if "value" in setting] == []
-
-
-def test_capabilities_are_those_that_the_tap_shows(
-    tap: dict[str, Any], about: dict[str, Any]
-) -> None:
-    assert sorted(tap["capabilities"]) == sorted(about["capabilities"])
 
 
 def test_select_lists_the_streams_that_the_tap_selects_by_default(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,28 +14,21 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tests.support.commands import Command
-from tests.support.loaders import (
-    AWKWARD,
-    ODD,
-    PYARROW,
-    Row,
-    Tables,
-    installed,
-    utc,
-)
+from tests.support.loaders import AWKWARD, ODD, PYARROW, Row, Tables, installed, keyed_by, utc
 from tests.support.loaders_v2 import (
     AWKWARD_V2,
     EVERYTHING,
     KEYS,
     TIMES,
     api_shows,
-    keyed_by,
+    live_on,
+    put_awkward,
     select_all,
 )
+from tests.support.rooms import ran
 
 pytestmark = pytest.mark.heavy
 
-DAY = 86_400.0
 SHORT = {"classify_projects", "classify_organizations"}
 READERS = f"duckdb==2.0.0 pandas==3.1.1 polars==2.1.0 {PYARROW} pytz==2026.6"
 
@@ -94,31 +86,13 @@ json.dump(said, sys.stdout, default=plain)
 """Answers, for each reader and table, the types of its columns and its rows."""
 
 TYPES = {
-    "duckdb": {
-        "text": "VARCHAR",
-        "whole": "BIGINT",
-        "instant": "TIMESTAMP WITH TIME ZONE",
-        "wholes": "BIGINT[]",
-        "number": "DOUBLE",
-        "truth": "BOOLEAN",
-    },
-    "pandas": {
-        "text": "string[pyarrow]",
-        "whole": "int64[pyarrow]",
-        "instant": "timestamp[us, tz=UTC][pyarrow]",
-        "wholes": "list<element: int64>[pyarrow]",
-        "number": "double[pyarrow]",
-        "truth": "bool[pyarrow]",
-    },
-    "polars": {
-        "text": "String",
-        "whole": "Int64",
-        "instant": "Datetime(time_unit='us', time_zone='UTC')",
-        "wholes": "List(Int64)",
-        "number": "Float64",
-        "truth": "Boolean",
-    },
+    "duckdb": "VARCHAR|BIGINT|TIMESTAMP WITH TIME ZONE|BIGINT[]|DOUBLE|BOOLEAN",
+    "pandas": "string[pyarrow]|int64[pyarrow]|timestamp[us, tz=UTC][pyarrow]"
+    "|list<element: int64>[pyarrow]|double[pyarrow]|bool[pyarrow]",
+    "polars": "String|Int64|Datetime(time_unit='us', time_zone='UTC')|List(Int64)|Float64|Boolean",
 }
+"""What each reader calls text, whole numbers, instants, lists of whole numbers, numbers, truth."""
+OF_TYPES = ("text", "whole", "instant", "wholes", "number", "truth")
 KINDS = {
     **dict.fromkeys(TIMES, "instant"),
     **dict.fromkeys(("rule_count", "rule_index", "max_pages"), "whole"),
@@ -171,19 +145,12 @@ def story(command: Command, config: Row, sandbox: Sandbox, python: Path, tmp_pat
     batches = {"encoding": {"format": "parquet"}, "storage": {"root": str(folder)}}
     settings = config | EVERYTHING | {"batch_config": batches | {"batch_size": 150}}
     given = ("--config", settings, "--catalog", select_all(sandbox))
-    for awkward in (AWKWARD, ODD):
-        sandbox.world.put(awkward | {"project_id": sandbox.project_id})
-    sandbox.world.put_v2(AWKWARD_V2 | {"project_id": sandbox.project_id})
+    put_awkward(sandbox, AWKWARD, ODD, v2=AWKWARD_V2)
     first = command(*given)
     assert first.code == 0, first.stderr
     shown = [api_shows(sandbox)]
 
-    sandbox.world.advance(2 * DAY)
-    sandbox.world.touch(AWKWARD["id"], status="SUCCESS", error_message=None, labels=["новый", 1])
-    sandbox.world.touch(ODD["id"], error_message="now with text", labels=None)
-    sandbox.world.touch_v2(AWKWARD_V2["id"], status="FAILED", error_message="\x00", result=None)
-    sandbox.world.put_project({"id": sandbox.project_id, "name": "Renamed", "is_default": None})
-    sandbox.world.put_organization({"id": sandbox.world.organization_id, "name": "Merged"})
+    live_on(sandbox)
     second = command(*given, "--state", first.output.messages[-1]["value"])
     assert second.code == 0, second.stderr
     shown.append(api_shows(sandbox))
@@ -191,14 +158,8 @@ def story(command: Command, config: Row, sandbox: Sandbox, python: Path, tmp_pat
     files = sorted(path.name for path in folder.iterdir())
     # What a run that was killed leaves is no Parquet: no reader may come across it.
     (folder / f".{files[0]}.part").write_bytes(b"PAR1 but no more")
-    read = subprocess.run(
-        [python, "-c", READING, folder, json.dumps(KEYS)],
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-    )
-    assert read.returncode == 0, read.stderr
-    return Story(shown, files, json.loads(read.stdout))
+    read = ran([python, "-c", READING, folder, json.dumps(KEYS)])
+    return Story(shown, files, json.loads(read))
 
 
 def test_every_reader_finds_the_rows_of_both_runs_with_types_to_query(story: Story) -> None:
@@ -206,7 +167,8 @@ def test_every_reader_finds_the_rows_of_both_runs_with_types_to_query(story: Sto
     assert len(first["classify_jobs"]) > 900
     tables = [name.split("-")[0] for name in story.files]
     assert min(tables.count(table) for table in KEYS.keys() - SHORT) > 3
-    for reader, names in TYPES.items():
+    for reader, its in TYPES.items():
+        names = dict(zip(OF_TYPES, its.split("|"), strict=True))
         for table in KEYS:
             types = story.said[reader][table][0]
             assert types == {name: names[kind_of(table, name)] for name in types}, reader

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +12,8 @@ import duckdb
 import pytest
 import yaml
 
-from tests.support.commands import ROOT
+from tests.support.commands import ROOT, Ended
+from tests.support.rooms import built_wheel, ran
 from tests.support.transform import NO_TESTS, built
 
 pytestmark = pytest.mark.heavy
@@ -27,6 +27,7 @@ LOADED = """
             TIMESTAMP '2026-11-01' AS created_at, TIMESTAMP '2026-11-01' AS updated_at
         FROM range(3) AS jobs (n);
 """
+DATABASE = {"type": "duckdb", "path": "{{ env_var('DBT_FILEPATH') }}", "schema": "analytics"}
 PROJECT = {
     "dbt_project.yml": {
         "name": "ours",
@@ -35,18 +36,7 @@ PROJECT = {
         "models": {"llamaclassify": {"+schema": "classify"}},
     },
     "packages.yml": {"packages": [{"local": str(ROOT / "transform")}]},
-    "profiles.yml": {
-        "ours": {
-            "target": "dev",
-            "outputs": {
-                "dev": {
-                    "type": "duckdb",
-                    "path": "{{ env_var('DBT_FILEPATH') }}",
-                    "schema": "analytics",
-                }
-            },
-        }
-    },
+    "profiles.yml": {"ours": {"target": "dev", "outputs": {"dev": DATABASE}}},
 }
 FILES = {
     "models/failing.sql": "select count(*) as jobs from {{ ref('fct_classify_jobs') }}",
@@ -75,20 +65,11 @@ def run(command: list[Any], folder: Path, **environment: str) -> str:
     """Run a command in a folder to its good end; return what it printed."""
     users_own = ("DBT_", "MELTANO_", "TARGET_DUCKDB_", "LLAMACLASSIFY_")
     kept = {name: text for name, text in os.environ.items() if not name.startswith(users_own)}
-    ended = subprocess.run(
-        command,
-        capture_output=True,
-        check=False,
-        cwd=folder,
-        encoding="utf-8",
-        env=kept | {"UV_SYSTEM_CERTS": "1"} | environment,
-        stdin=subprocess.DEVNULL,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
+    environment = kept | {"UV_SYSTEM_CERTS": "1"} | environment
+    return ran(command, cwd=folder, env=environment)
 
 
-def build(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def build(folder: Path, *arguments: str) -> Ended:
     places = {"DBT_PROJECT_DIR": str(folder), "DBT_PROFILES_DIR": str(folder)}
     return built(folder, *arguments, as_of=AS_OF, **places)
 
@@ -99,8 +80,8 @@ def found(folder: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def test_package_builds_and_tests_the_marts_with_the_projects_own_variables(project: Path) -> None:
-    ended = build(project)
-    assert ended.returncode == 0, ended.stdout
+    done = build(project)
+    assert done.code == 0, done.stdout
     marts = "FROM analytics_classify."
     assert found(project, f"SELECT count(*) {marts}fct_classify_jobs") == [(3,)]
     assert found(project, "FROM analytics.failing") == [(3,)]
@@ -112,19 +93,17 @@ def test_package_builds_and_tests_the_marts_with_the_projects_own_variables(proj
 
 def test_package_stops_a_build_without_tables_but_none_of_other_models(project: Path) -> None:
     nowhere = ("--vars", "{loaded_into: nowhere}", *NO_TESTS)
-    ended = build(project, *nowhere)
-    assert ended.returncode == 2
-    assert ended.stdout.count("None of the tap's tables is in schema 'nowhere'") == 1
-    assert "dbt's profile" in ended.stdout
+    done = build(project, *nowhere)
+    assert done.code == 2
+    assert done.stdout.count("None of the tap's tables is in schema 'nowhere'") == 1
+    assert "dbt's profile" in done.stdout
     assert found(project, "FROM analytics.failing") == [(3,)]
-    ended = build(project, *nowhere, "--select", "alone")
-    assert ended.returncode == 0, ended.stdout
+    done = build(project, *nowhere, "--select", "alone")
+    assert done.code == 0, done.stdout
 
 
 def test_utility_of_meltano_makes_the_report_from_the_wheel(project: Path) -> None:
-    wheel = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", project / "dist"]
-    run(wheel, ROOT)
-    (file,) = (project / "dist").glob("*.whl")
+    file = built_wheel(project)
     (utility,) = MELTANO["plugins"]["utilities"]
     ours = utility | {"pip_url": utility["pip_url"].replace("-e .[report]", f"{file}[report]")}
     ours["config"] |= dict.fromkeys(("project_dir", "profiles_dir"), "$MELTANO_PROJECT_ROOT")

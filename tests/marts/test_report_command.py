@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.commands import ROOT
+from tests.support.commands import Ended
 from tests.support.report_marts import Made, ordinary
+from tests.support.rooms import ended
 
 
-def run(folder: Path, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *options: str, **environ: str) -> Ended:
     users_own = ("DBT_", "PG", "LLAMACLASSIFY_", "TARGET_DUCKDB_")
     clean = {k: v for k, v in os.environ.items() if not k.startswith(users_own)}
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "llamaclassify_report",
-            "--output",
-            str(folder / "page" / "report.html"),
-            *options,
-        ],
-        cwd=ROOT,
-        env=clean | {"DBT_FILEPATH": str(folder / "marts.duckdb")} | environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "llamaclassify_report"]
+    output = ["--output", folder / "page" / "report.html"]
+    given = clean | {"DBT_FILEPATH": str(folder / "marts.duckdb")} | environ
+    return ended([*command, *output, *options], env=given)
 
 
 def test_command_writes_one_file_and_prints_its_path_in_one_line(tmp_path: Path) -> None:
     ordinary().write(tmp_path / "marts.duckdb", schema="elsewhere")
     done = run(tmp_path, DBT_SCHEMA="elsewhere")
     output = tmp_path / "page" / "report.html"
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{output}\n", "")
+    assert done == Ended(0, f"{output}\n", "")
     assert [*output.parent.iterdir()] == [output]
 
 
@@ -49,17 +39,17 @@ def test_jobs_link_by_the_pattern_of_the_option_or_of_the_variable(
     pattern = "https://cloud.example/{project_id}/{job_id}"
     given = {"LLAMACLASSIFY_JOB_URL": "no-pattern" if way == "option" else pattern}
     done = run(tmp_path, *(("--job-url", pattern) if way == "option" else ()), **given)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.stderr
     page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
     assert 'href="https://cloud.example/project-1/waiting"' in page
 
 
-def _file_of_marts(folder: Path) -> None:
+def _nothing(_: Path) -> None:
+    """Leave the folder as it is."""
+
+
+def _marts(folder: Path) -> None:
     Made().write(folder / "marts.duckdb")
-
-
-def _nothing(folder: Path) -> None:
-    del folder
 
 
 def _no_marts(folder: Path) -> None:
@@ -71,7 +61,7 @@ def _text(folder: Path) -> None:
 
 
 def _output_in_a_file(folder: Path) -> None:
-    _file_of_marts(folder)
+    _marts(folder)
     (folder / "page").write_text("in the way", encoding="utf-8")
 
 
@@ -83,18 +73,16 @@ POSTGRES = {
 }
 
 
+NO_URL = {"LLAMACLASSIFY_JOB_URL": "javascript:{job_id}"}
+
+
 @pytest.mark.parametrize(
     ("prepare", "environ", "says"),
     [
         pytest.param(_nothing, {}, "DBT_FILEPATH", id="no-file"),
         pytest.param(_no_marts, {}, "dbt:build", id="no-marts"),
         pytest.param(_no_marts, {}, "marts.duckdb", id="no-marts-where"),
-        pytest.param(
-            _file_of_marts,
-            {"LLAMACLASSIFY_JOB_URL": "javascript:{job_id}"},
-            "LLAMACLASSIFY_JOB_URL",
-            id="job-url",
-        ),
+        pytest.param(_marts, NO_URL, "LLAMACLASSIFY_JOB_URL", id="job-url"),
         pytest.param(_text, {}, "marts.duckdb", id="no-database"),
         pytest.param(_output_in_a_file, {}, "cannot be written", id="output-not-writable"),
         pytest.param(_nothing, {"DBT_TARGET": "oracle"}, "duckdb or postgres", id="target"),
@@ -102,12 +90,11 @@ POSTGRES = {
     ],
 )
 def test_command_says_in_one_line_what_the_user_can_put_right(
-    prepare: object, environ: dict[str, str], says: str, tmp_path: Path
+    prepare: Callable[[Path], None], environ: dict[str, str], says: str, tmp_path: Path
 ) -> None:
-    assert callable(prepare)
     prepare(tmp_path)
     done = run(tmp_path, **environ)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.code, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("llamaclassify-report: ")
     assert says in done.stderr
@@ -118,5 +105,5 @@ def test_command_leaves_the_last_page_when_it_cannot_make_a_new_one(tmp_path: Pa
     output = tmp_path / "page" / "report.html"
     output.parent.mkdir()
     output.write_text("the last", encoding="utf-8")
-    assert run(tmp_path).returncode == 1
+    assert run(tmp_path).code == 1
     assert output.read_text(encoding="utf-8") == "the last"

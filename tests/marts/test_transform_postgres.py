@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -18,11 +17,11 @@ import pytest
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
 from tests.support.awkward_jobs import awkward_api
-from tests.support.commands import ROOT
 from tests.support.items import v2_job
 from tests.support.loaders import Row, loader, plugin
 from tests.support.loaders_v2 import KEYS as ALL_KEYS
 from tests.support.postgres import HOST, USER, Server, running_server
+from tests.support.rooms import ended, ran
 from tests.support.transform import (
     KEYS,
     NO_TESTS,
@@ -34,6 +33,7 @@ from tests.support.transform import (
     outcomes,
     rounded,
     sync,
+    well_built,
 )
 
 pytestmark = pytest.mark.heavy
@@ -68,15 +68,8 @@ def load(messages: str, server: Server, folder: Path) -> None:
     settings = plugin("target-postgres")["config"] | address | {"database": DATABASE}
     config = folder / "postgres.json"
     config.write_text(json.dumps(settings), encoding="utf-8")
-    ended = subprocess.run(
-        [loader("target-postgres"), "--config", config],
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-        env=os.environ | {"PGTZ": "UTC"},
-        input=messages,
-    )
-    assert ended.returncode == 0, ended.stderr
+    environment = os.environ | {"PGTZ": "UTC"}
+    ran([loader("target-postgres"), "--config", config], messages, env=environment)
 
 
 def in_postgres(server: Server) -> dict[str, Mart]:
@@ -107,8 +100,7 @@ def test_marts_are_the_same_on_both_after_each_of_two_syncs(
             load(sync(sandbox, tmp_path), server, tmp_path)
             as_of = world.now().replace(tzinfo=None)
             for folder, given in ((tmp_path, {}), (in_pg, environment)):
-                ended = built(folder, as_of=as_of, **given)
-                assert ended.returncode == 0, ended.stdout
+                well_built(folder, as_of=as_of, **given)
             assert outcomes(in_pg) == outcomes(tmp_path)
             ours, theirs = rounded(in_postgres(server)), rounded(marts_of(tmp_path))
             for name in KEYS:
@@ -132,10 +124,10 @@ def test_build_that_finds_no_table_of_the_taps_names_where_it_looked(
 ) -> None:
     server.query("CREATE DATABASE empty")
     as_of = datetime(2026, 11, 21)  # noqa: DTZ001 - as databases have it
-    ended = built(tmp_path, *NO_TESTS, as_of=as_of, **environment | {"PGDATABASE": "empty"})
-    assert ended.returncode == 2
-    assert f"is in schema 'llamacloud' of database empty at {HOST}." in ended.stdout
-    assert "PGDATABASE" in ended.stdout
+    done = built(tmp_path, *NO_TESTS, as_of=as_of, **environment | {"PGDATABASE": "empty"})
+    assert done.code == 2
+    assert f"is in schema 'llamacloud' of database empty at {HOST}." in done.stdout
+    assert "PGDATABASE" in done.stdout
 
 
 WITHOUT_OTHERS = " UNION ALL ".join(
@@ -172,8 +164,7 @@ def test_columns_named_in_capitals_are_read(
     server.query(IN_CAPITALS, DATABASE)
     as_of = datetime(2026, 11, 21)  # noqa: DTZ001 - as databases have it
     given = environment | {"DBT_SCHEMA": "of_capitals"}
-    ended = built(tmp_path, *NO_TESTS, "--vars", "loaded_into: capitals", as_of=as_of, **given)
-    assert ended.returncode == 0, ended.stdout
+    well_built(tmp_path, *NO_TESTS, "--vars", "loaded_into: capitals", as_of=as_of, **given)
     found = server.query(
         "SELECT job_id, api_status, updated_at, additional_fields IS NULL"
         " FROM of_capitals.stg_classify_jobs",
@@ -184,15 +175,9 @@ def test_columns_named_in_capitals_are_read(
 
 def reported(output: Path, **environment: str) -> str:
     """Make the report; return the page."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "llamaclassify_report", "--output", output],
-        capture_output=True,
-        check=False,
-        cwd=ROOT,
-        encoding="utf-8",
-        env=os.environ | environment,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    command = [sys.executable, "-m", "llamaclassify_report", "--output", output]
+    made = ended(command, env=os.environ | environment)
+    assert (made.code, made.stderr) == (0, "")
     return output.read_text(encoding="utf-8")
 
 
@@ -203,8 +188,7 @@ def test_full_refresh_keeps_the_versions_that_were_seen(tmp_path: Path) -> None:
         for _ in range(2):
             sync(sandbox, tmp_path)
             as_of = world.now().replace(tzinfo=None)
-            ended = built(tmp_path, "--full-refresh", as_of=as_of)
-            assert ended.returncode == 0, ended.stdout
+            well_built(tmp_path, "--full-refresh", as_of=as_of)
             world.advance(DAY)
             world.touch_v2("runs", status="COMPLETED")
     statuses = [row["status"] for row in marts_of(tmp_path)[CHANGES].values()]

@@ -1,21 +1,21 @@
 """The sandbox keeps the API's promises over real HTTP; nothing here knows the tap."""
 
+from __future__ import annotations
+
 import base64
 import gzip
-import signal
 import socket
-import subprocess
-import sys
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, get_args
 
 import pytest
 import requests
 
 from llamacloud_sandbox.__main__ import main
-from llamacloud_sandbox.api.app import PATH
+from llamacloud_sandbox.api.app import PATH, PROJECTS_PATH, V2_PATH
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import AtEnd, Order, Settings, Tokens
 from llamacloud_sandbox.wire.faults import (
@@ -28,56 +28,39 @@ from llamacloud_sandbox.wire.faults import (
 )
 from llamacloud_sandbox.wire.plan import FaultPlan
 from llamacloud_sandbox.world.clock import Clock, stamp
-from llamacloud_sandbox.world.history import History, Job
+from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tests.support.commands import ROOT
-
-START = datetime(2026, 3, 4, 10, 30, tzinfo=UTC)
-DAY = 86_400.0
-
-
-def world_of(jobs: int, **history: Any) -> World:
-    return World(History(jobs=jobs, **history), clock=Clock(START))
-
-
-def literal_job(job_id: str, created: str = "2026-03-04T10:00:00.000000Z", **fields: Any) -> Job:
-    return {
-        "id": job_id,
-        "status": "PENDING",
-        "created_at": created,
-        "updated_at": created,
-    } | fields
-
-
-def job_about_to_finish(world: World) -> Any:
-    undisturbed = World(world.history, clock=Clock(START))
-    undisturbed.advance(5 * DAY)
-    pending = [job for job in world.jobs() if job["status"] == "PENDING"]
-    return next(job for job in pending if undisturbed.job(job["id"])["status"] != "PENDING")
+from tests.support.rooms import (
+    DAY,
+    START,
+    V1,
+    V2,
+    Version,
+    ask,
+    each_version,
+    exported,
+    get,
+    greeted,
+    ids_of,
+    listed,
+    token_of,
+    walk,
+    world_of,
+)
 
 
-def ask(sandbox: Sandbox, *, path: str = PATH, key: str = "", **query: Any) -> requests.Response:
-    headers = {"Authorization": f"Bearer {key or sandbox.key}"}
-    return requests.get(sandbox.url + path, params=query, headers=headers, timeout=10)
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(world_of(60, v2_jobs=60)) as running:
+        yield running
 
 
-def walk(sandbox: Sandbox, **query: Any) -> list[dict[str, Any]]:
-    pages: list[dict[str, Any]] = [ask(sandbox, **query).json()]
-    while token := pages[-1].get("next_page_token"):
-        pages.append(ask(sandbox, **query, page_token=token).json())
-    return pages
+# The history.
 
 
-def listed(sandbox: Sandbox, **query: Any) -> list[Any]:
-    return [item for page in walk(sandbox, **query) for item in page["items"]]
-
-
-def ids_of(items: list[Any]) -> list[str]:
-    return [item["id"] for item in items]
-
-
-def test_history_lists_exactly_its_jobs_in_the_days_before_the_start() -> None:
-    jobs = world_of(1003, days=30).jobs()
+@each_version
+def test_history_lists_exactly_its_jobs_in_the_days_before_the_start(version: Version) -> None:
+    jobs = version.of(version.world(1003, days=30)).jobs()
 
     assert len(jobs) == len(set(ids_of(jobs))) == 1003
     assert stamp(START - timedelta(days=30)) <= jobs[0]["created_at"]
@@ -85,22 +68,36 @@ def test_history_lists_exactly_its_jobs_in_the_days_before_the_start() -> None:
     assert jobs == sorted(jobs, key=lambda job: job["created_at"])
 
 
-def test_history_is_the_same_for_the_same_seed_and_another_for_another() -> None:
-    assert world_of(300, seed=7).jobs() == world_of(300, seed=7).jobs()
-    assert not set(ids_of(world_of(300, seed=7).jobs())) & set(ids_of(world_of(300, seed=8).jobs()))
+@each_version
+def test_history_is_the_same_for_the_same_seed_and_another_for_another(version: Version) -> None:
+    once, again, other = (version.of(version.world(300, seed=seed)).jobs() for seed in (7, 7, 8))
+
+    assert once == again
+    assert not set(ids_of(once)) & set(ids_of(other))
 
 
-def test_history_does_not_depend_on_the_steps_in_which_time_passes() -> None:
-    at_once, by_steps = world_of(200), world_of(200)
-    at_once.advance(10 * DAY)
-    for _ in range(40):
-        by_steps.advance(DAY / 4)
-        by_steps.jobs()
+@pytest.mark.parametrize(("version", "days", "steps"), [(V1, 10, 40), (V2, 0.5, 1200)])
+def test_history_does_not_depend_on_the_steps_in_which_time_passes(
+    version: Version, days: float, steps: int
+) -> None:
+    at_once, by_steps = (version.world(500, days=days) for _ in range(2))
+    at_once.advance(days * DAY)
+    for _ in range(steps):
+        by_steps.advance(days * DAY / steps)
+        version.of(by_steps).jobs()
 
-    assert at_once.jobs() == by_steps.jobs()
+    assert version.of(at_once).jobs() == version.of(by_steps).jobs()
 
 
-def test_history_has_every_status_mode_and_project() -> None:
+@each_version
+def test_new_jobs_arrive_at_about_the_rate_of_the_history(version: Version) -> None:
+    world = version.world(900, days=90)
+    world.advance(90 * DAY)
+
+    assert 1700 < len(version.of(world).jobs()) < 1900
+
+
+def test_v1_history_has_every_status_mode_and_project_and_as_many_rules_as_are_documented() -> None:
     world = world_of(5000)
     jobs = world.jobs()
 
@@ -112,34 +109,28 @@ def test_history_has_every_status_mode_and_project() -> None:
     assert sizes[0] > sizes[1] > sizes[2] > 0
     assert {None} < {job["error_message"] for job in jobs}
     assert any(not (job["error_message"] or "").isascii() for job in jobs)
+    assert {len(job["rules"]) for job in jobs} == {1, 2, 3, 4, 5, 6}
+    rules = [rule for job in jobs for rule in job["rules"]]
+    assert all(1 <= len(rule["type"]) <= 50 for rule in rules)
+    assert all(10 <= len(rule["description"]) <= 2000 for rule in rules)
 
 
-def test_history_stays_within_the_documented_bounds_of_rules() -> None:
-    rules = [job["rules"] for job in world_of(500).jobs()]
+@each_version
+def test_unknown_fields_come_in_their_share_only(version: Version) -> None:
+    assert not any("priority" in job for job in version.of(version.world(200)).jobs())
 
-    assert {len(each) for each in rules} == {1, 2, 3, 4, 5, 6}
-    assert all(1 <= len(rule["type"]) <= 50 for each in rules for rule in each)
-    assert all(10 <= len(rule["description"]) <= 2000 for each in rules for rule in each)
-
-
-def test_unknown_fields_come_in_their_share_only() -> None:
-    assert not any("priority" in job for job in world_of(200).jobs())
-
-    jobs = world_of(2000, unknown_fields=0.25).jobs()
-    odd = [job for job in jobs if "priority" in job]
-    assert 400 < len(odd) < 600
-    assert all("tags" in job and "weight" in job["rules"][0] for job in odd)
-    assert not any("weight" in rule for j in jobs if j not in odd for rule in j["rules"])
+    jobs = version.of(version.world(2000, unknown_fields=0.25)).jobs()
+    assert 400 < sum("priority" in job for job in jobs) < 600
+    for job in jobs:
+        is_odd = "priority" in job
+        assert ("labels" in job if version is V2 else "tags" in job) == is_odd
+        inner = job["configuration"] if version is V2 else job
+        assert ("effort" in inner) == (is_odd and version is V2)
+        assert ("weight" in inner["rules"][0]) == is_odd
+        assert is_odd or not any("weight" in rule for rule in inner["rules"])
 
 
-def test_new_jobs_arrive_at_about_the_rate_of_the_history() -> None:
-    world = world_of(900, days=90)
-    world.advance(90 * DAY)
-
-    assert 1700 < len(world.jobs()) < 1900
-
-
-def test_job_is_pending_until_it_finishes_and_then_keeps_its_end() -> None:
+def test_v1_job_is_pending_until_it_finishes_and_then_keeps_its_end() -> None:
     world = world_of(5000)
     begun = {job["id"]: dict(job) for job in world.jobs() if job["status"] == "PENDING"}
     world.advance(4 * DAY)
@@ -159,52 +150,58 @@ def test_job_is_pending_until_it_finishes_and_then_keeps_its_end() -> None:
     assert [world.job(job["id"]) for job in settled] == settled
 
 
-def test_put_adds_a_job_replaces_it_and_ends_its_generated_course() -> None:
-    world = world_of(5000)
-    pending = job_about_to_finish(world)
-    literal = literal_job(pending["id"], project_id=pending["project_id"])
-    world.put(literal)
-    world.advance(5 * DAY)
+@each_version
+def test_meddling_with_a_job_ends_its_course_and_leaves_the_other_version_alone(
+    version: Version,
+) -> None:
+    other = V1 if version is V2 else V2
+    world, undisturbed = (version.world(3000, days=1, **{other.setting: 50}) for _ in range(2))
+    jobs, usual = version.of(world), version.of(undisturbed)
+    undisturbed.advance(DAY)
+    running = [job for job in jobs.jobs() if job["status"] != usual.job(job["id"])["status"]]
+    put, gone, cancelled, moved, *_ = ids_of(running)
+    literal = version.make(put, **{n: jobs.job(put)[n] for n in ("project_id", "status")})
+    jobs.put(literal)
+    jobs.delete(gone)
+    jobs.touch(cancelled, status="CANCELLED")
+    jobs.touch(moved, user_id="new")
+    world.advance(DAY)
 
-    assert world.job(pending["id"]) == literal
-    assert ids_of(world.jobs()).count(pending["id"]) == 1
+    assert jobs.job(put) == literal
+    ids = ids_of(jobs.jobs())
+    assert (ids.count(put), ids.count(gone)) == (1, 0)
+    assert jobs.job(cancelled)["status"] == "CANCELLED"
+    assert jobs.job(moved) == usual.job(moved) | {"user_id": "new"}
+    assert other.of(world).jobs() == other.of(undisturbed).jobs()
 
 
-def test_touch_changes_a_job_and_moves_its_updated_at_to_now() -> None:
-    world = World.empty(clock=Clock(START))
-    world.put(literal_job("a"))
+@each_version
+def test_touch_changes_a_job_and_moves_its_updated_at_to_now(version: Version) -> None:
+    world = version.filled("a", status="RUNNING")
     world.advance(1.5)
 
-    touched = world.touch("a", status="SUCCESS", error_message=None)
-    assert touched == world.job("a")
-    assert touched == literal_job(
-        "a", status="SUCCESS", error_message=None, updated_at="2026-03-04T10:30:01.500000Z"
-    )
+    touched = version.of(world).touch("a", status="FAILED", error_message=None)
+    assert touched == version.of(world).job("a")
+    changes = {"status": "FAILED", "error_message": None}
+    assert touched == version.make("a", updated_at="2026-03-04T10:30:01.500000Z", **changes)
 
 
+@each_version
 @pytest.mark.parametrize("method", ["delete", "touch", "job"])
-def test_world_names_the_job_it_does_not_have(method: str) -> None:
+def test_world_names_the_job_it_does_not_have(version: Version, method: str) -> None:
     with pytest.raises(KeyError, match="no job ghost is visible at 2026-03-04T10:30:00"):
-        getattr(World.empty(clock=Clock(START)), method)("ghost")
+        getattr(version.of(version.filled()), method)("ghost")
 
 
-def test_delete_removes_a_running_job_for_good() -> None:
-    world = world_of(5000)
-    pending = job_about_to_finish(world)
-    world.delete(pending["id"])
-    world.advance(5 * DAY)
-
-    assert pending["id"] not in ids_of(world.jobs())
-
-
-def test_put_moves_a_job_to_another_project() -> None:
+@each_version
+def test_put_moves_a_job_to_another_project(version: Version) -> None:
     world = World.empty()
     first, second, _ = world.project_ids
-    world.put(literal_job("a", project_id=first))
-    world.put(literal_job("a", project_id=second))
+    for project_id in (first, second):
+        version.of(world).put(version.make("a", project_id=project_id))
 
-    assert world.jobs(first) == []
-    assert world.jobs(second) == [literal_job("a", project_id=second)]
+    assert version.of(world).jobs(first) == []
+    assert version.of(world).jobs(second) == [version.make("a", project_id=second)]
 
 
 def test_clock_runs_at_its_speed_and_never_back() -> None:
@@ -222,22 +219,29 @@ def test_clock_runs_at_its_speed_and_never_back() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"jobs": -1}, {"days": 0}, {"unknown_fields": 1.5}],
-    ids=lambda wrong: next(iter(wrong)),
+    [{"jobs": -1}, {"v2_jobs": -1}, {"days": 0}, {"projects": 0}, {"unknown_fields": 1.5}],
+    ids=str,
 )
 def test_history_refuses_settings_that_cannot_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="no such history"):
         History(**wrong)
 
 
+# The listing.
+
+
+@each_version
 @pytest.mark.parametrize("tokens", get_args(Tokens))
 @pytest.mark.parametrize("order", get_args(Order))
-def test_listing_has_each_job_of_the_key_once_in_its_order(order: Order, tokens: Tokens) -> None:
-    world = world_of(300)
-    with Sandbox(world, Settings(order=order, tokens=tokens)) as sandbox:
-        jobs = listed(sandbox, page_size=37)
+def test_listing_has_each_job_of_the_key_once_in_its_order(
+    version: Version, order: Order, tokens: Tokens
+) -> None:
+    world = version.world(300)
+    with Sandbox(world, Settings(order=order, tokens=tokens, empty_pages=2)) as sandbox:
+        jobs = listed(sandbox, version.path, page_size=37)
 
-    newest = sorted(world.jobs(sandbox.project_id), key=lambda j: j["created_at"], reverse=True)
+    oldest = version.shown(version.of(world).jobs(sandbox.project_id))
+    newest = sorted(oldest, key=lambda job: job["created_at"], reverse=True)
     expected = {
         "newest": newest,
         "oldest": newest[::-1],
@@ -251,17 +255,20 @@ def test_listing_has_each_job_of_the_key_once_in_its_order(order: Order, tokens:
 
 
 def test_page_has_the_asked_size_and_the_default_is_a_hundred() -> None:
-    with Sandbox(world_of(300)) as sandbox:
-        assert [len(page["items"]) for page in walk(sandbox)][:-1] == [100, 100]
-        assert len(ask(sandbox, page_size=7).json()["items"]) == 7
+    with Sandbox(world_of(300, v2_jobs=300), Settings(page_size_limit=120)) as sandbox:
+        for path in (PATH, V2_PATH):
+            assert [len(page["items"]) for page in walk(sandbox, path)][:-1] == [100, 100]
+            assert len(ask(sandbox, path, page_size=7).json()["items"]) == 7
+        assert len(ask(sandbox, PATH, page_size=120).json()["items"]) == 120
+        sandbox.settings.page_size_limit = 20
+        assert len(ask(sandbox, V2_PATH, page_size=100).json()["items"]) == 100
 
 
 @pytest.mark.parametrize("tokens", get_args(Tokens))
 def test_token_is_opaque_and_must_be_encoded_for_the_url(tokens: Tokens) -> None:
     with Sandbox(world_of(300), Settings(tokens=tokens)) as sandbox:
-        token = ask(sandbox, page_size=10).json()["next_page_token"]
-        raw = f"{PATH}?page_size=10&page_token={token}"
-        reply = ask(sandbox, path=raw)
+        token = token_of(sandbox, page_size=10)
+        reply = ask(sandbox, f"{PATH}?page_size=10&page_token={token}")
 
     assert token.startswith("+//+")
     assert token.endswith("==")
@@ -270,28 +277,33 @@ def test_token_is_opaque_and_must_be_encoded_for_the_url(tokens: Tokens) -> None
 
 
 @pytest.mark.parametrize("tokens", get_args(Tokens))
-def test_job_created_during_a_listing_repeats_jobs_by_position_only(tokens: Tokens) -> None:
-    world = World.empty(clock=Clock(START))
-    for number in range(6):
-        world.put(literal_job(f"job {number}", f"2026-03-04T10:0{number}:00.000000Z"))
+@pytest.mark.parametrize(("version", "query"), [(V1, {}), (V2, {"status": "COMPLETED"})])
+def test_job_created_during_a_listing_repeats_jobs_by_position_only(
+    version: Version, query: dict[str, Any], tokens: Tokens
+) -> None:
+    world = version.filled(*("failed", "failed too") if query else (), status="FAILED")
+    jobs = version.of(world)
+    for minute in range(6):
+        jobs.put(version.make(f"job {minute}", created_at=f"2026-03-04T10:0{minute}:00Z"))
     with Sandbox(world, Settings(tokens=tokens)) as sandbox:
         sandbox.before_page = lambda page: (
-            world.put(literal_job("late", "2026-03-04T10:09:00.000000Z")) if page == 2 else None
+            jobs.put(version.make("late", created_at="2026-03-04T10:09:00Z")) if page == 2 else None
         )
-        ids = ids_of(listed(sandbox, page_size=3))
+        ids = ids_of(listed(sandbox, version.path, page_size=3, **query))
 
     repeated = {"cursor": [], "position": ["job 3"]}[tokens]
     assert ids == ["job 5", "job 4", "job 3", *repeated, "job 2", "job 1", "job 0"]
 
 
-def test_before_page_is_told_the_number_of_each_page_of_a_listing() -> None:
-    numbers: list[int] = []
-    with Sandbox(world_of(100)) as sandbox:
-        sandbox.before_page = numbers.append
-        pages = len(walk(sandbox, page_size=30))
-        ask(sandbox)
+def test_before_page_is_told_the_number_of_each_page_and_may_see_of_which_listing() -> None:
+    asked: list[tuple[str, int]] = []
+    with Sandbox(world_of(30, v2_jobs=30, projects=1)) as sandbox:
+        sandbox.before_page = lambda page: asked.append((sandbox.requests[-1].path, page))
+        for path, size in ((V2_PATH, 20), (PATH, 30), (PATH, 12)):
+            walk(sandbox, path, page_size=size)
 
-    assert numbers == [*range(1, pages + 1), 1]
+    pages = [(PATH, 1), (PATH, 1), (PATH, 2), (PATH, 3)]
+    assert asked == [(V2_PATH, 1), (V2_PATH, 2), *pages]
 
 
 def test_what_before_page_raises_is_answered_500_and_raised_at_the_end() -> None:
@@ -307,28 +319,32 @@ def test_what_before_page_raises_is_answered_500_and_raised_at_the_end() -> None
         running.close()
 
 
+@each_version
 @pytest.mark.parametrize(
     ("at_end", "expected"),
     [("null", {"next_page_token": None}), ("empty", {"next_page_token": ""}), ("absent", {})],
 )
-def test_listing_ends_in_the_form_set(at_end: AtEnd, expected: dict[str, Any]) -> None:
+def test_listing_ends_in_the_form_set(
+    version: Version, at_end: AtEnd, expected: dict[str, Any]
+) -> None:
     with Sandbox(World.empty(), Settings(at_end=at_end)) as sandbox:
-        assert ask(sandbox).json() == {"items": [], "total_size": 0} | expected
+        page = ask(sandbox, version.path).json()
+
+    assert page == {"items": [], "total_size": 0} | expected
 
 
-def test_total_size_counts_the_jobs_of_the_project_or_is_null() -> None:
-    with Sandbox(world_of(50)) as sandbox:
-        count = len(sandbox.world.jobs(sandbox.project_id))
-        assert ask(sandbox, page_size=1).json()["total_size"] == count
+@each_version
+def test_total_size_counts_the_jobs_of_the_project_or_is_null(version: Version) -> None:
+    with Sandbox(version.world(50)) as sandbox:
+        count = len(version.of(sandbox.world).jobs(sandbox.project_id))
+        assert ask(sandbox, version.path, page_size=1).json()["total_size"] == count
         sandbox.settings.total_size = False
-        assert ask(sandbox, page_size=1).json()["total_size"] is None
+        assert ask(sandbox, version.path, page_size=1).json()["total_size"] is None
 
 
 @pytest.mark.parametrize("tokens", get_args(Tokens))
 def test_empty_pages_come_with_a_token_after_every_so_many_full_ones(tokens: Tokens) -> None:
-    world = World.empty()
-    for number in range(8):
-        world.put(literal_job(f"job {number}"))
+    world = V1.filled(*(f"job {number}" for number in range(8)))
     with Sandbox(world, Settings(tokens=tokens, empty_pages=2)) as sandbox:
         pages = walk(sandbox, page_size=2)
 
@@ -337,9 +353,7 @@ def test_empty_pages_come_with_a_token_after_every_so_many_full_ones(tokens: Tok
 
 
 def test_cursor_outlives_the_jobs_it_has_seen() -> None:
-    world = World.empty()
-    for number in range(4):
-        world.put(literal_job(f"job {number}"))
+    world = V1.filled(*(f"job {number}" for number in range(4)))
 
     def forget(page: int) -> None:
         if page == 2:
@@ -351,100 +365,128 @@ def test_cursor_outlives_the_jobs_it_has_seen() -> None:
         assert ids_of(listed(sandbox, page_size=2)) == ["job 3", "job 2", "job 1", "job 0"]
 
 
-def test_items_made_by_hand_are_listed_as_they_are() -> None:
-    odd = ["no job", None, 7, {"id": 5, "rules": "none"}, {"created_at": 12}]
+@each_version
+def test_items_made_by_hand_are_listed_as_they_are(version: Version) -> None:
+    odd = ["no job", None, 7, {"id": 5, "rules": "none", "usage": "much"}, {"created_at": 12}]
     world = World.empty()
+    jobs, second = version.of(world), world.project_ids[1]
     for item in odd:
-        world.put_raw(item)
-    world.put({"id": "x", "rules": [], "project_id": "elsewhere"})
-    world.put_raw({"id": "x"})
-    with Sandbox(world, Settings(order="oldest")) as sandbox:
-        items = listed(sandbox, page_size=2)
+        jobs.put_raw(item)
+    jobs.put_raw("of the second", project_id=second)
+    jobs.put({"id": "x", "rules": [], "project_id": "elsewhere"})
+    jobs.put_raw({"id": "x"})
+    with Sandbox(world, Settings(order="oldest", usage_in_list=True)) as sandbox:
+        items = listed(sandbox, version.path, page_size=2)
+        assert listed(sandbox, version.path, key=sandbox.keys[second]) == ["of the second"]
 
     assert items == [*odd, {"id": "x"}, {"id": "x", "rules": [], "project_id": "elsewhere"}]
 
 
-def test_key_lists_only_its_own_project() -> None:
-    world = world_of(300)
+def test_key_lists_only_its_own_project_and_each_version_its_own_jobs() -> None:
+    world = world_of(300, v2_jobs=120)
     with Sandbox(world) as sandbox:
-        for project_id, key in sandbox.keys.items():
-            jobs = listed(sandbox, key=key, project_id=project_id)
-            assert jobs == world.jobs(project_id)[::-1]
+        for version in (V1, V2):
+            for project_id, key in sandbox.keys.items():
+                jobs = listed(sandbox, version.path, key=key, project_id=project_id, page_size=20)
+                assert jobs == version.shown(version.of(world).jobs(project_id)[::-1])
     assert list(sandbox.keys.values()) == ["llx-sandbox-1", "llx-sandbox-2", "llx-sandbox-3"]
 
 
-def test_request_without_a_key_of_the_project_is_refused() -> None:
-    with Sandbox(world_of(1)) as sandbox:
-        other = list(sandbox.keys)[1]
-        replies = [
-            requests.get(sandbox.url + PATH, timeout=10),
-            ask(sandbox, key="llx-wrong"),
-            ask(sandbox, project_id=other),
-            ask(sandbox, project_id="none at all", page_size=0),
-        ]
+def test_request_without_a_key_of_the_project_is_refused(sandbox: Sandbox) -> None:
+    other = list(sandbox.keys)[1]
+    replies = [
+        requests.get(sandbox.url + PATH, timeout=10),
+        ask(sandbox, key="llx-wrong"),
+        ask(sandbox, project_id=other),
+        ask(sandbox, project_id="none at all", page_size=0),
+    ]
 
     assert [reply.status_code for reply in replies] == [401] * 4
     assert all(isinstance(reply.json()["detail"], str) for reply in replies)
 
 
-def test_organization_is_accepted_if_it_is_the_own_one() -> None:
-    with Sandbox(world_of(1)) as sandbox:
-        assert ask(sandbox, organization_id=sandbox.world.organization_id).status_code == 200
-        assert ask(sandbox, organization_id="another").status_code == 403
+def test_organization_is_accepted_if_it_is_the_own_one(sandbox: Sandbox) -> None:
+    assert ask(sandbox, organization_id=sandbox.world.organization_id).status_code == 200
+    assert ask(sandbox, organization_id="another").status_code == 403
 
 
-@pytest.mark.parametrize("page_size", ["0", "-1", "21", "many", "", "1.5"])
-def test_page_size_out_of_bounds_is_named_in_a_422(page_size: str) -> None:
-    with Sandbox(world_of(1), Settings(page_size_limit=20)) as sandbox:
-        reply = ask(sandbox, page_size=page_size)
+UNREADABLE = ("", "garbage", "bnVsbA==", "+//+e30=", "ümlaut")
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "value"),
+    [
+        *((PATH, "page_size", value) for value in ("0", "-1", "21", "many", "", "1.5")),
+        *((V2_PATH, "page_size", value) for value in ("0", "-1", "101", "many", "")),
+        (V2_PATH, "created_at_on_or_after", "yesterday"),
+        (V2_PATH, "created_at_on_or_before", "2026-13-01"),
+        (V2_PATH, "created_at_on_or_after", ""),
+        *((path, "page_token", value) for path in (PATH, V2_PATH) for value in UNREADABLE),
+    ],
+)
+def test_parameter_that_cannot_be_is_named_in_a_422(path: str, name: str, value: str) -> None:
+    with Sandbox(world_of(1, v2_jobs=1), Settings(page_size_limit=20)) as sandbox:
+        reply = ask(sandbox, path, **{name: value})
 
     assert reply.status_code == 422
     (problem,) = reply.json()["detail"]
-    assert problem["loc"] == ["query", "page_size"]
+    assert problem["loc"] == ["query", name]
     assert problem["msg"]
     assert problem["type"]
+    assert name != "page_token" or "page_token cannot be read" in problem["msg"]
 
 
-@pytest.mark.parametrize("token", ["", "garbage", "bnVsbA==", "+//+e30=", "ümlaut"])
-def test_token_that_cannot_be_read_is_named_in_a_422(token: str) -> None:
-    with Sandbox(world_of(1)) as sandbox:
-        reply = ask(sandbox, page_token=token)
-
-    assert reply.status_code == 422
-    (problem,) = reply.json()["detail"]
-    assert problem["loc"] == ["query", "page_token"]
-    assert "page_token cannot be read" in problem["msg"]
-
-
-@pytest.mark.parametrize("forgotten", ["project_id", "organization_id", "page_size"])
-def test_token_wants_the_other_parameters_again(forgotten: str) -> None:
-    with Sandbox(world_of(100)) as sandbox:
+@pytest.mark.parametrize(
+    ("version", "changed"),
+    [
+        *((version, {"project_id": None}) for version in (V1, V2)),
+        *((version, {"organization_id": None}) for version in (V1, V2)),
+        *((version, {"page_size": size}) for version in (V1, V2) for size in (None, 3)),
+        (V2, {"status": "FAILED"}),
+        (V2, {"job_ids": ["clj-a"]}),
+        (V2, {"configuration_id": None}),
+        (V2, {"created_at_on_or_after": "2025-01-01"}),
+        (V2, {"created_at_on_or_before": None}),
+    ],
+    ids=lambda value: value.name if isinstance(value, Version) else str(value),
+)
+def test_token_wants_the_whole_query_again(version: Version, changed: dict[str, Any]) -> None:
+    ids = [f"job {number}" for number in range(10)]
+    with Sandbox(version.filled(*ids)) as sandbox:
         query: dict[str, Any] = {
+            "page_size": 2,
             "project_id": sandbox.project_id,
             "organization_id": sandbox.world.organization_id,
-            "page_size": 10,
         }
-        token = ask(sandbox, **query).json()["next_page_token"]
-        assert ask(sandbox, **query, page_token=token).status_code == 200
-        del query[forgotten]
-        reply = ask(sandbox, **query, page_token=token)
+        if version is V2:
+            query |= {"status": "COMPLETED", "configuration_id": "cfg", "job_ids": ids[:9]}
+            query["created_at_on_or_after"] = "2026-01-01"
+            query["created_at_on_or_before"] = "2026-12-31"
+        token = token_of(sandbox, version.path, **query)
+        assert ask(sandbox, version.path, **query, page_token=token).status_code == 200
+        reply = ask(sandbox, version.path, **query | changed, page_token=token)
 
     assert reply.status_code == 422
-    assert f"with {forgotten}" in reply.json()["detail"][0]["msg"]
+    assert f"with {next(iter(changed))} " in reply.json()["detail"][0]["msg"]
 
 
 @pytest.mark.parametrize("change", [{"order": "oldest"}, {"tokens": "position"}], ids=str)
 def test_token_is_refused_once_the_listing_has_another_order(change: dict[str, Any]) -> None:
     with Sandbox(world_of(50)) as sandbox:
-        token = ask(sandbox, page_size=5).json()["next_page_token"]
+        token = token_of(sandbox, page_size=5)
         for name, value in change.items():
             setattr(sandbox.settings, name, value)
         assert ask(sandbox, page_size=5, page_token=token).status_code == 422
 
 
-def test_unknown_path_is_not_found() -> None:
-    with Sandbox(world_of(1)) as sandbox:
-        reply = ask(sandbox, path="/api/v9/nothing")
+def test_token_of_one_version_is_refused_by_the_other(sandbox: Sandbox) -> None:
+    for path, other in ((PATH, V2_PATH), (V2_PATH, PATH)):
+        token = token_of(sandbox, path, page_size=5)
+        assert ask(sandbox, other, page_size=5, page_token=token).status_code == 422
+
+
+def test_unknown_path_is_not_found(sandbox: Sandbox) -> None:
+    reply = ask(sandbox, "/api/v9/nothing")
 
     assert (reply.status_code, reply.json()) == (404, {"detail": "Not Found"})
 
@@ -453,33 +495,36 @@ def test_date_of_every_reply_is_the_worlds() -> None:
     with Sandbox(world_of(1)) as sandbox:
         before = ask(sandbox).headers
         sandbox.world.advance(3600.9)
-        after = [ask(sandbox), ask(sandbox, path="/nowhere"), ask(sandbox, page_size=0)]
+        after = [ask(sandbox), ask(sandbox, "/nowhere"), ask(sandbox, page_size=0)]
 
     assert before["Date"] == "Wed, 04 Mar 2026 10:30:00 GMT"
     assert {reply.headers["Date"] for reply in after} == {"Wed, 04 Mar 2026 11:30:00 GMT"}
     assert "Server" not in before
 
 
-def test_requests_are_recorded_with_their_answers() -> None:
+def test_requests_are_recorded_with_every_value_of_a_parameter_and_their_answers() -> None:
     with Sandbox(world_of(1)) as sandbox:
         ask(sandbox, page_size=5, page_token="a+b/c==")
-        first, *others = sandbox.requests
+        ask(sandbox, V2_PATH, job_ids=["b", "a", "b", ""], status="FAILED")
+        first, second = sandbox.requests
         sandbox.clear_requests()
         assert sandbox.requests == []
 
-    assert others == []
     assert (first.method, first.path, first.status) == ("GET", PATH, 422)
     assert first.query == {"page_size": "5", "page_token": "a+b/c=="}
     assert first.target == f"{PATH}?page_size=5&page_token=a%2Bb%2Fc%3D%3D"
     assert first.headers["authorization"] == "Bearer llx-sandbox-1"
+    assert second.values("job_ids") == ["b", "a", "b", ""]
+    assert second.values("status") == ["FAILED"]
+    assert second.values("page_token") == []
+    assert second.query == {"job_ids": "", "status": "FAILED"}
 
 
-def test_answer_next_goes_before_the_real_reply_in_order() -> None:
-    with Sandbox(world_of(1)) as sandbox:
-        sandbox.answer_next(503, b"<html>", headers={"Retry-After": "2"}, times=2)
-        sandbox.answer_next(429, {"detail": "sl\u00f6w"})
-        assert sandbox.unanswered == 3
-        replies = [ask(sandbox) for _ in range(4)]
+def test_answer_next_goes_before_the_real_reply_in_order(sandbox: Sandbox) -> None:
+    sandbox.answer_next(503, b"<html>", headers={"Retry-After": "2"}, times=2)
+    sandbox.answer_next(429, {"detail": "sl\u00f6w"})
+    assert sandbox.unanswered == 3
+    replies = [ask(sandbox) for _ in range(4)]
 
     assert [reply.status_code for reply in replies] == [503, 503, 429, 200]
     assert [request.status for request in sandbox.requests] == [503, 503, 429, 200]
@@ -504,19 +549,22 @@ def test_canned_reply_has_a_date(canned: dict[str, Any], expected: str | None) -
         assert ask(sandbox).headers.get("Date") == expected
 
 
-def test_cut_reply_breaks_off_in_the_middle() -> None:
-    with Sandbox(world_of(1)) as sandbox:
-        sandbox.answer_next(200, {"items": []}, cut=True)
-        with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
-            ask(sandbox)
-        assert ask(sandbox).status_code == 200
+def test_cut_reply_breaks_off_in_the_middle(sandbox: Sandbox) -> None:
+    sandbox.answer_next(200, {"items": []}, cut=True)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
+        ask(sandbox)
+    assert ask(sandbox).status_code == 200
 
 
-def test_held_back_reply_does_not_hold_up_the_end() -> None:
+@pytest.mark.parametrize("kind", ["held back", "stalled-before", "stalled-inside"])
+def test_reply_that_does_not_come_does_not_hold_up_the_end(kind: str) -> None:
     with Sandbox(world_of(1)) as sandbox:
-        sandbox.answer_next(200, delay_ms=60_000)
-        with pytest.raises(requests.exceptions.ReadTimeout):
-            requests.get(sandbox.url + PATH, timeout=0.01)
+        if kind == "held back":
+            sandbox.answer_next(200, delay_ms=60_000)
+        else:
+            sandbox.fail_next(kind)
+        with pytest.raises((requests.ConnectionError, requests.ReadTimeout)):
+            get(sandbox, timeout=0.1)
 
 
 def test_latency_holds_back_every_page() -> None:
@@ -527,23 +575,35 @@ def test_latency_holds_back_every_page() -> None:
         assert ask(sandbox).status_code == 200
 
 
-def test_prerendered_pages_equal_the_real_ones() -> None:
-    with Sandbox(world_of(500, unknown_fields=0.1)) as sandbox:
-        query = {"page_size": 50, "project_id": sandbox.project_id}
-        other: dict[str, Any] = {"page_size": 50, "key": sandbox.keys[list(sandbox.keys)[1]]}
-        real = walk(sandbox, **query), walk(sandbox, **other)
-        pages = sandbox.prerender(50, project_id=sandbox.project_id)
-        pages += sandbox.prerender(50, key=other["key"])
+@pytest.mark.parametrize(
+    ("version", "made"),
+    [(V1, {"page_size": 51}), (V2, {"page_size": 50, "status": "FAILED"})],
+    ids=["v1", "v2"],
+)
+def test_prerendered_pages_equal_the_real_ones_and_answer_no_other_request(
+    version: Version, made: dict[str, Any]
+) -> None:
+    path, other = version.path, V1.path if version is V2 else V2.path
+    with Sandbox(world_of(500, v2_jobs=500, unknown_fields=0.1)) as sandbox:
+        second = list(sandbox.keys.values())[1]
+        queries: list[dict[str, Any]] = [
+            {"page_size": 50, "project_id": sandbox.project_id},
+            {"page_size": 50, "key": second},
+        ]
+        real, others = ([walk(sandbox, each, **q) for q in queries] for each in (path, other))
+        pages = sandbox.prerender(50, project_id=sandbox.project_id, api=version.name)
+        pages += sandbox.prerender(50, key=second, api=version.name)
         called: list[int] = []
         sandbox.before_page = called.append
-        ready = walk(sandbox, **query), walk(sandbox, **other)
 
-        assert ready == real
-        assert len(real[0]) + len(real[1]) == pages
+        assert [walk(sandbox, path, **query) for query in queries] == real
+        assert sum(map(len, real)) == pages
         assert called == []
-        assert ask(sandbox, page_size=50, key="llx-wrong").status_code == 401
-        assert ask(sandbox, page_size=51, project_id=sandbox.project_id).status_code == 200
+        assert ask(sandbox, path, page_size=50, key="llx-wrong").status_code == 401
+        narrowed = ask(sandbox, path, **queries[0] | made)
+        assert narrowed.json()["items"] != real[0][0]["items"]
         assert called == [1]
+        assert [walk(sandbox, other, **query) for query in queries] == others
 
 
 # Faults.
@@ -610,34 +670,29 @@ def test_fault_of_a_status_may_have_a_retry_after_of_every_form(status: int) -> 
     assert {reply.status_code for reply in replies} == {status}
 
 
-@pytest.mark.parametrize(
-    ("kind", "ending"),
-    [
-        ("closed-before", "closed"),
-        ("reset-before", "reset"),
-        ("stalled-before", "silent"),
-    ],
-)
-def test_fault_before_a_reply_sends_nothing(kind: str, ending: str) -> None:
-    with Sandbox(world_of(10)) as sandbox:
-        sandbox.fail_next(kind)
-        assert raw(sandbox, patience=patience_for(kind)) == (b"", ending)
-        assert sandbox.requests[0].status is None
-        assert ask(sandbox).status_code == 200
+BEFORE = {"closed-before": "closed", "reset-before": "reset", "stalled-before": "silent"}
+
+
+@pytest.mark.parametrize(("kind", "ending"), BEFORE.items())
+def test_fault_before_a_reply_sends_nothing(sandbox: Sandbox, kind: str, ending: str) -> None:
+    sandbox.fail_next(kind)
+    assert raw(sandbox, patience=patience_for(kind)) == (b"", ending)
+    assert sandbox.requests[0].status is None
+    assert ask(sandbox).status_code == 200
 
 
 @pytest.mark.parametrize("prerendered", [False, True], ids=["made", "prerendered"])
 @pytest.mark.parametrize(
-    ("kind", "ending", "marks"),
+    ("kind", "ending"),
     [
-        ("cut-length", "closed", {"content-length: {length}"}),
-        ("cut-close", "closed", {"connection: close"}),
-        ("reset-inside", "reset", {"content-length: {length}"}),
-        ("stalled-inside", "silent", {"content-length: {length}"}),
+        ("cut-length", "closed"),
+        ("cut-close", "closed"),
+        ("reset-inside", "reset"),
+        ("stalled-inside", "silent"),
     ],
 )
 def test_fault_inside_a_reply_sends_the_first_half_of_it(
-    kind: str, ending: str, marks: set[str], *, prerendered: bool
+    kind: str, ending: str, *, prerendered: bool
 ) -> None:
     with Sandbox(world_of(50)) as sandbox:
         whole = ask(sandbox, page_size=20).content
@@ -648,17 +703,17 @@ def test_fault_inside_a_reply_sends_the_first_half_of_it(
         assert sandbox.requests[1].status == 200
 
     head, body = parts_of(received)
+    length = f"content-length: {len(whole)}"
     assert (body, ended) == (whole[: len(whole) // 2], ending)
     assert head[0] == "http/1.1 200 ok"
-    assert {mark.format(length=len(whole)) for mark in marks} <= set(head)
+    assert (length if kind != "cut-close" else "connection: close") in head
     assert ("content-length" in "".join(head)) == (kind != "cut-close")
 
 
-def test_chunked_reply_is_cut_without_a_last_chunk() -> None:
-    with Sandbox(world_of(50)) as sandbox:
-        whole = ask(sandbox).content
-        sandbox.fail_next("cut-chunked")
-        received, ended = raw(sandbox)
+def test_chunked_reply_is_cut_without_a_last_chunk(sandbox: Sandbox) -> None:
+    whole = ask(sandbox).content
+    sandbox.fail_next("cut-chunked")
+    received, ended = raw(sandbox)
 
     head, body = parts_of(received)
     half = whole[: len(whole) // 2]
@@ -667,12 +722,11 @@ def test_chunked_reply_is_cut_without_a_last_chunk() -> None:
     assert (body, ended) == (b"%x\r\n%s\r\n" % (len(half), half), "closed")
 
 
-def test_gzip_is_truncated_or_none_at_all_under_the_right_length() -> None:
-    with Sandbox(world_of(50)) as sandbox:
-        whole = ask(sandbox).content
-        sandbox.fail_next("gzip-truncated")
-        sandbox.fail_next("gzip-wrong")
-        truncated, wrong = (parts_of(raw(sandbox)[0]) for _ in range(2))
+def test_gzip_is_truncated_or_none_at_all_under_the_right_length(sandbox: Sandbox) -> None:
+    whole = ask(sandbox).content
+    sandbox.fail_next("gzip-truncated")
+    sandbox.fail_next("gzip-wrong")
+    truncated, wrong = (parts_of(raw(sandbox)[0]) for _ in range(2))
 
     packed = gzip.compress(whole, mtime=0)
     assert (truncated[1], wrong[1]) == (packed[: len(packed) // 2], whole)
@@ -703,15 +757,19 @@ def test_fault_of_the_content_answers_it(kind: str, status: int, body: Any) -> N
         assert reply.json() == body
 
 
+@each_version
 @pytest.mark.parametrize("status", [400, 404, 410, 422])
-def test_token_is_rejected_by_the_next_request_that_has_one(status: int) -> None:
-    with Sandbox(world_of(30)) as sandbox:
+def test_token_is_rejected_by_the_next_request_that_has_one(version: Version, status: int) -> None:
+    path = version.path
+    with Sandbox(version.world(30)) as sandbox:
         sandbox.fail_next(f"token-{status}")
-        token = ask(sandbox, page_size=5).json()["next_page_token"]
+        token = token_of(sandbox, path, page_size=5)
+        ask(sandbox, PROJECTS_PATH)
+        ask(sandbox, f"{V2_PATH}/x")
         assert sandbox.unmet == 1
-        rejected = ask(sandbox, page_size=5, page_token=token)
+        rejected = ask(sandbox, path, page_size=5, page_token=token)
         assert sandbox.unmet == 0
-        assert ask(sandbox, page_size=5, page_token=token).status_code == 200
+        assert ask(sandbox, path, page_size=5, page_token=token).status_code == 200
 
     assert rejected.status_code == status
     assert ("page_token" in rejected.text) == (status in {400, 422})
@@ -727,10 +785,8 @@ def test_token_is_rejected_by_the_next_request_that_has_one(status: int) -> None
 def test_redirect_shows_whether_a_client_follows_it(kind: str, target: str) -> None:
     with Sandbox(world_of(10)) as sandbox:
         sandbox.fail_next(kind)
-        headers = {"Authorization": f"Bearer {sandbox.key}"}
-        url = f"{sandbox.url}{PATH}?page_size=5"
-        reply = requests.get(url, headers=headers, timeout=10, allow_redirects=False)
-        requests.get(requests.compat.urljoin(url, reply.headers["Location"]), timeout=10)
+        reply = get(sandbox, f"{PATH}?page_size=5", allow_redirects=False)
+        requests.get(requests.compat.urljoin(reply.url, reply.headers["Location"]), timeout=10)
         followed = sandbox.requests[1]
 
     assert reply.status_code == 307
@@ -755,7 +811,7 @@ def test_large_reply_is_a_page_of_100_mib_made_as_it_is_sent(
 ) -> None:
     with Sandbox(world_of(1)) as sandbox:
         sandbox.fail_next(kind)
-        with requests.get(sandbox.url + PATH, timeout=10, stream=True) as reply:
+        with get(sandbox, stream=True) as reply:
             length, first, last = 0, b"", b""
             for chunk in reply.iter_content(2**20):
                 length += len(chunk)
@@ -769,12 +825,11 @@ def test_large_reply_is_a_page_of_100_mib_made_as_it_is_sent(
     assert (sent < 2**20) if kind == "large-gzip" else (sent == LARGE)
 
 
-def test_large_reply_ends_when_the_client_has_gone() -> None:
-    with Sandbox(world_of(1)) as sandbox:
-        sandbox.fail_next("large")
-        with requests.get(sandbox.url + PATH, timeout=10, stream=True) as reply:
-            next(reply.iter_content(100))
-        assert ask(sandbox).status_code == 200
+def test_large_reply_ends_when_the_client_has_gone(sandbox: Sandbox) -> None:
+    sandbox.fail_next("large")
+    with get(sandbox, stream=True) as reply:
+        next(reply.iter_content(100))
+    assert ask(sandbox).status_code == 200
 
     assert 0 < sandbox.requests[0].sent < MARGIN
 
@@ -829,23 +884,14 @@ def test_fault_refused_ends_by_itself() -> None:
     assert [request.status for request in sandbox.requests] == [200, 200]
 
 
-@pytest.mark.parametrize("kind", ["stalled-before", "stalled-inside"])
-def test_stalled_reply_does_not_hold_up_the_end(kind: str) -> None:
-    with Sandbox(world_of(1)) as sandbox:
-        sandbox.fail_next(kind)
-        with pytest.raises((requests.ConnectionError, requests.ReadTimeout)):
-            requests.get(sandbox.url + PATH, timeout=0.1)
-
-
-def test_faults_come_in_the_order_given_and_after_canned_replies() -> None:
-    with Sandbox(world_of(1)) as sandbox:
-        sandbox.faults = FaultPlan(share=1, kinds=("502",))
-        sandbox.fail_next("503", times=2)
-        sandbox.fail_next("504")
-        sandbox.answer_next(418)
-        statuses = [ask(sandbox).status_code for _ in range(5)]
-        sandbox.faults = None
-        statuses.append(ask(sandbox).status_code)
+def test_faults_come_in_the_order_given_and_after_canned_replies(sandbox: Sandbox) -> None:
+    sandbox.faults = FaultPlan(share=1, kinds=("502",))
+    sandbox.fail_next("503", times=2)
+    sandbox.fail_next("504")
+    sandbox.answer_next(418)
+    statuses = [ask(sandbox).status_code for _ in range(5)]
+    sandbox.faults = None
+    statuses.append(ask(sandbox).status_code)
 
     assert statuses == [418, 503, 503, 504, 502, 200]
 
@@ -872,11 +918,10 @@ def test_plan_decides_by_the_number_of_the_request_since_it_was_set() -> None:
     assert set(expected) == {200, 429, 503}
 
 
-def test_plan_rejects_no_token_where_there_is_none() -> None:
-    with Sandbox(world_of(30)) as sandbox:
-        sandbox.faults = FaultPlan(share=1, kinds=("token-400",))
-        token = ask(sandbox, page_size=5).json()["next_page_token"]
-        assert ask(sandbox, page_size=5, page_token=token).status_code == 400
+def test_plan_rejects_no_token_where_there_is_none(sandbox: Sandbox) -> None:
+    sandbox.faults = FaultPlan(share=1, kinds=("token-400",))
+    token = token_of(sandbox, page_size=5)
+    assert ask(sandbox, page_size=5, page_token=token).status_code == 400
 
 
 def test_outlastable_faults_are_all_but_those_that_asking_again_does_not_mend() -> None:
@@ -891,12 +936,9 @@ def test_outlastable_faults_are_all_but_those_that_asking_again_does_not_mend() 
 
 
 @pytest.mark.parametrize("wrong", [{"share": 1.1}, {"share": -0.1}, {"kinds": ("503", "dragon")}])
-def test_plan_refuses_what_cannot_be(wrong: dict[str, Any]) -> None:
+def test_plan_or_order_of_faults_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"share of faults|no such fault: 'dragon'"):
         FaultPlan(**wrong)
-
-
-def test_order_for_a_fault_that_does_not_exist_is_refused() -> None:
     with Sandbox(world_of(1)) as sandbox, pytest.raises(ValueError, match="no such fault: 'x'"):
         sandbox.fail_next("x")
 
@@ -924,32 +966,39 @@ def test_rate_limit_does_not_count_canned_replies() -> None:
         assert [ask(sandbox).status_code for _ in range(3)] == [503, 200, 429]
 
 
-def test_tokens_of_a_listing_expire_so_many_seconds_after_it_began() -> None:
-    with Sandbox(world_of(50), Settings(token_seconds=60)) as sandbox:
-        first = ask(sandbox, page_size=5).json()["next_page_token"]
+@each_version
+def test_tokens_of_a_listing_expire_so_many_seconds_after_it_began(version: Version) -> None:
+    path = version.path
+    with Sandbox(version.world(50), Settings(token_seconds=60)) as sandbox:
+        first = token_of(sandbox, path, page_size=5)
         sandbox.world.advance(59)
-        second = ask(sandbox, page_size=5, page_token=first).json()["next_page_token"]
+        second = token_of(sandbox, path, page_size=5, page_token=first)
         sandbox.world.advance(1)
-        expired = [ask(sandbox, page_size=5, page_token=token) for token in (first, second)]
-        anew = ask(sandbox, page_size=5).json()["next_page_token"]
-        assert ask(sandbox, page_size=5, page_token=anew).status_code == 200
+        expired = [ask(sandbox, path, page_size=5, page_token=each) for each in (first, second)]
+        anew = token_of(sandbox, path, page_size=5)
+        assert ask(sandbox, path, page_size=5, page_token=anew).status_code == 200
 
-    assert [reply.status_code for reply in expired] == [400, 400]
-    assert expired[0].json() == {"detail": "page_token has expired"}
+    for reply in expired:
+        assert (reply.status_code, reply.json()) == (400, {"detail": "page_token has expired"})
 
 
-def test_tokens_of_a_listing_expire_so_many_pages_after_it_began() -> None:
-    with Sandbox(world_of(50), Settings(token_requests=3)) as sandbox:
-        reply = ask(sandbox, page_size=5)
+@each_version
+def test_tokens_of_a_listing_expire_so_many_pages_of_any_version_after_it_began(
+    version: Version,
+) -> None:
+    path, other = version.path, V1.path if version is V2 else V2.path
+    with Sandbox(version.world(50), Settings(token_requests=4)) as sandbox:
+        token = token_of(sandbox, path, page_size=5)
         statuses = []
-        while reply.status_code == 200:
-            token = reply.json()["next_page_token"]
-            reply = ask(sandbox, page_size=5, page_token=token)
+        for asked in (path, other, path, path):
+            its = {"page_token": token} if asked == path else {}
+            reply = ask(sandbox, asked, page_size=5, **its)
             statuses.append(reply.status_code)
+            token = reply.json().get("next_page_token") or token
         sandbox.settings.token_requests = 0
-        assert ask(sandbox, page_size=5, page_token=token).status_code == 200
+        assert ask(sandbox, path, page_size=5, page_token=token).status_code == 200
 
-    assert statuses == [200, 200, 400]
+    assert statuses == [200, 200, 200, 400]
 
 
 def test_port_is_free_again_after_the_end() -> None:
@@ -961,73 +1010,36 @@ def test_port_is_free_again_after_the_end() -> None:
         assert ask(second).status_code == 200
 
 
-def test_command_line_serves_until_ctrl_c() -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "llamacloud_sandbox",
-        "--jobs",
-        "50",
-        "--port",
-        "0",
-        "--speed",
-        "0",
-    ]
-    command += ["--start", "2026-03-04T10:30:00Z", "--prerender", "20", "--unknown-fields", "0"]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process:
-        assert process.stdout
-        assert process.stderr
-        printed = list(iter(process.stdout.readline, "Ctrl-C stops it.\n"))
-        exports = dict(line[len("export ") :].split("=") for line in printed if "export" in line)
-        url, key = (exports[f"LLAMA_CLOUD_{name}"].strip() for name in ("BASE_URL", "API_KEY"))
-        headers = {"Authorization": f"Bearer {key}"}
-        reply = requests.get(url + PATH, headers=headers, timeout=10).json()
-        process.send_signal(signal.SIGINT)
-        rest, errors = process.stdout.read(), process.stderr.read()
+def test_command_line_serves_jobs_of_both_versions_in_many_projects_until_ctrl_c() -> None:
+    options = "--jobs 50 --v2-jobs 60 --projects 4 --prerender 20 --unknown-fields 0"
+    with greeted(f"{options} --start 2026-03-04T10:30:00Z") as printed:
+        url, key = exported(printed)
+        jobs, v2_jobs = (
+            requests.get(url + path, headers={"Authorization": f"Bearer {its}"}, timeout=10)
+            for path, its in ((PATH, key), (V2_PATH, "llx-sandbox-4"))
+        )
 
-    assert (process.returncode, rest, errors) == (0, "", "")
-    world = world_of(50)
-    assert reply["items"] == world.jobs(world.project_ids[0])[::-1]
-    for project_id in world.project_ids:
-        assert any(project_id in line and "llx-sandbox-" in line for line in printed)
-
-
-def test_command_line_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
-    with Sandbox(World.empty()) as sandbox:
-        port = sandbox.url.rpartition(":")[2]
-        assert main(["--jobs", "1", "--port", port]) == 2
-    assert main(["--jobs", "-1"]) == 2
-
-    taken, history = capsys.readouterr().err.splitlines()
-    assert "Address already in use" in taken
-    assert "no such history" in history
+    world = world_of(50, v2_jobs=60, projects=4)
+    ids = world.project_ids
+    assert jobs.json()["items"] == world.jobs(ids[0])[::-1]
+    assert v2_jobs.json()["items"] == V2.shown(world.v2_jobs(ids[3])[::-1])
+    lines = [line for line in printed if line.startswith("project ")]
+    assert [line.split()[1] for line in lines] == list(ids)
+    for line, project_id in zip(lines, ids, strict=True):
+        counts = len(world.v2_jobs(project_id)), len(world.jobs(project_id))
+        assert "llx-sandbox-" in line
+        assert line.endswith("  {} v2 jobs, {} v1 jobs\n".format(*counts))
 
 
 def test_command_line_takes_faults_and_limits() -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "llamacloud_sandbox",
-        "--jobs",
-        "50",
-        "--port",
-        "0",
-        "--speed",
-        "0",
-    ]
-    command += ["--faults", "0.5", "--fault-kinds", "503,504", "--fault-seed", "4"]
-    command += ["--requests-per-minute", "12", "--retry-after", "--token-seconds", "30"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        printed = list(iter(process.stdout.readline, "Ctrl-C stops it.\n"))
-        exports = dict(line[len("export ") :].split("=") for line in printed if "export" in line)
-        url, key = (exports[f"LLAMA_CLOUD_{name}"].strip() for name in ("BASE_URL", "API_KEY"))
+    faults = "--faults 0.5 --fault-kinds 503,504 --fault-seed 4"
+    limits = "--requests-per-minute 12 --retry-after --token-seconds 30"
+    with greeted(f"--jobs 50 {faults} {limits}") as printed:
+        url, key = exported(printed)
         headers = {"Authorization": f"Bearer {key}"}
         replies = [
             requests.get(f"{url}{PATH}?page_size=1", headers=headers, timeout=10) for _ in range(13)
         ]
-        process.send_signal(signal.SIGINT)
 
     plan = FaultPlan(seed=4, share=0.5, kinds=("503", "504"))
     expected = [int(plan.kind_of(number) or 200) for number in range(1, 13)]
@@ -1041,13 +1053,19 @@ def test_command_line_takes_faults_and_limits() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--faults", "2"], "share of faults is not between 0 and 1"),
-        (["--fault-kinds", "503,dragon"], "no such fault: 'dragon'; there are 408, "),
+        ("--jobs -1", "no such history"),
+        ("--jobs 1 --port {taken}", "Address already in use"),
+        ("--jobs 1 --port 0 --faults 2", "share of faults is not between 0 and 1"),
+        (
+            "--jobs 1 --port 0 --fault-kinds 503,dragon",
+            "no such fault: 'dragon'; there are 408, ",
+        ),
     ],
-    ids=["share", "kind"],
+    ids=["history", "port", "share", "kind"],
 )
-def test_command_line_says_which_fault_cannot_be(
-    options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_command_line_says_in_one_line_what_cannot_be(
+    options: str, said: str, capsys: pytest.CaptureFixture[str], sandbox: Sandbox
 ) -> None:
-    assert main(["--jobs", "1", "--port", "0", *options]) == 2
-    assert said in capsys.readouterr().err
+    assert main(options.format(taken=sandbox.url.rpartition(":")[2]).split()) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line

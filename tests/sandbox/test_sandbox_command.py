@@ -6,12 +6,9 @@ import doctest
 import os
 import re
 import shlex
-import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,17 +16,16 @@ import llamacloud_sandbox
 from llamacloud_sandbox.__main__ import main
 from llamacloud_sandbox.command import COMMAND
 from llamacloud_sandbox.server import Sandbox
-from tests.support.commands import ROOT
-
-V2, V1, PROJECTS = "/api/v2/classify", "/api/v1/classifier/jobs", "/api/v1/projects"
+from tests.support.commands import ROOT, Ended
+from tests.support.rooms import built_wheel, ended, greeted, ran
 
 
 def test_help_names_v2_first_and_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as stopped:
         main(["--help"])
     shown = " ".join(capsys.readouterr().out.split())
 
-    assert ended.value.code == 0
+    assert stopped.value.code == 0
     assert "In tests of your own: from llamacloud_sandbox.server import Sandbox" in shown
     assert "None" not in shown
     used, explained = shown.split("A LlamaCloud classify API")
@@ -57,14 +53,9 @@ def test_command_without_the_extra_says_what_to_install(missing: str) -> None:
         f"import sys; sys.modules[{missing!r}] = None\n"
         "from llamacloud_sandbox.__main__ import main; sys.exit(main(['--port', '0']))"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, check=False, encoding="utf-8", cwd=ROOT
-    )
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == (
-        f"{COMMAND}: {missing} is not installed; "
-        "pip install 'tap-llamaclassify[sandbox]' brings it\n"
-    )
+    advice = "pip install 'tap-llamaclassify[sandbox]' brings it"
+    said = f"{COMMAND}: {missing} is not installed; {advice}\n"
+    assert ended([sys.executable, "-c", code]) == Ended(1, "", said)
 
 
 def test_sandbox_of_a_test_has_jobs_of_both_apis() -> None:
@@ -94,20 +85,6 @@ def test_example_of_the_docs_runs_as_it_stands(
     assert '"type":"STATE"' in capfd.readouterr().out
 
 
-@contextmanager
-def greeted(command: list[str | Path], folder: Path) -> Iterator[list[str]]:
-    """Run the sandbox; give the lines that it greets with."""
-    with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, encoding="utf-8", env=bare()
-    ) as process:
-        assert process.stdout
-        try:
-            yield list(iter(process.stdout.readline, "Ctrl-C stops it.\n"))
-        finally:
-            process.send_signal(signal.SIGINT)
-    assert process.returncode == 0
-
-
 def bare(**more: str) -> dict[str, str]:
     """Make an environment that knows nothing of the checkout."""
     return {"PATH": os.defpath, "UV_SYSTEM_CERTS": "1"} | more
@@ -117,40 +94,21 @@ def bare(**more: str) -> dict[str, str]:
 def test_wheel_with_the_extra_serves_what_its_greeting_tells_the_tap_to_read(
     tmp_path: Path,
 ) -> None:
-    wheel: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "hatchling",
-        "build",
-        "-t",
-        "wheel",
-        "-d",
-        tmp_path / "dist",
-    ]
-    subprocess.run(wheel, cwd=ROOT, check=True, capture_output=True)
-    (file,) = (tmp_path / "dist").glob("*.whl")
+    wheel = built_wheel(tmp_path)
     uv, bin_ = Path(sys.executable).with_name("uv"), tmp_path / "venv" / "bin"
-    commands: tuple[list[str | Path], ...] = (
-        [uv, "venv", "--python", sys.executable, bin_.parent],
-        [uv, "pip", "install", "--python", bin_ / "python", f"{file}[sandbox]"],
-    )
-    for words in commands:
-        subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+    ran([uv, "venv", "--python", sys.executable, bin_.parent])
+    ran([uv, "pip", "install", "--python", bin_ / "python", f"{wheel}[sandbox]"])
 
-    options = ["--port", "0", "--v2-jobs", "40", "--jobs", "30", "--projects", "1", "--speed", "0"]
-    with greeted([bin_ / "llamacloud-sandbox", *options], tmp_path) as lines:
+    alone: dict[str, Any] = {
+        "cwd": tmp_path,
+        "env": bare(PATH=f"{bin_}:{os.defpath}", NO_PROXY="*"),
+    }
+    options = "--v2-jobs 40 --jobs 30 --projects 1"
+    with greeted(options, [bin_ / "llamacloud-sandbox"], cwd=tmp_path, env=bare()) as lines:
         script = [line for line in lines if line.startswith(("export ", "tap-llamaclassify"))]
-        ended = subprocess.run(
-            ["sh", "-ec", "".join(script)],  # noqa: S607 - the sh that a reader has
-            capture_output=True,
-            check=False,
-            cwd=tmp_path,
-            encoding="utf-8",
-            env=bare(PATH=f"{bin_}:{os.defpath}", NO_PROXY="*"),
-        )
-    assert ended.returncode == 0, ended.stderr
+        printed = ran(["sh", "-ec", "".join(script)], **alone)
     assert len(script) == 4
-    assert {line.split()[-1] for line in ended.stdout.splitlines()[1:]} == {"40", "30", "1"}
+    assert {line.split()[-1] for line in printed.splitlines()[1:]} == {"40", "30", "1"}
     output = shlex.split(script[-1])[-1]
     kinds = (tmp_path / output).read_text(encoding="utf-8")
     assert kinds.count('"type":"RECORD","stream":"classify_v2_jobs"') == 40

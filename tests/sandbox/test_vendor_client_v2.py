@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -22,6 +21,7 @@ from llamacloud_sandbox.settings import Tokens
 from llamacloud_sandbox.world.history import History, Job
 from llamacloud_sandbox.world.world import World
 from tests.support.commands import ROOT
+from tests.support.rooms import ran
 
 REQUIREMENT = "llama-cloud==2.19.0"
 TIMESTAMPS = ("created_at", "updated_at")
@@ -55,23 +55,11 @@ def library() -> Path:
     stamp = folder / "requirements.txt"
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != REQUIREMENT:
         uv = Path(sys.executable).with_name("uv")
-        options: list[str | Path] = ["--no-deps", "--python", sys.executable, "--target", folder]
-        _run([uv, "pip", "install", *options, REQUIREMENT], UV_SYSTEM_CERTS="1")
+        options = ["--no-deps", "--python", sys.executable, "--target", folder]
+        environment = os.environ | {"UV_SYSTEM_CERTS": "1"}
+        ran([uv, "pip", "install", *options, REQUIREMENT], env=environment)
         stamp.write_text(REQUIREMENT, encoding="utf-8")
     return folder
-
-
-def _run(command: list[str | Path], stdin: str = "", **environment: str) -> str:
-    ended = subprocess.run(
-        command,
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-        env=os.environ | environment,
-        input=stdin,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
 
 
 @pytest.fixture
@@ -90,8 +78,9 @@ class Vendor:
     def calls(self, *calls: Any, key: str = "") -> list[list[Any]]:
         """Return each call of a method, its keyword and other arguments; else the HTTP status."""
         stdin = json.dumps([self._sandbox.url, key or self._sandbox.key, calls])
-        command: list[str | Path] = [sys.executable, "-W", "error", "-c", PROGRAM]
-        answers: list[list[Any]] = json.loads(_run(command, stdin, PYTHONPATH=str(self._library)))
+        command = [sys.executable, "-W", "error", "-c", PROGRAM]
+        environment = os.environ | {"PYTHONPATH": str(self._library)}
+        answers: list[list[Any]] = json.loads(ran(command, stdin, env=environment))
         return answers
 
     def listed(self, **query: Any) -> list[Any]:

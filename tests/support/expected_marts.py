@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from itertools import chain
 from statistics import fmean
 from typing import Any
 
@@ -44,7 +43,7 @@ def expected_marts(tables: Tables, as_of: datetime) -> dict[str, Mart]:
     documents = [*_documents(tables)]
     for document in documents:
         document["project_name"] = names.get(document["project_id"])
-    rows = {
+    rows: dict[str, Iterable[Row]] = {
         "fct_classify_jobs": jobs,
         "fct_classify_outcomes": documents,
         "agg_classify_daily": _daily(jobs),
@@ -53,7 +52,7 @@ def expected_marts(tables: Tables, as_of: datetime) -> dict[str, Mart]:
         "jobs_needing_attention": _attention(jobs, documents, as_of),
         "classify_freshness": [_freshness(version, jobs, as_of) for version in ("v1", "v2")],
     }
-    return {name: keyed(name, found) for name, found in rows.items()}
+    return {name: keyed(name, [*found]) for name, found in rows.items()}
 
 
 def _jobs(version: str, jobs: Mapping[Any, Row], configs: Mapping[Any, Row]) -> Iterable[Row]:
@@ -105,34 +104,30 @@ def _document(version: str, row: Row, job_id: str, document: Any, found: tuple[A
     }
 
 
-def _daily(jobs: list[Row]) -> list[Row]:
+def _daily(jobs: list[Row]) -> Iterable[Row]:
     def day(job: Row) -> Any:
         return job["created_at"] and job["created_at"].date()
 
     of_days = _grouped(jobs, lambda job: (day(job), job["project_id"]))
-    rows = []
     groups = _grouped(jobs, lambda job: (day(job), job["project_id"], job["status"]))
     for (date, project, status), group in groups.items():
         statuses = [job["status"] for job in of_days[date, project]]
         ended = sum(status in ENDED for status in statuses)
         succeeded = statuses.count("succeeded")
         durations = [job["duration_seconds"] for job in group]
-        rows.append(
-            {
-                "day": date,
-                "project_id": project,
-                "project_name": group[0]["project_name"],
-                "status": status,
-                "jobs": len(group),
-                "median_duration_seconds": percentile(durations, 0.5),
-                "p95_duration_seconds": percentile(durations, 0.95),
-                "day_jobs": len(statuses),
-                "day_finished_jobs": ended,
-                "day_succeeded_jobs": succeeded,
-                "success_rate": succeeded / ended if ended else None,
-            }
-        )
-    return rows
+        yield {
+            "day": date,
+            "project_id": project,
+            "project_name": group[0]["project_name"],
+            "status": status,
+            "jobs": len(group),
+            "median_duration_seconds": percentile(durations, 0.5),
+            "p95_duration_seconds": percentile(durations, 0.95),
+            "day_jobs": len(statuses),
+            "day_finished_jobs": ended,
+            "day_succeeded_jobs": succeeded,
+            "success_rate": succeeded / ended if ended else None,
+        }
 
 
 def percentile(values: Iterable[float | None], share: float) -> float | None:
@@ -146,56 +141,44 @@ def percentile(values: Iterable[float | None], share: float) -> float | None:
     return ordered[at] + (above - ordered[at]) * part
 
 
-def _rule_types(tables: Tables, jobs: list[Row], documents: list[Row]) -> list[Row]:
+def _rule_types(tables: Tables, jobs: list[Row], documents: list[Row]) -> Iterable[Row]:
     created = {(job["api_version"], job["job_id"]): job for job in jobs}
     offered = defaultdict(set)
-    rules = chain(
-        (("v1", row) for row in tables["classify_job_rules"].values()),
-        (("v2", row) for row in tables["classify_v2_job_rules"].values()),
-    )
-    for version, row in rules:
-        if row["type"] is not None:
-            offered[row["type"]].add((version, row["job_id"]))
+    for version, table in (("v1", "classify_job_rules"), ("v2", "classify_v2_job_rules")):
+        for row in tables[table].values():
+            if row["type"] is not None:
+                offered[row["type"]].add((version, row["job_id"]))
     found = _grouped(documents, lambda document: document["document_type"])
-    rows = []
     for type_ in {*offered, *found} - {None}:
         of_type = found.get(type_, [])
         sure = [d["confidence"] for d in of_type if d["confidence"] is not None]
         times = [created[job]["created_at"] for job in offered[type_]] or [
             document["classified_at"] for document in of_type
         ]
-        rows.append(
-            {
-                "rule_type": type_,
-                "jobs_offering": len(offered[type_]),
-                "documents": len(of_type),
-                "mean_confidence": fmean(sure) if sure else None,
-                "first_used_at": min(filter(None, times), default=None),
-                "last_used_at": max(filter(None, times), default=None),
-            }
-        )
-    return rows
+        yield {
+            "rule_type": type_,
+            "jobs_offering": len(offered[type_]),
+            "documents": len(of_type),
+            "mean_confidence": fmean(sure) if sure else None,
+            "first_used_at": min(filter(None, times), default=None),
+            "last_used_at": max(filter(None, times), default=None),
+        }
 
 
-def _failures(jobs: list[Row], as_of: datetime) -> list[Row]:
+def _failures(jobs: list[Row], as_of: datetime) -> Iterable[Row]:
     names = ("api_version", "project_id", "error_message")
     groups = _grouped(_failed(jobs, as_of), lambda job: tuple(job[name] for name in names))
-    rows = []
     for key, group in groups.items():
         times = [job["updated_at"] for job in group]
-        newest = [job["job_id"] for job in group if job["updated_at"] == max(times)]
-        rows.append(
-            {
-                **dict(zip(names, key, strict=True)),
-                "project_name": group[0]["project_name"],
-                "jobs": len(group),
-                "jobs_in_7_days": sum(time >= as_of - timedelta(days=7) for time in times),
-                "first_failed_at": min(times),
-                "last_failed_at": max(times),
-                "last_job_id": min(newest),
-            }
-        )
-    return rows
+        yield {
+            **dict(zip(names, key, strict=True)),
+            "project_name": group[0]["project_name"],
+            "jobs": len(group),
+            "jobs_in_7_days": sum(time >= as_of - timedelta(days=7) for time in times),
+            "first_failed_at": min(times),
+            "last_failed_at": max(times),
+            "last_job_id": min(j["job_id"] for j in group if j["updated_at"] == max(times)),
+        }
 
 
 def _failed(jobs: list[Row], as_of: datetime) -> list[Row]:
@@ -204,8 +187,7 @@ def _failed(jobs: list[Row], as_of: datetime) -> list[Row]:
     ]
 
 
-def _attention(jobs: list[Row], documents: list[Row], as_of: datetime) -> list[Row]:
-    rows = []
+def _attention(jobs: list[Row], documents: list[Row], as_of: datetime) -> Iterable[Row]:
     limits = {
         project: percentile((job["duration_seconds"] for job in group), 0.99)
         for project, group in _grouped(jobs, lambda job: job["project_id"]).items()
@@ -215,13 +197,12 @@ def _attention(jobs: list[Row], documents: list[Row], as_of: datetime) -> list[R
     for job in jobs:
         limit, age = limits[job["project_id"]], job["age_seconds"]
         if job["status"] in {"pending", "running"} and limit and age and age > limit:
-            late = {"since": job["created_at"], "limit_seconds": limit}
-            rows.append(_reason("pending_too_long", job, **late))
+            yield _reason("pending_too_long", job, since=job["created_at"], limit_seconds=limit)
     for job in failed:
         times = len(alike[job["project_id"], job["error_message"]])
         if times > 2:
             words = {"error_message": job["error_message"], "jobs_with_same_error": times}
-            rows.append(_reason("repeated_error", job, since=job["updated_at"], **words))
+            yield _reason("repeated_error", job, since=job["updated_at"], **words)
     uncertain = [
         document
         for document in documents
@@ -234,8 +215,7 @@ def _attention(jobs: list[Row], documents: list[Row], as_of: datetime) -> list[R
     for key, group in of_jobs.items():
         least = min(group, key=lambda document: (document["confidence"], document["outcome_id"]))
         kept = {name: least[name] for name in ("document_type", "confidence")}
-        rows.append(_reason("low_confidence", by_id[key], since=least["classified_at"], **kept))
-    return rows
+        yield _reason("low_confidence", by_id[key], since=least["classified_at"], **kept)
 
 
 def _is_recent(time: datetime | None, as_of: datetime) -> bool:

@@ -8,7 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,16 +27,7 @@ KEYS = {
     "classify_job_parsing_configs": ("job_id",),
 }
 PYARROW = "pyarrow==26.0.1"
-JSON_COLUMNS = {"additional_fields", "target_pages"}
-JOB_COLUMNS = (
-    "id",
-    "project_id",
-    "user_id",
-    "status",
-    "mode",
-    "error_message",
-    "job_record_id",
-)
+JOB_COLUMNS = ("id", "project_id", "user_id", "status", "mode", "error_message", "job_record_id")
 JOB_TIMES = ("created_at", "effective_at", "updated_at")
 
 AWKWARD: Row = {
@@ -130,36 +121,47 @@ def loader(name: str) -> Path:
 def expected(jobs: Iterable[Row]) -> Tables:
     """Make the rows straight from the API's jobs."""
     jobs = list(jobs)
-    rules = [_rule_row(job, index) for job in jobs for index in range(len(job["rules"]))]
-    configs = [_config_row(job) for job in jobs if job["parsing_configuration"] is not None]
     rows = {
         "classify_jobs": [_job_row(job) for job in jobs],
-        "classify_job_rules": rules,
-        "classify_job_parsing_configs": configs,
+        "classify_job_rules": [
+            _part_row(job, rule, "type", "description") | {"rule_index": index}
+            for job in jobs
+            for index, rule in enumerate(job["rules"])
+        ],
+        "classify_job_parsing_configs": [
+            _part_row(job, config, "lang", "max_pages", "target_pages")
+            for job in jobs
+            if (config := job["parsing_configuration"]) is not None
+        ],
     }
     return {table: keyed(table, rows[table]) for table in KEYS}
 
 
 def keyed(table: str, rows: list[Row]) -> dict[tuple[Any, ...], Row]:
-    """Index rows by their key."""
-    by_key = {tuple(row[name] for name in KEYS[table]): row for row in rows}
-    assert len(by_key) == len(rows), f"{table} has a key twice"
+    """Index the rows of a table of v1 jobs by their key."""
+    return keyed_by(KEYS[table], rows)
+
+
+def keyed_by(key: Sequence[str], rows: list[Row]) -> dict[tuple[Any, ...], Row]:
+    """Index rows by their key, which none may have twice."""
+    by_key = {tuple(row[name] for name in key): row for row in rows}
+    assert len(by_key) == len(rows)
     return by_key
 
 
-def in_duckdb(file: Path) -> Tables:
-    """Read back all that target-duckdb has put into a file."""
+def in_duckdb(file: Path, keys: Mapping[str, Sequence[str]] = KEYS) -> Tables:
+    """Read back what target-duckdb has put into some tables of a file."""
     with duckdb.connect(str(file), read_only=True) as warehouse:
-        return {table: keyed(table, _duckdb_rows(warehouse, table)) for table in KEYS}
+        return {table: keyed_by(key, _duckdb_rows(warehouse, table)) for table, key in keys.items()}
 
 
 def _duckdb_rows(warehouse: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
     found = warehouse.sql(f"FROM llamacloud.{table}")
     rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+    # The spacing of JSON means nothing; of v2, target_pages is text.
+    columns = ["additional_fields", *["target_pages"] * (table == "classify_job_parsing_configs")]
     for row in rows:
-        # The spacing of JSON means nothing.
-        for name in JSON_COLUMNS & row.keys():
-            row[name] = None if row[name] is None else json.loads(row[name])
+        row.update({name: json.loads(row[name] or "null") for name in columns})
     return rows
 
 
@@ -173,29 +175,13 @@ def _job_row(job: Row) -> Row:
     }
 
 
-def _rule_row(job: Row, index: int) -> Row:
-    rule = job["rules"][index]
-    return {
-        "job_id": job["id"],
-        "rule_index": index,
-        "project_id": job["project_id"],
-        "type": rule["type"],
-        "description": rule["description"],
-        "updated_at": utc(job["updated_at"]),
-        "additional_fields": _others(rule, "type", "description"),
-    }
-
-
-def _config_row(job: Row) -> Row:
-    config = job["parsing_configuration"]
+def _part_row(job: Row, part: Row, *columns: str) -> Row:
     return {
         "job_id": job["id"],
         "project_id": job["project_id"],
-        "lang": config["lang"],
-        "max_pages": config["max_pages"],
-        "target_pages": config["target_pages"],
+        **{name: part[name] for name in columns},
         "updated_at": utc(job["updated_at"]),
-        "additional_fields": _others(config, "lang", "max_pages", "target_pages"),
+        "additional_fields": _others(part, *columns),
     }
 
 

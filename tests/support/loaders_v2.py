@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from llamacloud_sandbox.server import Sandbox
-from tests.support import loaders
 from tests.support.builders import ALL_STREAMS, catalog_with
+from tests.support.commands import Command, Ended
 from tests.support.items import configuration, v2_job
+from tests.support.loaders import AWKWARD, ODD, Row, Tables, expected, utc
 from tests.support.loaders import KEYS as V1_KEYS
-from tests.support.loaders import Row, Tables, expected, utc
+from tests.support.rooms import ended
 
 KEYS = V1_KEYS | {
     "classify_job_results": ("id",),
@@ -72,30 +72,6 @@ def api_shows(sandbox: Sandbox, *project_ids: str) -> Tables:
     }
 
 
-def in_duckdb(file: Path) -> Tables:
-    """Read back all that target-duckdb has put into a file."""
-    v1 = loaders.in_duckdb(file)
-    with duckdb.connect(str(file), read_only=True) as warehouse:
-        others = {name: _duckdb_rows(warehouse, name) for name in KEYS.keys() - V1_KEYS.keys()}
-    return v1 | {name: keyed_by(KEYS[name], rows) for name, rows in others.items()}
-
-
-def _duckdb_rows(warehouse: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
-    found = warehouse.sql(f"FROM llamacloud.{table}")
-    rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
-    for row in rows:
-        # The spacing of JSON means nothing.
-        row["additional_fields"] = json.loads(row["additional_fields"] or "null")
-    return rows
-
-
-def keyed_by(key: Sequence[str], rows: list[Row]) -> dict[tuple[Any, ...], Row]:
-    """Index rows by their key, which none may have twice."""
-    by_key = {tuple(row[name] for name in key): row for row in rows}
-    assert len(by_key) == len(rows)
-    return by_key
-
-
 def _by_id(rows: Iterable[Row]) -> dict[tuple[Any, ...], Row]:
     return {(row["id"],): row for row in rows}
 
@@ -138,17 +114,110 @@ def _v2_job_row(job: Row) -> Row:
 
 
 def _organization_row(organization: Row) -> Row:
-    times = {name: utc(organization[name]) for name in ("created_at", "updated_at")}
-    kept = {name: organization[name] for name in ("id", "name")}
-    return kept | times | {"additional_fields": {"metadata": organization["metadata"]}}
+    return _listed_row(organization, "id", "name")
 
 
 def _project_row(project: Row) -> Row:
-    columns = ("id", "name", "organization_id", "is_default")
+    return _listed_row(project, "id", "name", "organization_id", "is_default")
+
+
+def _listed_row(item: Row, *columns: str) -> Row:
     times = ("created_at", "updated_at")
-    return {
-        **{name: project[name] for name in columns},
-        **{name: utc(project[name]) for name in times},
-        "additional_fields": {name: project[name] for name in project.keys() - {*columns, *times}}
-        or None,
+    others = {name: item[name] for name in item.keys() - {*columns, *times}}
+    kept = {name: item[name] for name in columns} | {name: utc(item[name]) for name in times}
+    return kept | {"additional_fields": others or None}
+
+
+def put_awkward(sandbox: Sandbox, *jobs: Row, **v2_jobs: Row) -> None:
+    """Put v1 jobs, and v2 jobs under any names, into the first project."""
+    for each in jobs:
+        sandbox.world.put(each | {"project_id": sandbox.project_id})
+    for each in v2_jobs.values():
+        sandbox.world.put_v2(each | {"project_id": sandbox.project_id})
+
+
+def live_on(sandbox: Sandbox, said: str = "\x00") -> None:
+    """Let two days go by, in which awkward jobs change, and projects and organizations, too.
+
+    `said` is what the v2 job says of its failure.
+    """
+    world = sandbox.world
+    world.advance(2 * 86_400)
+    changes: dict[str, Row] = {
+        AWKWARD["id"]: {"status": "SUCCESS", "error_message": None, "labels": ["новый", 1]},
+        ODD["id"]: {"error_message": "now with text", "labels": None},
     }
+    for id_ in changes.keys() & world.entries().keys():
+        world.touch(id_, **changes[id_])
+    if AWKWARD_V2["id"] in world.v2_entries():
+        world.touch_v2(AWKWARD_V2["id"], status="FAILED", error_message=said, result=None)
+    world.put_project({"id": sandbox.project_id, "name": "Renamed", "is_default": None})
+    world.put_organization({"id": world.organization_id, "name": "Renamed"})
+
+
+class Pipeline:
+    """The tap piped into a loader, which writes the state that the next run begins with."""
+
+    def __init__(self, command: Command, config: Row, target: Path, folder: Path) -> None:
+        self._command = command
+        self._config = config
+        self._target = target
+        self.folder = folder
+        self.state: Row = {}
+        self.sessions: Row = {}
+        """What the environment tells the loader."""
+
+    def settings(self) -> Row:
+        """Return the loader's settings."""
+        raise NotImplementedError
+
+    def attempt(
+        self, *arguments: Any, target: Row | None = None, **config: Any
+    ) -> tuple[list[Row], Ended]:
+        """Sync once; return the messages that the tap wrote, and how the loader ended."""
+        given = {name: v for name, v in (self._config | config).items() if v is not None}
+        tapped = self._command("--config", given, "--state", self.state, *arguments)
+        assert tapped.code == 0, tapped.stderr
+        path = self.folder / "target.json"
+        path.write_text(json.dumps(self.settings() | (target or {})), encoding="utf-8")
+        environment = os.environ | self.sessions
+        loaded = ended([self._target, "--config", path], tapped.stdout, env=environment)
+        return tapped.output.messages, loaded
+
+    def run(self, *arguments: Any, target: Row | None = None, **config: Any) -> list[Row]:
+        """Sync once to its good end; return the messages that the loader was given."""
+        messages, loaded = self.attempt(*arguments, target=target, **config)
+        assert loaded.code == 0, loaded.stderr
+        self.state = json.loads(loaded.stdout.splitlines()[-1])
+        return messages
+
+
+NUMBERS = {
+    "classify_job_results.confidence",
+    "classify_v2_jobs.result_confidence",
+    "classify_v2_jobs.usage_credits",
+    "classify_v2_jobs.usage_parse_credits",
+}
+"""The columns of numbers that need not be whole."""
+
+
+def check_two_runs(
+    sandbox: Sandbox,
+    run: Callable[[], object],
+    landed: Callable[[], Tables],
+    shown: Callable[[], Tables],
+    *,
+    said: str = "\x00",
+) -> None:
+    """Make sure that a loader has what the API shows after each of two runs, and that it changed.
+
+    `said` is what a v2 job says that fails in between.
+    """
+    run()
+    first = shown()
+    assert landed() == first
+    live_on(sandbox, said)
+    run()
+    second = shown()
+    assert landed() == second
+    assert all(second[table] != first[table] for table in second)

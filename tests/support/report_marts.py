@@ -78,6 +78,27 @@ class Made:
         self.rows[mart].append(row)
         return self
 
+    def rule_type(self, name: str, jobs_offering: int, documents: int, **more: Any) -> Made:
+        """Add a kind of documents that jobs have offered."""
+        counts = {"jobs_offering": jobs_offering, "documents": documents}
+        return self.add("agg_rule_types", rule_type=name, **counts, **more)
+
+    def outcome(self, document_type: str | None, confidence: float, **more: Any) -> Made:
+        """Add what a document was found to be, which one of the kinds was unless said otherwise."""
+        row: Row = {"outcome": "matched", "document_type": document_type, "confidence": confidence}
+        return self.add("fct_classify_outcomes", **row | more)
+
+    def attention(self, reason: str, job_id: str, **more: Any) -> Made:
+        """Add a reason to look at a job, one that has failed unless said otherwise."""
+        row: Row = {
+            "api_version": "v1",
+            "project_id": "project-1",
+            "project_name": "Invoices",
+            "status": "failed",
+            "since": AS_OF,
+        }
+        return self.add("jobs_needing_attention", reason=reason, job_id=job_id, **row | more)
+
     def write(self, file: Path, schema: str = "llamaclassify") -> Path:
         """Make the file anew, with the marts in a schema of it."""
         with duckdb.connect(str(file)) as connection:
@@ -130,12 +151,11 @@ def several() -> Made:
             **its,
         )
         if its["api_version"] == "v2" and status == "succeeded":
-            made.add(
-                "fct_classify_outcomes",
+            made.outcome(
+                ("invoice", "領収書", None)[number % 3],
+                (number * 37 % 100) / 100,
                 outcome_id=its["job_id"],
-                document_type=("invoice", "領収書", None)[number % 3],
                 outcome="unmatched" if number % 3 == 2 else "matched",
-                confidence=(number * 37 % 100) / 100,
                 credits=number % 7 / 2,
                 parse_credits=number % 3 / 2,
                 classified_at=AS_OF - timedelta(days=days_ago),
@@ -144,16 +164,15 @@ def several() -> Made:
         if number % 250 == 7:
             for reason in ("pending_too_long", "low_confidence"):
                 more: Row = {"age_seconds": days_ago * 86_400, "limit_seconds": 239.0}
-                more |= {"confidence": number / 5_000, "document_type": "領収書", "since": AS_OF}
-                made.add("jobs_needing_attention", reason=reason, status="pending", **its, **more)
+                more |= {
+                    "confidence": number / 5_000,
+                    "document_type": "領収書",
+                    "status": "pending",
+                }
+                made.attention(reason, **its, **more)
     for number, name in enumerate(("invoice", "領収書", "identity_document", "Büroanträge 📷")):
-        made.add(
-            "agg_rule_types",
-            rule_type=name,
-            jobs_offering=1_000 - number * 90,
-            documents=400 - number * 130,
-            mean_confidence=0.8 - number / 10,
-        )
+        confidence = 0.8 - number / 10
+        made.rule_type(name, 1_000 - number * 90, 400 - number * 130, mean_confidence=confidence)
     return made
 
 
@@ -179,50 +198,17 @@ def ordinary() -> Made:
             for status in ("succeeded", "succeeded", "succeeded", "failed"):
                 made.job(days_ago=day - 0.5, status=status, api_version=version, language="de")
     made.job(days_ago=3, status="pending", job_id="waiting")
-    made.add("agg_rule_types", rule_type="invoice", jobs_offering=1_234, documents=99)
+    made.rule_type("invoice", 1_234, 99)
     for number in range(20):
-        made.add(
-            "fct_classify_outcomes",
-            document_type="invoice",
-            outcome="matched",
-            confidence=number / 20,
-            credits=2.5,
-            parse_credits=1.5,
-            job_id="job-0",
-            api_version="v1",
-        )
-    common: Row = {"api_version": "v1", "project_id": "project-1", "project_name": "Invoices"}
-    made.add(
-        "jobs_needing_attention",
-        reason="pending_too_long",
-        job_id="waiting",
-        status="pending",
-        since=AS_OF,
-        age_seconds=259_200.0,
-        limit_seconds=239.0,
-        **common,
-    )
+        costs = {"credits": 2.5, "parse_credits": 1.5}
+        made.outcome("invoice", number / 20, job_id="job-0", api_version="v1", **costs)
+    waits: Row = {"status": "pending", "age_seconds": 259_200.0, "limit_seconds": 239.0}
+    made.attention("pending_too_long", "waiting", **waits)
     for number in range(60):
-        made.add(
-            "jobs_needing_attention",
-            reason="low_confidence",
-            job_id=f"unsure-{number}",
-            status="succeeded",
-            since=AS_OF,
-            confidence=number / 200,
-            document_type="invoice",
-            **common,
-        )
-    return made.add(
-        "jobs_needing_attention",
-        reason="repeated_error",
-        job_id="job-3",
-        status="failed",
-        since=AS_OF,
-        error_message="out of paper",
-        jobs_with_same_error=1,
-        **common,
-    )
+        unsure: Row = {"confidence": number / 200, "document_type": "invoice"}
+        made.attention("low_confidence", f"unsure-{number}", status="succeeded", **unsure)
+    error: Row = {"error_message": "out of paper", "jobs_with_same_error": 1}
+    return made.attention("repeated_error", "job-3", **error)
 
 
 def hostile() -> Made:
@@ -231,22 +217,10 @@ def hostile() -> Made:
     for name in HOSTILE:
         made.job(project_name=name, mode=name, language=name)
         made.job(status="failed", project_name=name, error_message=name)
-        made.add("agg_rule_types", rule_type=name, jobs_offering=2, documents=1)
-        made.add("fct_classify_outcomes", document_type=name, outcome="matched", confidence=0.2)
+        made.rule_type(name, 2, 1).outcome(name, 0.2)
+        words = dict.fromkeys(("project_name", "error_message", "document_type"), name)
         for reason in ("pending_too_long", "repeated_error", "low_confidence"):
-            made.add(
-                "jobs_needing_attention",
-                reason=reason,
-                api_version="v1",
-                job_id=name,
-                project_id="p",
-                project_name=name,
-                status="failed",
-                since=AS_OF,
-                age_seconds=9.0,
-                error_message=name,
-                document_type=name,
-                confidence=0.1,
-            )
+            more: Row = {"project_id": "p", "age_seconds": 9.0, "confidence": 0.1}
+            made.attention(reason, name, **words, **more)
     made.job(days_ago=2, status="pending", job_id=HOSTILE[0], project_name=HOSTILE[1])
     return made

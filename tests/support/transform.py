@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,9 +14,10 @@ from typing import Any
 import duckdb
 
 from llamacloud_sandbox.server import Sandbox
-from tests.support.commands import COMMAND, ROOT
+from tests.support.commands import COMMAND, ROOT, Ended
 from tests.support.loaders import Row, loader, plugin
 from tests.support.loaders_v2 import EVERYTHING, select_all
+from tests.support.rooms import ended, ran
 
 SCHEMA = "llamaclassify"
 KEYS = {
@@ -36,9 +36,7 @@ NO_TESTS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_
 Mart = dict[tuple[Any, ...], Row]
 
 
-def built(
-    folder: Path, *arguments: str, as_of: datetime, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def built(folder: Path, *arguments: str, as_of: datetime, **environment: str) -> Ended:
     """Run `dbt build`; without anything else in `environment`, over the folder's DuckDB file."""
     dbt = Path(sys.executable).with_name("dbt")
     environ = {name: v for name, v in os.environ.items() if not name.startswith(USERS_OWN)}
@@ -50,14 +48,15 @@ def built(
         "DBT_PROFILES_DIR": str(ROOT / "transform"),
         "LLAMACLASSIFY_AS_OF": f"{as_of:%Y-%m-%d %H:%M:%S}",
     }
-    return subprocess.run(
-        [dbt, "--no-use-colors", "build", *arguments],
-        capture_output=True,
-        check=False,
-        cwd=ROOT,
-        encoding="utf-8",
-        env=environ | ours | environment,
-    )
+    command = [dbt, "--no-use-colors", "build", *arguments]
+    return ended(command, env=environ | ours | environment)
+
+
+def well_built(folder: Path, *arguments: str, as_of: datetime, **environment: str) -> str:
+    """Run `dbt build` to its good end; return what it printed."""
+    done = built(folder, *arguments, as_of=as_of, **environment)
+    assert done.code == 0, done.stdout
+    return done.stdout
 
 
 def outcomes(folder: Path) -> dict[str, str]:
@@ -77,18 +76,12 @@ def sync(sandbox: Sandbox, folder: Path) -> str:
     settings: Row = {"api_url": sandbox.url, "api_key": sandbox.key, "retry_seconds": 0}
     config = _file(folder / "config.json", settings | EVERYTHING)
     catalog = _file(folder / "catalog.json", select_all(sandbox))
-    tapped = _ran([COMMAND, "--config", config, "--catalog", catalog, *given])
+    tapped = ran([COMMAND, "--config", config, "--catalog", catalog, *given])
     target = plugin("target-duckdb")["config"] | {"filepath": str(folder / "warehouse.duckdb")}
     target_config = _file(folder / "target.json", target)
-    states = _ran([loader("target-duckdb"), "--config", target_config], tapped)
+    states = ran([loader("target-duckdb"), "--config", target_config], tapped)
     state.write_text(states.splitlines()[-1], encoding="utf-8")
     return tapped
-
-
-def _ran(command: list[Any], given: str = "") -> str:
-    ended = subprocess.run(command, capture_output=True, check=False, encoding="utf-8", input=given)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
 
 
 def _file(path: Path, content: object) -> Path:

@@ -1,4 +1,7 @@
-"""The API's items become the rows of each stream: whole rows, in the order of the items."""
+"""The API's items become the rows of each stream: whole rows, in the order of the items.
+
+What nests has columns of its own, or is kept under its path.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,16 @@ from tap_llamaclassify.api.endpoints import (
 )
 from tap_llamaclassify.api.models import MISFITS, Json
 from tap_llamaclassify.errors import ReplyError
-from tap_llamaclassify.tables.rows import due, job_rows, parsing_config_rows, rule_rows
+from tap_llamaclassify.tables.rows import due, job_rows, project_rows, result_rows, rule_rows
 from tap_llamaclassify.tables.schemas import schema_of
 from tap_llamaclassify.tables.tables import TABLES, Table
+from tap_llamaclassify.tables.v2_rows import v2_job_rows
 from tests.support.builders import job
 from tests.support.items import (
     CREATED_AT,
+    OWNER,
     UPDATED_AT,
+    configuration,
     of_owner,
     organization,
     project,
@@ -33,211 +39,142 @@ from tests.support.items import (
     v2_job,
 )
 
+Rows = list[dict[str, Any]]
+ROWS_OF = {table.name: table.rows_of for table in TABLES}
+
+
+def a_result(identity: str, **fields: Any) -> Json:
+    """Make a result with its job beside it."""
+    return of_owner([result(identity, **fields)])[0]
+
+
+def v2_job_asking(identity: str, **asked: Any) -> Json:
+    """Make a v2 job by what it was asked to do."""
+    return v2_job(identity, configuration=configuration(**asked))
+
+
 MAKES: dict[Endpoint, Callable[..., Json]] = {
     V1_JOBS: job,
     V2_JOBS: v2_job,
-    V1_RESULTS: lambda identity, **fields: of_owner([result(identity, **fields)])[0],
+    V1_RESULTS: a_result,
     PROJECTS: project,
     ORGANIZATIONS: organization,
 }
-
-JOB_ROW = {
-    "id": "a",
-    "project_id": "project",
-    "user_id": "user",
-    "status": "SUCCESS",
-    "mode": "FAST",
-    "error_message": None,
-    "job_record_id": None,
-    "rule_count": 1,
-    "created_at": CREATED_AT,
-    "effective_at": CREATED_AT,
-    "updated_at": UPDATED_AT,
-    "additional_fields": None,
-}
-RULE_ROW = {
-    "job_id": "a",
-    "rule_index": 0,
-    "project_id": "project",
-    "type": "invoice",
-    "description": "has an invoice number and an amount",
-    "updated_at": UPDATED_AT,
-    "additional_fields": None,
-}
-PARSING_CONFIG_ROW = {
-    "job_id": "a",
-    "project_id": "project",
-    "lang": "en",
-    "max_pages": 5,
-    "target_pages": [0, 1],
-    "updated_at": UPDATED_AT,
-    "additional_fields": None,
-}
-BARE_JOB_ROW = dict.fromkeys(JOB_ROW) | {"id": "a", "rule_count": 0}
+each_table = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 
 
-def test_job_rows_are_one_a_job_in_their_order() -> None:
-    failed = job("b", error_message="too many pages", job_record_id="r", effective_at=UPDATED_AT)
+def row_of(table: str, item: Json, **others: Any) -> Json:
+    """Make a table's row that holds an item's fields under their own names, and others."""
+    return {name: item.get(name) for name in schema_of(table)["properties"]} | others
 
-    assert job_rows([job("a"), failed]) == [
-        JOB_ROW,
-        JOB_ROW
-        | {
-            "id": "b",
-            "error_message": "too many pages",
-            "job_record_id": "r",
-            "effective_at": UPDATED_AT,
-        },
+
+def prefixed(name: str, fields: Json) -> Json:
+    """Name fields as the columns of an object that nests in a job are named."""
+    return {f"{name}_{field}": value for field, value in fields.items()}
+
+
+NESTED = prefixed("result", v2_job("a")["result"]) | prefixed("usage", v2_job("a")["usage"])
+OF_JOB = {"job_id": "a", "project_id": "project", "updated_at": UPDATED_AT}
+RULE_ROW = row_of("classify_job_rules", job("a")["rules"][0], rule_index=0, **OF_JOB)
+RESULT_ROW = row_of(
+    "classify_job_results",
+    result("a") | result("a")["result"],
+    job_id="job",
+    project_id="project",
+    job_updated_at=OWNER["updated_at"],
+)
+PROJECT_ROW = row_of("classify_projects", project("a"))
+
+
+class Version:
+    """How the jobs of a version become rows.
+
+    Attributes:
+        asking: Makes a job by what it was asked to do.
+        job, config: The rows of the job "a" and of its parsing configuration.
+    """
+
+    def __init__(
+        self, prefix: str, make: Callable[..., Json], asking: Callable[..., Json], **columns: Any
+    ) -> None:
+        kinds = ("s", "_rules", "_parsing_configs")
+        self.job_rows, self.rule_rows, self.config_rows = (
+            ROWS_OF[f"{prefix}{kind}"] for kind in kinds
+        )
+        self.make, self.asking = make, asking
+        made = make("a")
+        self.job = row_of(f"{prefix}s", made, rule_count=1, **columns)
+        config = made.get("configuration", made)["parsing_configuration"]
+        self.config = row_of(f"{prefix}_parsing_configs", config, **OF_JOB)
+
+    def all_rows(self, made: Json) -> list[Rows]:
+        """Return a job's rows in each table."""
+        return [self.job_rows([made]), self.rule_rows([made]), self.config_rows([made])]
+
+
+V1 = Version("classify_job", job, job)
+V2 = Version("classify_v2_job", v2_job, v2_job_asking, mode="FAST", **NESTED)
+each_version = pytest.mark.parametrize("version", [V1, V2], ids=["v1", "v2"])
+
+
+# One row an item
+
+
+@each_version
+def test_job_rows_are_one_a_job_in_their_order(version: Version) -> None:
+    own = {"effective_at": UPDATED_AT, "job_record_id": "r"}
+    changes = {"id": "b", "status": "FAILED", "error_message": "no text"}
+    changes |= own if version is V1 else {"transaction_id": "t"}
+
+    assert version.job_rows([version.make("a"), version.make("a") | changes]) == [
+        version.job,
+        version.job | changes,
     ]
 
 
-def test_rule_rows_are_one_a_rule_with_its_position() -> None:
-    rules = [{"type": "one", "description": "first"}, {"type": "two", "description": "second"}]
+@each_version
+def test_rule_rows_are_one_a_rule_with_its_position_and_none_for_what_is_no_object(
+    version: Version,
+) -> None:
+    rules = [{"type": "one", "description": "first"}, None, {"type": "two", "weight": 1}, None]
+    odd = version.asking("a", rules=rules)
 
-    assert rule_rows([job("a", rules=rules), job("b")]) == [
+    assert version.rule_rows([odd, version.make("b")]) == [
         RULE_ROW | {"type": "one", "description": "first"},
-        RULE_ROW | {"rule_index": 1, "type": "two", "description": "second"},
+        RULE_ROW
+        | {"rule_index": 2, "type": "two", "description": None}
+        | {"additional_fields": {"weight": 1}},
         RULE_ROW | {"job_id": "b"},
     ]
+    assert version.job_rows([odd]) == [version.job | {"rule_count": 4}]
 
 
-def test_parsing_config_rows_are_one_a_job_that_has_one() -> None:
-    jobs = [job("z", parsing_configuration=None), job("a"), job("b")]
+@each_version
+def test_parsing_config_rows_are_one_a_job_that_has_one(version: Version) -> None:
+    without = version.asking("z", parsing_configuration=None)
 
-    assert parsing_config_rows(jobs) == [PARSING_CONFIG_ROW, PARSING_CONFIG_ROW | {"job_id": "b"}]
+    assert version.config_rows([without, version.make("a"), version.make("b")]) == [
+        version.config,
+        version.config | {"job_id": "b"},
+    ]
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_result_rows_are_one_a_result_with_their_job() -> None:
+    other = OWNER | {"id": "other", "updated_at": None}
+    results = [a_result("a"), *of_owner([result("b", classify_job_id="other")], other)]
+
+    assert result_rows(results) == [
+        RESULT_ROW,
+        RESULT_ROW | {"id": "b", "job_id": "other", "job_updated_at": None},
+    ]
+
+
+@each_table
 def test_no_items_have_no_rows(table: Table) -> None:
     assert table.rows_of([]) == []
 
 
-@pytest.mark.parametrize(
-    "bare",
-    [{"id": "a"}, {"id": "a"} | {name: None for name in job("a") if name != "id"}],
-    ids=["absent", "null"],
-)
-def test_optional_fields_may_be_missing(bare: Json) -> None:
-    assert job_rows([bare]) == [BARE_JOB_ROW]
-    assert rule_rows([bare]) == []
-    assert parsing_config_rows([bare]) == []
-
-
-@pytest.mark.parametrize("fields", [{}, {"rules": None}, {"rules": []}], ids=str)
-def test_job_without_rules_counts_none_and_has_no_rule_rows(fields: dict[str, Any]) -> None:
-    bare = {"id": "a"} | fields
-
-    assert job_rows([bare]) == [BARE_JOB_ROW]
-    assert rule_rows([bare]) == []
-
-
-@pytest.mark.parametrize("rule", [{}, {"type": None, "description": None}], ids=str)
-def test_rule_without_fields_is_a_row_of_nulls(rule: Json) -> None:
-    nulls = {"type": None, "description": None}
-
-    assert rule_rows([job("a", rules=[rule])]) == [RULE_ROW | nulls]
-
-
-@pytest.mark.parametrize(
-    "config", [{}, {"lang": None, "max_pages": None, "target_pages": None}], ids=str
-)
-def test_parsing_configuration_without_fields_is_a_row_of_nulls(config: Json) -> None:
-    nulls = {"lang": None, "max_pages": None, "target_pages": None}
-
-    assert parsing_config_rows([job("a", parsing_configuration=config)]) == [
-        PARSING_CONFIG_ROW | nulls
-    ]
-
-
-def test_rule_that_is_no_object_has_no_row_but_is_counted() -> None:
-    rules = [None, {"type": "t", "description": "d"}, None]
-    odd = job("a", rules=rules)
-
-    assert rule_rows([odd]) == [
-        RULE_ROW | {"rule_index": 1, "type": "t", "description": "d"},
-    ]
-    assert job_rows([odd]) == [JOB_ROW | {"rule_count": 3}]
-
-
-def test_unknown_fields_and_misfits_land_in_the_stream_that_owns_them() -> None:
-    odd: Json = job(
-        "a",
-        zone={"x": [1]},
-        rules=[{"type": "t", "weight": 0.5, MISFITS: {"description": 7}}],
-        parsing_configuration={"lang": "en", "ocr": None, MISFITS: {"max_pages": "ten"}},
-    )
-    odd |= {"alpha": 1, MISFITS: {"mode": 7}}
-    del odd["mode"]
-
-    rows = [job_rows([odd]), rule_rows([odd]), parsing_config_rows([odd])]
-    assert rows == [
-        [
-            JOB_ROW
-            | {"mode": None, "additional_fields": {"alpha": 1, "mode": 7, "zone": {"x": [1]}}},
-        ],
-        [
-            RULE_ROW
-            | {
-                "type": "t",
-                "description": None,
-                "additional_fields": {"description": 7, "weight": 0.5},
-            },
-        ],
-        [
-            PARSING_CONFIG_ROW
-            | {
-                "max_pages": None,
-                "target_pages": None,
-                "additional_fields": {"max_pages": "ten", "ocr": None},
-            },
-        ],
-    ]
-
-
-def test_additional_fields_are_in_the_order_of_their_names() -> None:
-    odd = job("a", zone=1, alpha=2, middle=3) | {MISFITS: {"mode": 7, "status": 8}}
-    fields = job_rows([odd])[0]["additional_fields"]
-
-    assert list(fields) == ["alpha", "middle", "mode", "status", "zone"]
-
-
-def test_misfits_alone_are_additional_fields() -> None:
-    assert job_rows([{"id": "a", MISFITS: {"rules": "none"}}]) == [
-        BARE_JOB_ROW | {"additional_fields": {"rules": "none"}}
-    ]
-
-
-@pytest.mark.parametrize("levels", [1, 49, 50, 51, 500])
-@pytest.mark.parametrize(
-    ("opened", "inmost", "closed"),
-    [("[", "", "]"), ("[", "1", "]"), ('{"a":', "1", "}"), ('{"a":', "{}", "}")],
-    ids=["lists", "lists around a number", "objects", "objects around an empty one"],
-)
-def test_value_that_nests_deeper_than_loaders_read_becomes_its_text(
-    levels: int, opened: str, inmost: str, closed: str
-) -> None:
-    around = levels - (inmost == "{}")
-    text = opened * around + inmost + closed * around
-    value = json.loads(text)
-    odd: Json = job("a", zone=value, rules=[{"x": value}]) | {MISFITS: {"mode": [value, 1]}}
-    shown = value if levels <= 50 else text
-
-    assert job_rows([odd])[0]["additional_fields"] == {
-        "mode": [value, 1] if levels < 50 else f"[{text},1]",
-        "zone": shown,
-    }
-    assert rule_rows([odd])[0]["additional_fields"] == {"x": shown}
-
-
-def test_value_too_deep_to_be_written_is_refused() -> None:
-    value: list[Any] = []
-    for _ in range(100_000):
-        value = [value]
-    with pytest.raises(ReplyError, match="nested too deeply"):
-        job_rows([job("a", zone=value)])
-
-
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+@each_table
 def test_rows_leave_the_items_as_they_are(table: Table) -> None:
     rules = [{"x": 1, MISFITS: {"type": 7}}, None]
     parsing = {"x": 1, MISFITS: {"lang": 7}}
@@ -257,11 +194,167 @@ def test_rows_leave_the_items_as_they_are(table: Table) -> None:
     assert items == before
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_rows_have_the_columns_of_their_schema_in_its_order(table: Table) -> None:
-    (row,) = table.rows_of([MAKES[table.endpoint]("a")])
+# What is missing
 
-    assert [*row] == [*schema_of(table.name)["properties"]]
+
+def nulls(item: Json) -> Json:
+    """Make every field null but the id, and the job that a result comes with."""
+    return {name: value if name in {"id", "job"} else None for name, value in item.items()}
+
+
+def hollow(item: Json) -> Json:
+    """Make every field of the objects that an item nests null, too."""
+    return {
+        name: dict.fromkeys(value) if isinstance(value, dict) else None
+        for name, value in item.items()
+    } | {"id": item["id"]}
+
+
+@each_version
+def test_job_needs_its_id_only_and_no_rules(version: Version) -> None:
+    bare = dict.fromkeys(version.job) | {"id": "a", "rule_count": 0}
+    for without in ({"id": "a"}, nulls(version.make("a"))):
+        assert version.all_rows(without) == [[bare], [], []]
+    nothing: tuple[Any, ...] = (None, [])
+    for none in nothing:
+        free = version.all_rows(version.asking("a", rules=none))
+        assert free == [[version.job | {"rule_count": 0}], [], [version.config]]
+
+
+def test_objects_of_a_v2_job_may_be_empty_or_of_nulls() -> None:
+    bare = dict.fromkeys(V2.job) | {"id": "a", "rule_count": 0}
+    empty: Json = {"id": "a", "configuration": {}, "result": {}, "usage": {}}
+
+    assert V2.all_rows(empty) == V2.all_rows(hollow(v2_job("a"))) == [[bare], [], []]
+
+
+@each_version
+def test_rule_or_parsing_configuration_without_fields_is_a_row_of_nulls(version: Version) -> None:
+    no_rule = RULE_ROW | {"type": None, "description": None}
+    pages = {"lang": None, "max_pages": None, "target_pages": None}
+    for rule, parsing in (({}, {}), ({"type": None, "description": None}, pages)):
+        bare = version.asking("a", rules=[rule], parsing_configuration=parsing)
+        assert version.rule_rows([bare]) == [no_rule]
+        assert version.config_rows([bare]) == [version.config | pages]
+
+
+NO_OUTCOME = {"type": None, "confidence": None, "reasoning": None}
+
+
+def test_result_or_project_needs_no_more_than_its_id_and_a_result_its_job() -> None:
+    alone = dict.fromkeys(RESULT_ROW) | {"id": "a", "job_id": "job"}
+    for bare in ({"id": "a"}, nulls(result("a"))):
+        assert result_rows(of_owner([bare], {"id": "job"})) == [alone]
+    for bare in ({"id": "a"}, nulls(project("a"))):
+        assert project_rows([bare]) == [dict.fromkeys(PROJECT_ROW) | {"id": "a"}]
+    for outcome in (None, {}, NO_OUTCOME):
+        assert result_rows([a_result("a", result=outcome)]) == [RESULT_ROW | NO_OUTCOME]
+
+
+# What has no column
+
+
+def test_what_a_v2_job_nests_beyond_the_columns_is_kept_under_its_path_in_order() -> None:
+    odd = v2_job(
+        "a",
+        zone={"x": [1]},
+        configuration={
+            "zeal": 1,
+            "cache": None,
+            "rules": [{"weight": 1, MISFITS: {"type": 7}}],
+            "parsing_configuration": {"ocr": True, MISFITS: {"target_pages": [1]}},
+            MISFITS: {"mode": 7},
+        },
+        result={"reasoning": "r", "page": 3, MISFITS: {"confidence": "high"}},
+        usage={"seconds": 2, MISFITS: {"credits": "1"}},
+    ) | {MISFITS: {"status": 7}, "document_input_value": "old"}
+    del odd["status"]
+    fields = {
+        "configuration": {"cache": None, "mode": 7, "zeal": 1},
+        "document_input_value": "old",
+        "result": {"confidence": "high", "page": 3},
+        "status": 7,
+        "usage": {"credits": "1", "seconds": 2},
+        "zone": {"x": [1]},
+    }
+    nothing = dict.fromkeys(["status", "mode", *NESTED]) | {"result_reasoning": "r"}
+    (row,) = v2_job_rows([odd])
+
+    assert row == V2.job | nothing | {"additional_fields": fields}
+    assert [*row["additional_fields"]] == [*fields]
+    assert [*row["additional_fields"]["configuration"]] == ["cache", "mode", "zeal"]
+    (rule,), (parsing,) = V2.rule_rows([odd]), V2.config_rows([odd])
+    assert rule["additional_fields"] == {"type": 7, "weight": 1}
+    assert parsing["additional_fields"] == {"ocr": True, "target_pages": [1]}
+
+
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [(V1, "rules"), (V2, "configuration"), (V2, "result"), (V2, "usage")],
+    ids=["rules", "configuration", "result", "usage"],
+)
+def test_field_of_another_shape_is_an_additional_field(version: Version, name: str) -> None:
+    (row,) = version.job_rows([{"id": "a", MISFITS: {name: ["other"]}}])
+    expected = {"id": "a", "rule_count": 0, "additional_fields": {name: ["other"]}}
+
+    assert row == dict.fromkeys(version.job) | expected
+
+
+def test_rows_of_a_v2_jobs_rules_take_nothing_of_its_own_from_the_configuration() -> None:
+    clash = {"id": "x", "project_id": "y", "updated_at": "z"}
+    odd = v2_job_asking("a", **clash) | {"rules": [{"type": "no"}]}
+    fields = {"configuration": clash, "rules": [{"type": "no"}]}
+
+    assert V2.all_rows(odd) == [
+        [V2.job | {"additional_fields": fields}],
+        [RULE_ROW],
+        [V2.config],
+    ]
+
+
+def test_result_of_another_job_than_the_one_asked_for_says_so() -> None:
+    (row,) = result_rows([a_result("a", classify_job_id="other")])
+
+    assert row == RESULT_ROW | {"additional_fields": {"classify_job_id": "other"}}
+
+
+# What values are
+
+
+@pytest.mark.parametrize("levels", [1, 48, 49, 50, 51, 500])
+@pytest.mark.parametrize(
+    ("opened", "inmost", "closed"),
+    [("[", "", "]"), ("[", "1", "]"), ('{"a":', "1", "}"), ('{"a":', "{}", "}")],
+    ids=["lists", "lists around a number", "objects", "objects around an empty one"],
+)
+def test_value_that_nests_deeper_than_loaders_read_where_it_ends_up_becomes_its_text(
+    levels: int, opened: str, inmost: str, closed: str
+) -> None:
+    around = levels - (inmost == "{}")
+    text = opened * around + inmost + closed * around
+    value = json.loads(text)
+    odd: Json = job("a", zone=value, rules=[{"x": value}]) | {MISFITS: {"mode": [value, 1]}}
+    shown = value if levels <= 50 else text
+    (row,) = v2_job_rows([v2_job("a", zone=value, result={"zone": value})])
+
+    assert job_rows([odd])[0]["additional_fields"] == {
+        "mode": [value, 1] if levels < 50 else f"[{text},1]",
+        "zone": shown,
+    }
+    assert rule_rows([odd])[0]["additional_fields"] == {"x": shown}
+    nested = {"zone": value if levels < 50 else text}
+    assert row["additional_fields"] == {"result": nested, "zone": shown}
+
+
+def test_value_too_deep_to_be_written_is_refused() -> None:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(ReplyError, match="nested too deeply"):
+        job_rows([job("a", zone=value)])
+
+
+# The tables
 
 
 def test_items_that_are_due_are_those_updated_since_and_those_that_do_not_say() -> None:
