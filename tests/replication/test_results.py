@@ -255,14 +255,6 @@ def test_lookback_and_start_date_decide_as_they_do_for_jobs(sandbox: Sandbox) ->
     assert sorted(asked(sandbox)) == named(7, 8, 9)
 
 
-def test_results_that_are_selected_later_are_fetched_from_the_beginning(sandbox: Sandbox) -> None:
-    put_many(sandbox, 5)
-    state = sync(sandbox, lookback_seconds=0).state
-    output = fetch(sandbox, state=state, streams=(*STREAMS, RESULTS))
-    assert output.ids() == ["j0004"]
-    assert len(asked(sandbox)) == 5
-
-
 def test_full_table_fetches_everything_and_says_which_version_is_whole(sandbox: Sandbox) -> None:
     put_many(sandbox, 5)
     state = fetch(sandbox).state
@@ -689,15 +681,6 @@ def test_state_moves_after_every_hundred_jobs_and_never_ahead_of_a_job_s_rows(
         if message["type"] == "STATE" and bookmark(message["value"]):
             at_state.setdefault(bookmark(message["value"]), written)
     assert at_state == dict(zip(steps, [before[n] for n in (100, 200, 300, 330)], strict=True))
-
-
-def test_jobs_keep_their_bookmarks_before_the_first_result_is_fetched(sandbox: Sandbox) -> None:
-    put_many(sandbox, 3)
-    output = fetch(sandbox, streams=(*STREAMS, RESULTS))
-    kinds = [m["type"] if m["type"] == "STATE" else m.get("stream") for m in output.messages]
-    first = kinds.index("STATE")
-    assert reached(output.messages[first]["value"]).keys() == {*STREAMS}
-    assert RESULTS in kinds[first:]
 
 
 def test_first_run_whose_output_is_cut_goes_on_where_its_last_state_was(sandbox: Sandbox) -> None:

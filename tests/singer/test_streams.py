@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -14,8 +13,7 @@ from tap_llamaclassify.api.models import Job, ParsingConfiguration, Rule
 from tap_llamaclassify.errors import CatalogError, SettingsError
 from tap_llamaclassify.singer.tap import TapLlamaClassify
 from tap_llamaclassify.tables import rows
-from tap_llamaclassify.tables.schemas import schema_folder, schema_of
-from tap_llamaclassify.tables.tables import TABLES
+from tap_llamaclassify.tables.schemas import schema_of
 from tests.support.builders import STREAMS, captured, catalog_with, job, new_tap, sync
 
 KEYS = {
@@ -36,12 +34,6 @@ def two_jobs(sandbox: Sandbox) -> Sandbox:
 # Schemas
 
 
-def test_schemas_are_one_file_a_stream() -> None:
-    assert sorted(path.stem for path in schema_folder().iterdir()) == sorted(
-        table.name for table in TABLES
-    )
-
-
 @pytest.mark.parametrize("stream", STREAMS)
 def test_schema_describes_and_types_every_column_and_constrains_nothing(stream: str) -> None:
     schema = schema_of(stream)
@@ -51,18 +43,6 @@ def test_schema_describes_and_types_every_column_and_constrains_nothing(stream: 
         assert column.keys() <= {"type", "format", "items", "description"}, name
         expected_null = name not in KEYS[stream]
         assert ("null" in column["type"]) is expected_null, name
-
-
-@pytest.mark.parametrize(
-    ("stream", "make"),
-    [
-        ("classify_jobs", rows.job_rows),
-        ("classify_job_rules", rows.rule_rows),
-        ("classify_job_parsing_configs", rows.parsing_config_rows),
-    ],
-)
-def test_schema_has_the_columns_of_the_rows_in_their_order(stream: str, make: Any) -> None:
-    assert list(make([job("a")])[0]) == list(schema_of(stream)["properties"])
 
 
 @pytest.mark.parametrize(
@@ -87,46 +67,7 @@ def test_schema_agrees_with_the_models_on_names_and_types(
     assert columns.keys() - fields.keys() <= own
 
 
-def test_replication_key_and_keys_are_in_the_catalog(sandbox: Sandbox) -> None:
-    tables = {table.name: table for table in TABLES}
-    for entry in new_tap(sandbox).catalog_dict["streams"]:
-        table = tables[entry["tap_stream_id"]]
-        assert entry.get("replication_key") == table.replication_key
-        assert entry["replication_method"] == (
-            "INCREMENTAL" if entry.get("replication_key") else "FULL_TABLE"
-        )
-        assert tuple(entry["key_properties"]) == table.keys
-
-
 # Catalogs
-
-
-def test_schema_messages_carry_keys_and_bookmark(two_jobs: Sandbox) -> None:
-    for message in sync(two_jobs).of_type("SCHEMA"):
-        assert message["key_properties"] == KEYS[message["stream"]]
-        assert message["bookmark_properties"] == ["updated_at"]
-        assert message["schema"] == schema_of(message["stream"])
-
-
-def test_deselected_columns_are_left_out_of_schema_and_records(two_jobs: Sandbox) -> None:
-    catalog = catalog_with(
-        two_jobs,
-        classify_jobs={"deselect": ["user_id", "additional_fields"]},
-        classify_job_rules={"deselect": ["description"]},
-        classify_job_parsing_configs={"deselect": ["target_pages", "lang"]},
-    )
-    output = sync(two_jobs, catalog=catalog)
-    gone = {
-        "classify_jobs": {"user_id", "additional_fields"},
-        "classify_job_rules": {"description"},
-        "classify_job_parsing_configs": {"target_pages", "lang"},
-    }
-    for message in output.of_type("SCHEMA"):
-        stream = message["stream"]
-        expected = schema_of(stream)["properties"].keys() - gone[stream]
-        assert message["schema"]["properties"].keys() == expected
-        assert all(record.keys() == expected for record in output.records(stream))
-        assert len(output.records(stream)) == 2
 
 
 def test_keys_and_replication_key_cannot_be_deselected(two_jobs: Sandbox) -> None:
@@ -155,13 +96,6 @@ def test_catalog_of_an_older_version_gives_the_columns_that_it_knows(two_jobs: S
     schemas = {message["stream"]: message["schema"] for message in output.of_type("SCHEMA")}
     assert "rule_count" not in schemas["classify_jobs"]["properties"]
     assert len(output.ids()) == 2
-
-
-def test_catalog_with_one_stream_selects_that_one(two_jobs: Sandbox) -> None:
-    catalog = catalog_with(two_jobs)
-    catalog["streams"] = [e for e in catalog["streams"] if e["tap_stream_id"] == "classify_jobs"]
-    output = sync(two_jobs, catalog=catalog)
-    assert {m.get("stream") for m in output.messages} == {"classify_jobs", None}
 
 
 @pytest.mark.parametrize(
@@ -220,21 +154,6 @@ def test_full_table_emits_everything_and_leaves_the_bookmark_alone(two_jobs: San
     assert output.of_type("ACTIVATE_VERSION") == []
 
 
-def test_full_table_activates_its_version_after_all_rows_when_asked(two_jobs: Sandbox) -> None:
-    catalog = full_tables(two_jobs, "classify_jobs", "classify_job_rules")
-    messages = sync(
-        two_jobs, catalog=catalog, emit_activate_version_messages=True, page_size=1
-    ).messages
-    kinds = [m["type"] for m in messages]
-    versions = {m["stream"]: m["version"] for m in messages if m["type"] == "ACTIVATE_VERSION"}
-    assert versions.keys() == {"classify_jobs", "classify_job_rules"}
-    assert kinds.index("ACTIVATE_VERSION") > max(i for i, k in enumerate(kinds) if k == "RECORD")
-    assert kinds[-1] == "STATE"
-    for message in messages:
-        if message["type"] == "RECORD":
-            assert message.get("version") == versions.get(message["stream"])
-
-
 def test_full_table_does_not_activate_a_version_after_a_dry_run(two_jobs: Sandbox) -> None:
     tap = new_tap(
         two_jobs,
@@ -274,13 +193,6 @@ def test_settings_of_singer_sdk_that_are_null_are_as_absent(two_jobs: Sandbox) -
     assert captured(tap).ids() == ["a", "b"]
 
 
-def test_stream_map_can_make_a_second_stream_of_one(two_jobs: Sandbox) -> None:
-    maps = {"ids_only": {"__source__": "classify_jobs", "__else__": None, "id": "id"}}
-    output = sync(two_jobs, stream_maps=maps)
-    assert output.records("ids_only") == [{"id": "a"}, {"id": "b"}]
-    assert len(output.records("classify_jobs")) == 2
-
-
 def test_stream_maps_work_with_classify_jobs_deselected(two_jobs: Sandbox) -> None:
     output = sync(
         two_jobs,
@@ -308,18 +220,6 @@ def test_stream_map_that_cannot_be_parsed_is_refused_before_any_request(sandbox:
     with pytest.raises(MappingError):
         sync(sandbox, stream_maps={"classify_jobs": {"n": "1 +"}})
     assert sandbox.requests == []
-
-
-def test_flattening_writes_objects_and_lists_as_json_text(sandbox: Sandbox) -> None:
-    sandbox.world.put(job("a", project_id=sandbox.project_id, extra={"deep": [1]}))
-    output = sync(sandbox, flattening_enabled=True, flattening_max_depth=1)
-    assert json.loads(output.records("classify_jobs")[0]["additional_fields"]) == {
-        "extra": {"deep": [1]}
-    }
-    assert output.records("classify_job_parsing_configs")[0]["target_pages"] == "[0,1]"
-    for message in output.of_type("SCHEMA"):
-        types = {name: p["type"] for name, p in message["schema"]["properties"].items()}
-        assert types["additional_fields"] == ["string", "null"]
 
 
 # Streams by themselves

@@ -42,7 +42,7 @@ def config_of(sandbox: Sandbox, **more: Any) -> Row:
     return {"api_url": sandbox.url, "api_key": sandbox.key, "retry_seconds": 0} | more
 
 
-def bookmark_at(value: str | None, key: str = UPDATED_AT) -> Row:
+def bookmark_at(value: Any, key: str = UPDATED_AT) -> Row:
     """Make what a stream's entry in a state has of its bookmark."""
     return {"replication_key": key, "replication_key_value": value}
 
@@ -89,7 +89,12 @@ def assert_version_activated_last(output: Output) -> None:
 
 def at_page(sandbox: Sandbox, page: int, do: Callable[[], object]) -> None:
     """Do something in the server's thread before a page is made."""
-    sandbox.before_page = lambda number: do() if number == page else None
+
+    def before_page(number: int) -> None:
+        if number == page:
+            do()
+
+    sandbox.before_page = before_page
 
 
 class Hold:
