@@ -36,8 +36,8 @@ def sandbox(sandbox: Sandbox) -> Sandbox:
             world.put_v2(v2_job(f"{project_id}-v2-{days}", status=status) | own)
     world.advance(3600)
     for project_id in sandbox.keys:
-        own = {"project_id": project_id}
-        own |= dict.fromkeys(("created_at", "updated_at"), stamp(world.now()))
+        own = dict.fromkeys(("created_at", "updated_at"), stamp(world.now()))
+        own["project_id"] = project_id
         world.put(job(f"{project_id}-v1-new", **own))
         world.put_v2(v2_job(f"{project_id}-v2-new") | own)
         for days in SLOW:

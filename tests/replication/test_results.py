@@ -499,7 +499,7 @@ def test_values_that_do_not_fit_and_new_fields_are_kept_and_counted(
     assert third["additional_fields"] == {"result": "text"}
     assert third["file_id"] == "\ufffd"
     assert "4 values did not fit" in caplog.text
-    assert "1 lone surrogates in the API's text became U+FFFD" in caplog.text
+    assert "1 lone surrogates in the API's text became U+FFFD" in caplog.messages
     new = "New field in the API, kept in additional_fields:"
     for field in ("model", "result.page"):
         assert f"{new} '{RESULTS}.{field}'" in caplog.text

@@ -66,28 +66,6 @@ def test_state_without_bookmarks_reads_from_the_beginning_and_says_so(
     assert "classify_jobs: emitting everything" in caplog.messages
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "2026-11-01T00:00:00Z",
-        "2026-11-01T00:00:00+00:00",
-        "2026-11-01T02:30:00.000000000+02:30",
-        "2026-11-01T00:00:00",
-        "2026-11-01",
-        "20261101T000000Z",
-    ],
-)
-def test_bookmark_in_any_timestamp_form_is_understood(
-    history: Sandbox, value: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    output = sync(history, state=state_of(replication_key_value=value), lookback_seconds=60)
-    assert output.ids() == ["new"]
-    assert output.state["bookmarks"]["classify_jobs"] == AT_NEW
-    since = seconds_after(NEW, -60)
-    assert f"classify_jobs: emitting what was updated since {since}" in caplog.messages
-
-
 def test_state_of_a_stream_that_is_gone_is_kept_and_named(
     history: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:

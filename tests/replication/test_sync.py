@@ -60,16 +60,16 @@ def statuses(output: Output) -> dict[str, str]:
     return {row["id"]: row["status"] for row in output.records("classify_jobs")}
 
 
-def test_next_run_emits_what_was_updated_since_the_bookmark_less_the_lookback(
-    history: Sandbox,
+def test_next_run_emits_what_was_updated_since_the_bookmark_less_the_lookback_and_says_so(
+    history: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    put(
-        history,
-        job("just before", updated_at=seconds_after(NEW, -301)),
-        job("at the edge", updated_at=seconds_after(NEW, -300)),
-    )
+    caplog.set_level(logging.INFO)
+    edge = seconds_after(NEW, -300)
+    put(history, job("at the edge", updated_at=edge))
+    put(history, job("just before", updated_at=seconds_after(edge, -1)))
     output = sync(history, state=bookmarks_at(NEW))
     assert sorted(output.ids()) == ["at the edge", "new"]
+    assert f"classify_jobs: emitting what was updated since {edge}" in caplog.messages
 
 
 @pytest.mark.parametrize(

@@ -387,19 +387,6 @@ def test_state_of_before_is_kept_when_all_fail(sandbox: Sandbox, quick_command: 
         assert kept(message["value"]) == kept(state)
 
 
-def test_results_of_one_that_fails_midway_are_kept_as_far_as_they_came(
-    hosts: Callable[[int], list[Sandbox]], quick_command: Command
-) -> None:
-    good, bad = put_into(hosts(2), 120)
-    bad.settings.gone = {f"{V1}/j110/": 403}
-    catalog = select(good, "classify_job_results")
-    settings = config_of([good, bad], fetch_results=True)
-    ended = quick_command("--config", settings, "--catalog", catalog)
-    assert "1 of 2 connections failed (apac)" in failure(ended)
-    reached = kept(ended.output.state, "classify_job_results")
-    assert reached == {"emea": at(119), "apac": at(99)}
-
-
 def test_api_that_is_gone_for_one_connection_leaves_it_the_other_api(
     hosts: Callable[[int], list[Sandbox]], quick_command: Command
 ) -> None:
