@@ -1,4 +1,4 @@
-"""Schemas, catalogs, selection, stream maps, flattening and full tables."""
+"""Schemas, catalogs, selection, stream maps and full tables."""
 
 from __future__ import annotations
 
