@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pytest
 
 from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify import record_batches
 from tap_llamaclassify.errors import ApiError, SettingsError
-from tests.support.batch_files import ARROW, as_loaded, is_json, put_jobs
+from tests.support.batch_files import ARROW, as_loaded, cells, put_jobs
 from tests.support.builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS, job, new_tap, sync
 from tests.support.commands import ROOT
-from tests.support.items import v2_job
+from tests.support.runs import config_of, put, put_v2
 
 V1, V2, RESULTS = "/api/v1/classifier/jobs", "/api/v2/classify", "classify_job_results"
 
 
-def settings(sandbox: Sandbox, **more: Any) -> dict[str, Any]:
-    return {"api_url": sandbox.url, "api_key": sandbox.key, "retry_seconds": 0} | more
-
-
 def by_table(sandbox: Sandbox, **more: Any) -> dict[str, list[pa.RecordBatch]]:
     found: dict[str, list[pa.RecordBatch]] = defaultdict(list)
-    for table, batch in record_batches(settings(sandbox, **more), tables=STREAMS):
+    for table, batch in record_batches(config_of(sandbox, **more), tables=STREAMS):
         found[table].append(batch)
     return found
 
@@ -53,29 +47,9 @@ def test_rows_are_those_of_record_mode_in_one_listing(api: Sandbox) -> None:
         assert cells(table, columns) == expected
 
 
-def cells(table: pa.Table, columns: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Read a table cell by cell, as DuckDB finds it in this process."""
-    timestamps = [f.name for f in table.schema if pa.types.is_timestamp(f.type)]
-    replaced = ", ".join(f'epoch_us("{name}") AS "{name}"' for name in timestamps)
-    with duckdb.connect() as warehouse:
-        warehouse.register("history", table)
-        query = f"SELECT * REPLACE ({replaced}) FROM history"  # noqa: S608 - our own columns
-        found = warehouse.execute(query)
-        rows = found.fetchall()
-    texts = [place for place, column in enumerate(columns.values()) if is_json(column)]
-    decode = json.loads
-    return [
-        tuple(
-            decode(cell) if place in texts and cell is not None else cell
-            for place, cell in enumerate(row)
-        )
-        for row in rows
-    ]
-
-
 def test_every_batch_of_a_table_has_its_one_schema(sandbox: Sandbox) -> None:
     put_jobs(sandbox, 2, parsing_configuration={}, user_id=None)
-    sandbox.world.put(job("whole", project_id=sandbox.project_id))
+    put(sandbox, job("whole"))
     for batches in by_table(sandbox, page_size=1).values():
         assert len(batches) == 3
         schemas = [batch.schema for batch in batches]
@@ -86,7 +60,7 @@ def test_every_batch_of_a_table_has_its_one_schema(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("tables", [None, ["classify_job_rules"], STREAMS])
 def test_one_listing_gives_the_tables_that_are_wanted(sandbox: Sandbox, tables: Any) -> None:
     put_jobs(sandbox, 5)
-    found = [name for name, _ in record_batches(settings(sandbox, page_size=2), tables=tables)]
+    found = [name for name, _ in record_batches(config_of(sandbox, page_size=2), tables=tables)]
     assert {*found} == {*(tables or DEFAULT_STREAMS)}
     assert [request.path for request in sandbox.requests] == [V1] * 3 + [V2] * (tables is None)
 
@@ -94,14 +68,14 @@ def test_one_listing_gives_the_tables_that_are_wanted(sandbox: Sandbox, tables: 
 def test_table_without_rows_has_one_batch_that_is_empty_and_has_its_schema(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = dict(record_batches(settings(sandbox)))
+    first = dict(record_batches(config_of(sandbox)))
     assert {name: batch.num_rows for name, batch in first.items()} == dict.fromkeys(
         DEFAULT_STREAMS, 0
     )
     assert "No jobs: asked were v2 and v1 at" in caplog.text
     put_jobs(sandbox, 1)
-    sandbox.world.put_v2(v2_job("two", project_id=sandbox.project_id))
-    for name, batch in record_batches(settings(sandbox)):
+    put_v2(sandbox, "two")
+    for name, batch in record_batches(config_of(sandbox)):
         assert batch.num_rows == 1
         assert batch.schema.equals(first[name].schema, check_metadata=True)
 
@@ -111,30 +85,29 @@ def test_v1_that_is_gone_is_an_error_only_where_its_tables_are_named(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
     sandbox.settings.gone = {V1: status}
-    sandbox.world.put_v2(v2_job("two", project_id=sandbox.project_id))
-    rows = {name: batch.num_rows for name, batch in record_batches(settings(sandbox))}
+    put_v2(sandbox, "two")
+    rows = {name: batch.num_rows for name, batch in record_batches(config_of(sandbox))}
     assert rows == dict.fromkeys(V2_STREAMS, 1) | dict.fromkeys(STREAMS, 0)
     assert f"{', '.join(STREAMS)} are left out" in caplog.text
     with pytest.raises(ApiError, match=f"answered {status}"):
-        list(record_batches(settings(sandbox), tables=DEFAULT_STREAMS))
+        list(record_batches(config_of(sandbox), tables=DEFAULT_STREAMS))
     sandbox.settings.gone = {V2: status}
     with pytest.raises(ApiError, match=f"answered {status}"):
-        list(record_batches(settings(sandbox)))
+        list(record_batches(config_of(sandbox)))
 
 
 def test_results_are_fetched_with_fetch_results_only(sandbox: Sandbox) -> None:
     put_jobs(sandbox, 1)
     with pytest.raises(SettingsError, match="which fetch_results allows"):
-        record_batches(settings(sandbox), tables=[RESULTS])
+        record_batches(config_of(sandbox), tables=[RESULTS])
     assert not sandbox.requests
-    found = dict(record_batches(settings(sandbox, fetch_results=True), tables=[RESULTS]))
+    found = dict(record_batches(config_of(sandbox, fetch_results=True), tables=[RESULTS]))
     assert found[RESULTS].num_rows > 0
 
 
 def test_start_date_leaves_out_what_was_updated_before_it(sandbox: Sandbox) -> None:
     put_jobs(sandbox, 2, updated_at="2026-10-01T00:00:00Z")
-    sandbox.world.put(job("on time", project_id=sandbox.project_id))
-    sandbox.world.put(job("no time", project_id=sandbox.project_id, updated_at=None))
+    put(sandbox, job("on time"), job("no time", updated_at=None))
     assert sorted(ids(sandbox, start_date="2026-11-01")) == ["no time", "on time"]
     assert len(ids(sandbox)) == 4
 
@@ -148,18 +121,9 @@ def test_request_that_is_refused_for_now_is_tried_again(sandbox: Sandbox) -> Non
 
 def test_listing_that_fails_says_so_to_whoever_asks_for_the_next_batch(sandbox: Sandbox) -> None:
     sandbox.answer_next(503)
-    batches = record_batches(settings(sandbox))
+    batches = record_batches(config_of(sandbox))
     with pytest.raises(ApiError, match=r"^page 1: .*503"):
         next(batches)
-
-
-def test_key_and_address_come_from_the_environment(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_jobs(sandbox, 1)
-    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", sandbox.key)
-    monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", sandbox.url)
-    assert [table for table, _ in record_batches()] == [*DEFAULT_STREAMS]
 
 
 @pytest.mark.parametrize(
@@ -176,7 +140,7 @@ def test_settings_that_are_wrong_fail_at_the_call_before_any_request(
     sandbox: Sandbox, change: dict[str, Any], tables: Any, text: str
 ) -> None:
     with pytest.raises(SettingsError, match=text):
-        record_batches(settings(sandbox) | change, tables=tables)
+        record_batches(config_of(sandbox) | change, tables=tables)
     assert sandbox.requests == []
 
 
@@ -188,7 +152,7 @@ def test_example_of_the_docs_runs(
     statuses: list[str],
 ) -> None:
     for status in statuses:
-        sandbox.world.put_v2(v2_job(status, project_id=sandbox.project_id, status=status))
+        put_v2(sandbox, status, status=status)
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", sandbox.key)
     monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", sandbox.url)
     text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")

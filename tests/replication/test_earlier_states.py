@@ -11,8 +11,9 @@ import pytest
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
-from tests.support.builders import ALL_STREAMS, Output, catalog_with, job, sync
+from tests.support.builders import ALL_STREAMS, Output, job, sync
 from tests.support.items import v2_job
+from tests.support.runs import select
 
 STATES = json.loads(
     (Path(__file__).parents[1] / "golden" / "states_of_0_1_0.json").read_text(encoding="utf-8")
@@ -35,8 +36,8 @@ def sandbox(sandbox: Sandbox) -> Sandbox:
             world.put_v2(v2_job(f"{project_id}-v2-{days}", status=status) | own)
     world.advance(3600)
     for project_id in sandbox.keys:
-        own = {"project_id": project_id}
-        own |= dict.fromkeys(("created_at", "updated_at"), stamp(world.now()))
+        own = dict.fromkeys(("created_at", "updated_at"), stamp(world.now()))
+        own["project_id"] = project_id
         world.put(job(f"{project_id}-v1-new", **own))
         world.put_v2(v2_job(f"{project_id}-v2-new") | own)
         for days in SLOW:
@@ -45,8 +46,8 @@ def sandbox(sandbox: Sandbox) -> Sandbox:
 
 
 def run(sandbox: Sandbox, state: Any, **config: Any) -> Output:
-    catalog = catalog_with(sandbox, **{name: {"selected": True} for name in ALL_STREAMS})
     sandbox.clear_requests()
+    catalog = select(sandbox, *ALL_STREAMS)
     return sync(sandbox, catalog=catalog, state=state, fetch_results=True, **config)
 
 
@@ -56,32 +57,27 @@ def changed(project_id: str) -> tuple[set[str], set[str]]:
     return v1, {f"{project_id}-v2-{name}" for name in ("new", "1", *SLOW)}
 
 
-def test_state_of_one_key_is_gone_on_from(sandbox: Sandbox) -> None:
-    output = run(sandbox, STATES["one key"])
-    v1, v2 = changed(sandbox.project_id)
+def assert_gone_on(output: Output, sandbox: Sandbox, *project_ids: str) -> None:
+    """Make sure that what has changed came, and nothing else."""
+    v1, v2 = (set().union(*ids) for ids in zip(*map(changed, project_ids), strict=True))
     assert {row["id"] for row in output.records("classify_jobs")} == v1
     assert {row["id"] for row in output.records("classify_v2_jobs")} == v2
-    assert {row["job_id"] for row in output.records("classify_job_results")} == v1
     # One page of the last days, and what was unfinished by its ids.
-    assert sum(request.path == V2 for request in sandbox.requests) == 2
+    assert sum(request.path == V2 for request in sandbox.requests) == 2 * len(project_ids)
+
+
+def test_state_of_one_key_is_gone_on_from(sandbox: Sandbox) -> None:
+    output = run(sandbox, STATES["one key"])
+    assert_gone_on(output, sandbox, sandbox.project_id)
+    v1, _ = changed(sandbox.project_id)
+    assert {row["job_id"] for row in output.records("classify_job_results")} == v1
 
 
 def test_state_of_connections_is_gone_on_from(sandbox: Sandbox) -> None:
-    names = ("emea", "apac")
-    connections = [
-        {"name": name, "api_key": key}
-        for name, key in zip(names, sandbox.keys.values(), strict=False)
-    ]
+    keys = zip(("emea", "apac"), sandbox.keys.values(), strict=False)
+    connections = [{"name": name, "api_key": key} for name, key in keys]
     output = run(sandbox, STATES["connections"], api_key=None, connections=connections)
-    projects = [*sandbox.keys][:2]
-    expected = [changed(project_id) for project_id in projects]
-    assert {r["id"] for r in output.records("classify_jobs")} == set().union(
-        *(v1 for v1, _ in expected)
-    )
-    assert {r["id"] for r in output.records("classify_v2_jobs")} == set().union(
-        *(v2 for _, v2 in expected)
-    )
-    assert sum(request.path == V2 for request in sandbox.requests) == 2 * 2
+    assert_gone_on(output, sandbox, *[*sandbox.keys][:2])
 
 
 def test_state_of_a_run_that_was_broken_off_in_its_windows_is_gone_on_from(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from typing_extensions import override
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
-from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.http.pacing import Clock
@@ -19,24 +17,10 @@ from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.stream_state import StreamState
 from tests.support.builders import connection, job
 from tests.support.items import v2_job
+from tests.support.runs import put
+from tests.support.simulated import ClientClock, Life
 
 SETTINGS = Settings(lookback_seconds=0, reconcile_days=0)
-
-
-class WrongClock(Clock):
-    """A clock that goes with the world's, so many hours before or behind it."""
-
-    def __init__(self, world: World, hours: int) -> None:
-        self._world = world
-        self._ahead = timedelta(hours=hours)
-
-    @override
-    def now(self) -> datetime:
-        return self._world.now() + self._ahead
-
-    @override
-    def monotonic(self) -> float:
-        return self._world.now().timestamp()
 
 
 def read(
@@ -58,7 +42,7 @@ def test_job_that_changes_while_it_is_listed_comes_with_the_next_run(
     table: str, hours: int, sandbox: Sandbox
 ) -> None:
     world, start = sandbox.world, sandbox.world.now()
-    clock = WrongClock(world, hours)
+    clock = ClientClock(Life(sandbox), hours * 3600)
     sandbox.settings.date, sandbox.settings.order = False, "oldest"
     is_v1 = table == "classify_jobs"
     put: Any = world.put if is_v1 else world.put_v2
@@ -89,8 +73,8 @@ def test_job_that_changes_while_it_is_listed_comes_with_the_next_run(
 
 
 def test_bookmark_moves_on_when_the_world_is_quiet(sandbox: Sandbox) -> None:
-    clock = WrongClock(sandbox.world, 1)
+    clock = ClientClock(Life(sandbox), 3600)
     sandbox.settings.date = False
-    sandbox.world.put(job("a", project_id=sandbox.project_id))
+    put(sandbox, job("a"))
     _, kept = read(sandbox, "classify_jobs", StreamState(), clock)
     assert kept.bookmark == sandbox.world.job("a")["updated_at"]

@@ -16,12 +16,12 @@ from tap_llamaclassify.replication.state import (
     write_kept,
 )
 from tap_llamaclassify.replication.stream_state import StreamState
+from tests.support.runs import bookmark_at
 
 KEY = "updated_at"
 OLD = "2026-10-01T00:00:00.000000Z"
 NEW = "2026-11-01T00:00:00.000000Z"
-AT_OLD = {"replication_key": KEY, "replication_key_value": OLD}
-AT_NEW = {"replication_key": KEY, "replication_key_value": NEW}
+AT_OLD, AT_NEW = bookmark_at(OLD), bookmark_at(NEW)
 ALL = StreamState(
     NEW,
     shifts=True,
@@ -38,6 +38,10 @@ SINGLE = Partition()
 EMEA = Partition("emea")
 ADOPTING = Partition("emea", adopts=True)
 LEFTOVERS = {"progress_markers": {}, "replication_key_signpost": NEW}
+
+
+NO_CONTEXTS: list[Any] = [None, {}, {"connection": 5}, {"connection": "llx-key"}]
+NO_CONTEXTS += [{"connection": "emea", "project": "p"}]
 
 
 def partition(name: str, **fields: Any) -> dict[str, Any]:
@@ -164,9 +168,8 @@ def test_partition_that_keeps_anything_wins_over_adoption(fields: dict[str, Any]
 def test_partition_that_a_broken_off_run_left_empty_does_not_stand_in_the_way_of_adoption() -> None:
     entry = AT_OLD | {"partitions": [partition("emea", **LEFTOVERS)]}
     assert read(entry, ADOPTING) == StreamState(OLD)
-    assert written(entry, StreamState(NEW), ADOPTING) == {
-        "partitions": [partition("emea", **AT_NEW)]
-    }
+    adopted = {"partitions": [partition("emea", **AT_NEW)]}
+    assert written(entry, StreamState(NEW), ADOPTING) == adopted
 
 
 def test_connection_that_was_removed_and_comes_back_goes_on_where_it_was() -> None:
@@ -205,13 +208,9 @@ def test_partitions_that_keep_nothing_are_dropped_for_one_key(partitions: list[A
         ({}, "partitions is no list"),
         ([partition("a"), 5], "partitions[1] is no object"),
         ([AT_OLD], "partitions[0].context is not that of a connection"),
-        ([{"context": None}], "partitions[0].context is not that of a connection"),
-        ([{"context": {}}], "partitions[0].context is not that of a connection"),
-        ([{"context": {"connection": 5}}], "partitions[0].context is not that of a connection"),
-        ([partition("llx-key")], "partitions[0].context is not that of a connection"),
-        (
-            [{"context": {"connection": "emea", "project": "p"}}],
-            "partitions[0].context is not that of a connection",
+        *(
+            ([{"context": context}], "partitions[0].context is not that of a connection")
+            for context in NO_CONTEXTS
         ),
         ([partition("emea"), partition("apac"), partition("emea")], "partitions.emea is there"),
         (
@@ -293,6 +292,14 @@ IDLE = (
     "The state has bookmarks of the time before connections (a, b), and no connection goes on from "
     "them; adopt_state can name one that has none of its own"
 )
+
+
+def of(*names: str, empty: str | None = None) -> dict[str, Any]:
+    """Make the partitions of some connections, and an empty one."""
+    parts = [partition(name, **AT_OLD) for name in names]
+    return {"partitions": [*parts, *([partition(empty)] if empty else [])]}
+
+
 GONE = "The state has bookmarks of connections that are not set (apac, latam); they are kept"
 
 
@@ -302,30 +309,9 @@ GONE = "The state has bookmarks of connections that are not set (apac, latam); t
         ({"b": AT_OLD, "a": {"partitions": [partition("emea", **AT_OLD)]}}, [], None, []),
         ({"b": AT_OLD, "a": AT_OLD, "c": LEFTOVERS}, ["emea"], None, [IDLE]),
         ({"b": AT_OLD, "a": AT_OLD}, ["emea"], "emea", []),
-        (
-            {s: AT_OLD | {"partitions": [partition("emea", **AT_NEW)]} for s in "ab"},
-            ["emea"],
-            "emea",
-            [IDLE],
-        ),
-        (
-            {
-                "a": {"partitions": [partition("latam", **AT_OLD), partition("emea", **AT_OLD)]},
-                "b": {"partitions": [partition("apac", **AT_OLD), partition("none")]},
-            },
-            ["emea"],
-            None,
-            [GONE],
-        ),
-        (
-            {
-                s: AT_OLD | {"partitions": [partition(n, **AT_OLD)]}
-                for s, n in zip("ab", ("apac", "latam"), strict=True)
-            },
-            ["emea"],
-            None,
-            [IDLE, GONE],
-        ),
+        ({s: AT_OLD | of("emea") for s in "ab"}, ["emea"], "emea", [IDLE]),
+        ({"a": of("latam", "emea"), "b": of("apac", empty="none")}, ["emea"], None, [GONE]),
+        ({"a": AT_OLD | of("apac"), "b": AT_OLD | of("latam")}, ["emea"], None, [IDLE, GONE]),
         ({"foreign": AT_OLD}, ["emea"], None, []),
         ({}, ["emea"], "emea", []),
     ],

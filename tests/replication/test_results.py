@@ -8,8 +8,7 @@ import re
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from itertools import accumulate
 from pathlib import Path
@@ -29,26 +28,32 @@ from tests.support.builders import (
     Message,
     Output,
     captured,
-    catalog_with,
     job,
     new_tap,
     sync,
 )
-from tests.support.commands import Command
-from tests.support.items import result, v2_job
+from tests.support.commands import Command, Ended
+from tests.support.items import result
 from tests.support.moments import PATIENCE, at
 from tests.support.processes import started, whole_lines
+from tests.support.runs import (
+    Hold,
+    Row,
+    assert_version_activated_last,
+    config_of,
+    failure,
+    put,
+    put_v2,
+    reached,
+    select,
+    success,
+    warning,
+    watched,
+)
 from tests.support.simulated import Life, clock_of
 
 RESULTS = "classify_job_results"
-
-Row = dict[str, Any]
-
-
-def put(sandbox: Sandbox, *jobs: Row) -> None:
-    """Add jobs to the first project."""
-    for each in jobs:
-        sandbox.world.put(each | {"project_id": sandbox.project_id})
+V1 = "/api/v1/classifier/jobs"
 
 
 def put_many(sandbox: Sandbox, count: int, **fields: Any) -> None:
@@ -57,10 +62,9 @@ def put_many(sandbox: Sandbox, count: int, **fields: Any) -> None:
     put(sandbox, *(job(f"j{n:04}", updated_at=at(n), **fields) for n in range(count)))
 
 
-def select(sandbox: Sandbox, *streams: str, **wish: Any) -> dict[str, Any]:
-    """Make a catalog of some streams; the wish is for all of them."""
-    entries = {name: wish | {"selected": name in streams} for name in (*STREAMS, RESULTS)}
-    return catalog_with(sandbox, **entries)
+def named(*numbers: int) -> list[str]:
+    """Name jobs that `put_many` adds."""
+    return [f"j{n:04}" for n in numbers]
 
 
 def fetch(sandbox: Sandbox, *, state: Any = None, streams: Any = (RESULTS,), **more: Any) -> Output:
@@ -72,7 +76,7 @@ def fetch(sandbox: Sandbox, *, state: Any = None, streams: Any = (RESULTS,), **m
 def asked(sandbox: Sandbox) -> list[str]:
     """Return the ids of the jobs whose results were asked for, in the order of arrival."""
     paths = [request.path for request in sandbox.requests]
-    found = [re.fullmatch(r"/api/v1/classifier/jobs/(.*)/results", path) for path in paths]
+    found = [re.fullmatch(f"{V1}/(.*)/results", path) for path in paths]
     return [match[1] for match in found if match]
 
 
@@ -81,60 +85,60 @@ def listings(sandbox: Sandbox) -> int:
     return len(sandbox.requests) - len(asked(sandbox))
 
 
-def expected(sandbox: Sandbox, *ids: str, project_id: str | None = None) -> list[Row]:
+def expected(sandbox: Sandbox, ids: Iterable[str]) -> list[Row]:
     """Work out the rows of some jobs from what the world holds, by job."""
+    own = ("id", "file_id", "created_at", "updated_at")
     return [
-        {
-            "id": each["id"],
-            "job_id": id_,
-            "project_id": project_id or sandbox.project_id,
-            "file_id": each["file_id"],
-            "type": (each["result"] or {}).get("type"),
-            "confidence": (each["result"] or {}).get("confidence"),
-            "reasoning": (each["result"] or {}).get("reasoning"),
-            "created_at": each["created_at"],
-            "updated_at": each["updated_at"],
-            "job_updated_at": sandbox.world.job(id_)["updated_at"],
-            "additional_fields": None,
-        }
+        {name: each[name] for name in own}
+        | {name: (each["result"] or {}).get(name) for name in ("type", "confidence", "reasoning")}
+        | {"job_id": id_, "project_id": sandbox.project_id, "additional_fields": None}
+        | {"job_updated_at": sandbox.world.job(id_)["updated_at"]}
         for id_ in ids
         for each in sandbox.world.results(id_)
     ]
 
 
-def bookmark(state: Mapping[str, Any]) -> str | None:
+def assert_complete(output: Output, sandbox: Sandbox, *numbers: int) -> None:
+    """Make sure that the results of these jobs are there, in order, and no others."""
+    assert output.records(RESULTS) == expected(sandbox, named(*numbers))
+
+
+def bookmark(state: Row) -> str | None:
     """Return how far the results have come."""
-    entry = state.get("bookmarks", {}).get(RESULTS, {})
-    value: str | None = entry.get("replication_key_value")
+    value: str | None = entry_of(state).get("replication_key_value")
     return value
 
 
-@contextmanager
-def at_results(sandbox: Sandbox, do: Callable[[int, str], object]) -> Iterator[None]:
+def entry_of(state: Row) -> Row:
+    """Return what a state keeps of the results."""
+    entry: Row = state.get("bookmarks", {}).get(RESULTS, {})
+    return entry
+
+
+def at_results(sandbox: Sandbox, do: Callable[[int, str], object]) -> Any:
     """Do something in the server's thread before it makes the results of each job."""
-    of_world, count = sandbox.world.results, 0
+    asked_for: list[str] = []
 
-    def results(job_id: str, **scope: Any) -> list[Any]:
-        nonlocal count
-        count += 1
-        do(count, job_id)
-        return of_world(job_id, **scope)
+    def before(job_id: str, **_: Any) -> None:
+        asked_for.append(job_id)
+        do(len(asked_for), job_id)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sandbox.world, "results", results)
-        yield
+    return watched(sandbox.world, "results", before)
+
+
+Run = Callable[..., Ended]
 
 
 @pytest.fixture
-def config(sandbox: Sandbox) -> dict[str, Any]:
-    """Settings for the sandbox that allow for results, with neither retries nor lookback."""
-    return {
-        "api_url": sandbox.url,
-        "api_key": sandbox.key,
-        "retry_seconds": 0,
-        "lookback_seconds": 0,
-        "fetch_results": True,
-    }
+def run(sandbox: Sandbox, quick_command: Command) -> Run:
+    """Sync jobs and results, or other streams, by the command line; one request at a time."""
+
+    def sync(*streams: str, given: Any = (), **more: Any) -> Ended:
+        config = config_of(sandbox, lookback_seconds=0, fetch_results=True, parallel_requests=1)
+        catalog = select(sandbox, *(streams or (*STREAMS, RESULTS)))
+        return quick_command("--config", config | more, "--catalog", catalog, *given)
+
+    return sync
 
 
 # What is asked for.
@@ -144,29 +148,24 @@ def test_rows_are_what_the_api_says_of_each_finished_job_s_files(sandbox: Sandbo
     statuses = ("SUCCESS", "ERROR", "PARTIAL_SUCCESS", "CANCELLED", "BRAND_NEW")
     put(sandbox, *(job(s, status=s, updated_at=at(n)) for n, s in enumerate(statuses)))
     rows = fetch(sandbox).records(RESULTS)
-    assert rows == expected(sandbox, *statuses)
+    assert rows == expected(sandbox, statuses)
     assert len(rows) > len(statuses)
     assert {row["type"] for row in rows} >= {"invoice", None}
 
 
 def test_results_are_not_selected_unless_asked_for(sandbox: Sandbox, command: Command) -> None:
     put(sandbox, job("a"))
-    config = {"api_url": sandbox.url, "api_key": sandbox.key, "fetch_results": True}
-    ended = command("--config", config)
-    assert ended.code == 0
+    output = success(command("--config", config_of(sandbox, fetch_results=True)))
     assert asked(sandbox) == []
-    assert {m["stream"] for m in ended.output.of_type("SCHEMA")} == {*DEFAULT_STREAMS}
+    assert {m["stream"] for m in output.of_type("SCHEMA")} == {*DEFAULT_STREAMS}
 
 
 def test_selected_results_are_left_out_with_a_warning_unless_the_setting_allows_them(
-    sandbox: Sandbox, config: Row, quick_command: Command
+    sandbox: Sandbox, run: Run
 ) -> None:
     put(sandbox, job("a"))
-    catalog = select(sandbox, *STREAMS, RESULTS)
-    ended = quick_command("--config", config | {"fetch_results": False}, "--catalog", catalog)
-    assert ended.code == 0
-    (line,) = [line for line in ended.lines("WARNING") if RESULTS in line]
-    assert f"{RESULTS} is selected and left out: it takes a request a job" in line
+    ended = run(fetch_results=False)
+    assert f"{RESULTS} is selected and left out: it takes a request a job" in warning(ended)
     assert (listings(sandbox), asked(sandbox)) == (1, [])
     assert RESULTS not in {m["stream"] for m in ended.output.of_type("SCHEMA")}
     assert RESULTS not in ended.output.state["bookmarks"]
@@ -196,21 +195,12 @@ def test_jobs_are_asked_for_in_the_order_of_their_updates_and_those_without_come
     assert bookmark(output.state) == at(1e6)
 
 
-def test_jobs_without_an_update_are_asked_for_in_every_run(sandbox: Sandbox) -> None:
-    put(sandbox, job("null", updated_at=None), job("old", updated_at=at(0)))
-    put(sandbox, job("new", updated_at=at(1)))
-    state = fetch(sandbox).state
-    sandbox.clear_requests()
-    fetch(sandbox, state=state)
-    assert sorted(asked(sandbox)) == ["new", "null"]
-
-
 def test_one_listing_serves_jobs_and_results(sandbox: Sandbox) -> None:
     put_many(sandbox, 7)
     output = fetch(sandbox, streams=(*STREAMS, RESULTS), page_size=3)
     assert (listings(sandbox), len(asked(sandbox))) == (3, 7)
     assert len(output.ids()) == 7
-    assert output.records(RESULTS) == expected(sandbox, *(f"j{n:04}" for n in range(7)))
+    assert_complete(output, sandbox, *range(7))
     assert output.bookmarks() == dict.fromkeys((*STREAMS, RESULTS), at(6))
 
 
@@ -220,7 +210,7 @@ def test_job_that_is_listed_twice_is_asked_for_once(sandbox: Sandbox) -> None:
     output = fetch(sandbox, page_size=1)
     assert listings(sandbox) == 3
     assert sorted(asked(sandbox)) == ["a", "b"]
-    assert len(output.records(RESULTS)) == len(expected(sandbox, "a", "b"))
+    assert len(output.records(RESULTS)) == len(expected(sandbox, "ab"))
 
 
 def test_finished_job_is_asked_for_though_a_page_shows_it_as_it_was_before(
@@ -228,40 +218,33 @@ def test_finished_job_is_asked_for_though_a_page_shows_it_as_it_was_before(
 ) -> None:
     sandbox.settings.order = "updated"
     put(sandbox, job("a", updated_at=at(9)))
-    late = job("a", project_id=sandbox.project_id, updated_at=at(1), status="PENDING")
-    sandbox.world.put_raw(late)
+    late = {"project_id": sandbox.project_id, "updated_at": at(1), "status": "PENDING"}
+    sandbox.world.put_raw(job("a", **late))
     fetch(sandbox)
     assert asked(sandbox) == ["a"]
 
 
-def test_next_run_asks_for_what_was_updated_since(sandbox: Sandbox) -> None:
+def test_next_run_asks_for_what_was_updated_since_or_has_no_update(sandbox: Sandbox) -> None:
     put_many(sandbox, 5)
+    put(sandbox, job("null", updated_at=None))
     put(sandbox, job("running", status="PENDING", updated_at=at(3)))
     state = fetch(sandbox).state
     sandbox.clear_requests()
     sandbox.world.touch("running", status="SUCCESS")
     sandbox.world.touch("j0001", status="ERROR")
     output = fetch(sandbox, state=state)
-    assert sorted(asked(sandbox)) == ["j0001", "j0004", "running"]
+    assert sorted(asked(sandbox)) == ["j0001", "j0004", "null", "running"]
     assert {row["job_id"] for row in output.records(RESULTS)} == {*asked(sandbox)}
 
 
 def test_lookback_and_start_date_decide_as_they_do_for_jobs(sandbox: Sandbox) -> None:
     put_many(sandbox, 10)
     fetch(sandbox, start_date=at(6))
-    assert sorted(asked(sandbox)) == ["j0006", "j0007", "j0008", "j0009"]
+    assert sorted(asked(sandbox)) == named(6, 7, 8, 9)
     state = fetch(sandbox).state
     sandbox.clear_requests()
     fetch(sandbox, state=state, lookback_seconds=2)
-    assert sorted(asked(sandbox)) == ["j0007", "j0008", "j0009"]
-
-
-def test_results_that_are_selected_later_are_fetched_from_the_beginning(sandbox: Sandbox) -> None:
-    put_many(sandbox, 5)
-    state = sync(sandbox, lookback_seconds=0).state
-    output = fetch(sandbox, state=state, streams=(*STREAMS, RESULTS))
-    assert output.ids() == ["j0004"]
-    assert len(asked(sandbox)) == 5
+    assert sorted(asked(sandbox)) == named(7, 8, 9)
 
 
 def test_full_table_fetches_everything_and_says_which_version_is_whole(sandbox: Sandbox) -> None:
@@ -270,27 +253,18 @@ def test_full_table_fetches_everything_and_says_which_version_is_whole(sandbox: 
     catalog = select(sandbox, RESULTS, replication_method="FULL_TABLE")
     settings = {"fetch_results": True, "emit_activate_version_messages": True}
     output = sync(sandbox, state=state, catalog=catalog, **settings)
-    assert output.records(RESULTS) == expected(sandbox, *(f"j{n:04}" for n in range(5)))
-    (version,) = output.of_type("ACTIVATE_VERSION")
-    rows = output.of_type("RECORD")
-    assert {row["version"] for row in rows} == {version["version"]}
-    assert output.messages.index(version) > output.messages.index(rows[-1])
+    assert_complete(output, sandbox, *range(5))
+    assert_version_activated_last(output)
 
 
-def test_trial_run_asks_for_hardly_anything_and_ends_well(
-    sandbox: Sandbox, config: Row, quick_command: Command
-) -> None:
+def test_trial_run_asks_for_hardly_anything_and_ends_well(sandbox: Sandbox, run: Run) -> None:
     put_many(sandbox, 50)
-    catalog = select(sandbox, *STREAMS, RESULTS)
-    ended = quick_command("--config", config | {"page_size": 5}, "--catalog", catalog, "--test")
-    assert (ended.code, ended.errors) == (0, [])
+    ended = run(given=["--test"], page_size=5)
+    assert len(success(ended).records(RESULTS)) == 1
     # --test selects every stream.
-    job_path = "/api/v1/classifier/jobs"
-    paths = [request.path for request in sandbox.requests]
-    assert paths[0] == job_path
-    assert paths[1] == f"{job_path}/{asked(sandbox)[0]}/results"
-    assert paths[2:] == ["/api/v2/classify", "/api/v1/projects", "/api/v2/organizations"]
-    assert len(ended.output.records(RESULTS)) == 1
+    listing, results, *others = [request.path for request in sandbox.requests]
+    assert (listing, results) == (V1, f"{V1}/{asked(sandbox)[0]}/results")
+    assert others == ["/api/v2/classify", "/api/v1/projects", "/api/v2/organizations"]
     assert "replication_key_value" not in ended.stdout
 
 
@@ -298,22 +272,15 @@ def test_trial_run_asks_for_hardly_anything_and_ends_well(
     "identity",
     ["a/b", "a?b=c", "a#b", "a%2Fb", "a b", "ä🦙", "..a", "a&b", "a\\b", "a:b@c", "results", "%"],
 )
-def test_results_of_a_job_whose_id_is_no_word_are_found(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, identity: str
-) -> None:
+def test_results_of_a_job_whose_id_is_no_word_are_found(sandbox: Sandbox, identity: str) -> None:
     put(sandbox, job(identity))
-    paths, send = [], Client.exchange
-
-    def exchange(client: Client, path: str, *arguments: Any, **options: Any) -> Reply:
-        paths.append(path)
-        return send(client, path, *arguments, **options)
-
-    monkeypatch.setattr(Client, "exchange", exchange)
-    rows = fetch(sandbox).records(RESULTS)
+    paths: list[str] = []
+    with watched(Client, "exchange", lambda _, path, *__, **___: paths.append(path)):
+        rows = fetch(sandbox).records(RESULTS)
     # One part of the path, whatever it is made of.
     assert [path.count("/") for path in paths] == [4, 6]
     assert asked(sandbox) == [identity]
-    assert rows == expected(sandbox, identity)
+    assert rows == expected(sandbox, [identity])
 
 
 def test_scope_goes_along_with_every_request(sandbox: Sandbox) -> None:
@@ -327,72 +294,19 @@ def test_scope_goes_along_with_every_request(sandbox: Sandbox) -> None:
 # What does not come as it should.
 
 
-def test_job_whose_results_are_gone_is_counted_and_is_no_error(
+def test_jobs_whose_results_are_gone_are_counted_if_there_are_any_and_are_no_error(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     put_many(sandbox, 130)
-    gone = [f"j{n:04}" for n in range(0, 130, 3)]
-    for each in gone:
+    fetch(sandbox)
+    assert "gone" not in caplog.text
+    for each in named(*range(0, 130, 3)):
         sandbox.world.expire(each)
     output = fetch(sandbox)
-    there = [id_ for n in range(130) if (id_ := f"j{n:04}") not in gone]
-    assert output.records(RESULTS) == expected(sandbox, *there)
+    assert_complete(output, sandbox, *(n for n in range(130) if n % 3))
     said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert said == ["The results of 44 jobs are gone: the API keeps them for a time only"]
     assert bookmark(output.state) == at(129)
-
-
-def test_nothing_is_said_of_results_that_are_gone_when_none_are(
-    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
-) -> None:
-    put_many(sandbox, 3)
-    fetch(sandbox)
-    assert "gone" not in caplog.text
-
-
-def fails_at(sandbox: Sandbox, number: int, status: int, **reply: Any) -> Any:
-    """Let the request after so many for results be answered with a status."""
-
-    def answer(count: int, _: str) -> None:
-        if count == number:
-            sandbox.answer_next(status, {"detail": "secret text"}, **reply)
-
-    return at_results(sandbox, answer)
-
-
-@pytest.mark.parametrize(
-    ("status", "why"),
-    [
-        (401, "check api_key"),
-        (402, "out of credits"),
-        (403, "no access there"),
-    ],
-)
-def test_refusal_of_the_key_stops_the_run_which_keeps_what_it_has_reached(
-    sandbox: Sandbox, config: Row, quick_command: Command, status: int, why: str
-) -> None:
-    put_many(sandbox, 120)
-    arguments = ("--config", config | {"parallel_requests": 1})
-    catalog = select(sandbox, *STREAMS, RESULTS)
-    with fails_at(sandbox, 110, status):
-        ended = quick_command(*arguments, "--catalog", catalog)
-    assert ended.code == 1
-    (error,) = ended.errors
-    assert "GET /api/v1/classifier/jobs/j0110/results at 127.0.0.1" in error
-    assert f"answered {status}" in error
-    assert why in error
-    assert "secret text" not in error
-    assert ended.output.bookmarks() == dict.fromkeys(STREAMS, at(119)) | {RESULTS: at(99)}
-    first = [f"j{n:04}" for n in range(100)]
-    assert ended.output.records(RESULTS) == expected(sandbox, *first)
-
-    sandbox.clear_requests()
-    again = quick_command(*arguments, "--catalog", catalog, "--state", ended.output.state)
-    assert again.code == 0
-    rest = [f"j{n:04}" for n in range(99, 120)]
-    assert asked(sandbox) == rest
-    assert again.output.records(RESULTS) == expected(sandbox, *rest)
-    assert bookmark(again.output.state) == at(119)
 
 
 def refuses(sandbox: Sandbox, status: int, *ids: str) -> Any:
@@ -405,7 +319,29 @@ def refuses(sandbox: Sandbox, status: int, *ids: str) -> Any:
     return at_results(sandbox, answer)
 
 
-ONE_BY_ONE: Row = {"parallel_requests": 1, "lookback_seconds": 0}
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [(401, "check api_key"), (402, "out of credits"), (403, "no access there")],
+)
+def test_refusal_of_the_key_stops_the_run_which_keeps_what_it_has_reached(
+    sandbox: Sandbox, run: Run, status: int, why: str
+) -> None:
+    put_many(sandbox, 120)
+    with refuses(sandbox, status, "j0110"):
+        ended = run()
+    error = failure(ended)
+    assert f"GET {V1}/j0110/results at 127.0.0.1" in error
+    assert f"answered {status}" in error
+    assert why in error
+    assert "secret text" not in error
+    assert ended.output.bookmarks() == dict.fromkeys(STREAMS, at(119)) | {RESULTS: at(99)}
+    assert_complete(ended.output, sandbox, *range(100))
+
+    sandbox.clear_requests()
+    again = success(run(given=["--state", ended.output.state]))
+    assert asked(sandbox) == named(*range(99, 120))
+    assert_complete(again, sandbox, *range(99, 120))
+    assert bookmark(again.state) == at(119)
 
 
 @pytest.mark.parametrize(
@@ -417,44 +353,47 @@ ONE_BY_ONE: Row = {"parallel_requests": 1, "lookback_seconds": 0}
     ],
 )
 def test_job_whose_results_cannot_be_had_is_set_aside_and_asked_for_again(
-    sandbox: Sandbox, config: Row, quick_command: Command, status: int, why: str
+    sandbox: Sandbox, run: Run, status: int, why: str
 ) -> None:
     put_many(sandbox, 120)
-    catalog = select(sandbox, *STREAMS, RESULTS)
-    command = ("--config", config | ONE_BY_ONE, "--catalog", catalog)
     with refuses(sandbox, status, "j0007"):
-        ended = quick_command(*command)
-    assert ended.code == 1
-    (error,) = ended.errors
+        ended = run(*STREAMS, RESULTS, "classify_projects")
+        again = run(given=["--state", ended.output.state])
+    error = failure(ended)
     assert "the results of 1 job cannot be had (j0007)" in error
-    assert "GET /api/v1/classifier/jobs/j0007/results at 127.0.0.1" in error
+    assert f"GET {V1}/j0007/results at 127.0.0.1" in error
     assert why in error
     assert "secret text" not in error
-    others = [f"j{n:04}" for n in range(120) if n != 7]
-    assert ended.output.records(RESULTS) == expected(sandbox, *others)
-    assert ended.output.bookmarks() == dict.fromkeys((*STREAMS, RESULTS), at(119))
-    assert ended.output.state["bookmarks"][RESULTS]["set_aside"] == ["j0007"]
-
-    with refuses(sandbox, status, "j0007"):
-        again = quick_command(*command, "--state", ended.output.state)
-    assert again.code == 1
-    assert again.output.state["bookmarks"][RESULTS]["set_aside"] == ["j0007"]
+    assert_complete(ended.output, sandbox, *(n for n in range(120) if n != 7))
+    assert ended.output.records("classify_projects"), "what is read after results comes"
+    assert reached(ended.output.state) == dict.fromkeys((*STREAMS, RESULTS), at(119))
+    failure(again)
+    for each in (ended, again):
+        assert entry_of(each.output.state)["set_aside"] == ["j0007"]
 
     sandbox.clear_requests()
-    at_last = quick_command(*command, "--state", again.output.state)
-    assert at_last.code == 0
+    at_last = success(run(given=["--state", again.output.state]))
     assert asked(sandbox) == ["j0007", "j0119"]
-    assert at_last.output.records(RESULTS) == expected(sandbox, "j0007", "j0119")
-    assert "set_aside" not in at_last.output.state["bookmarks"][RESULTS]
+    assert_complete(at_last, sandbox, 7, 119)
+    assert "set_aside" not in entry_of(at_last.state)
 
 
 def test_job_that_was_set_aside_and_is_gone_is_forgotten(sandbox: Sandbox) -> None:
     put_many(sandbox, 3)
     state = fetch(sandbox).state
-    state["bookmarks"][RESULTS]["set_aside"] = ["gone", "j0000"]
+    entry_of(state)["set_aside"] = ["gone", "j0000"]
     output = fetch(sandbox, state=state)
     assert asked(sandbox)[3:] == ["j0000", "j0002"]
-    assert "set_aside" not in output.state["bookmarks"][RESULTS]
+    assert "set_aside" not in entry_of(output.state)
+
+
+def broken_off(sandbox: Sandbox, match: str, state: Any = None) -> Row:
+    """Sync results, one by one, until the run fails; return what its state keeps of them."""
+    settings = {"fetch_results": True, "parallel_requests": 1, "lookback_seconds": 0}
+    tap = new_tap(sandbox, state=state, catalog=select(sandbox, RESULTS), **settings)
+    with pytest.raises(ApiError, match=match):
+        captured(tap)
+    return entry_of(dict(tap.state))
 
 
 def test_jobs_set_aside_stay_known_when_a_run_breaks_off_before_they_are_asked_for(
@@ -462,116 +401,74 @@ def test_jobs_set_aside_stay_known_when_a_run_breaks_off_before_they_are_asked_f
 ) -> None:
     put_many(sandbox, 150)
     state = fetch(sandbox).state
-    state["bookmarks"][RESULTS] |= {"replication_key_value": at(0), "set_aside": ["j0140"]}
-    catalog = select(sandbox, RESULTS)
-    tap = new_tap(sandbox, state=state, catalog=catalog, fetch_results=True, **ONE_BY_ONE)
-    with refuses(sandbox, 403, "j0130"), pytest.raises(ApiError):
-        captured(tap)
-    assert tap.state["bookmarks"][RESULTS]["set_aside"] == ["j0140"]
+    entry_of(state).update(replication_key_value=at(0), set_aside=["j0140"])
+    with refuses(sandbox, 403, "j0130"):
+        assert broken_off(sandbox, "j0130/results", state)["set_aside"] == ["j0140"]
 
 
 def test_more_than_a_hundred_jobs_are_not_set_aside(sandbox: Sandbox) -> None:
     put_many(sandbox, 230)
-    catalog = select(sandbox, RESULTS)
-    tap = new_tap(sandbox, catalog=catalog, fetch_results=True, **ONE_BY_ONE)
-    refused = [f"j{n:04}" for n in range(1, 230, 2)]
-    with refuses(sandbox, 422, *refused), pytest.raises(ApiError, match="j0201/results"):
-        captured(tap)
-    kept = tap.state["bookmarks"][RESULTS]
+    with refuses(sandbox, 422, *named(*range(1, 230, 2))):
+        kept = broken_off(sandbox, "j0201/results")
     assert kept["replication_key_value"] == at(199)
     assert len(kept["set_aside"]) == 100
 
 
 def test_results_call_that_is_gone_fails_the_run_and_its_bookmark_stays(
-    sandbox: Sandbox, config: Row, quick_command: Command
+    sandbox: Sandbox, run: Run
 ) -> None:
     put_many(sandbox, 130)
-    sandbox.world.put_v2(v2_job("v2", project_id=sandbox.project_id))
-    names = (*STREAMS, RESULTS, "classify_v2_jobs")
-    catalog = catalog_with(sandbox, **{name: {"selected": True} for name in names})
-    arguments = ("--config", config | ONE_BY_ONE, "--catalog", catalog)
-    with refuses(sandbox, 404, *(f"j{n:04}" for n in range(130))):
-        ended = quick_command(*arguments)
-    assert ended.code == 1
-    (error,) = ended.errors
-    assert "GET /api/v1/classifier/jobs/{id}/results: none of 100 jobs has results" in error
+    put_v2(sandbox, "v2")
+    streams = (*STREAMS, RESULTS, "classify_v2_jobs")
+    with refuses(sandbox, 404, *named(*range(130))):
+        ended = run(*streams)
+    none = f"GET {V1}/{{id}}/results: none of 100 jobs has results"
+    assert none in failure(ended)
     assert ended.output.bookmarks().get(RESULTS) is None
     assert ended.output.bookmarks()["classify_jobs"] == at(129)
     assert len(ended.output.records("classify_v2_jobs")) == 1
-    again = quick_command(*arguments, "--state", ended.output.state)
-    assert again.code == 0
-    assert bookmark(again.output.state) == at(129)
+    again = success(run(*streams, given=["--state", ended.output.state]))
+    assert bookmark(again.state) == at(129)
 
 
-def test_results_that_have_expired_are_passed_over_where_the_newest_are_there(
+def test_results_may_expire_where_the_newest_are_there_or_all_were_known_before(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     put_many(sandbox, 130)
-    for number in range(129):
-        sandbox.world.expire(f"j{number:04}")
+    for each in named(*range(129)):
+        sandbox.world.expire(each)
     output = fetch(sandbox)
-    assert output.records(RESULTS) == expected(sandbox, "j0129")
+    assert_complete(output, sandbox, 129)
     assert bookmark(output.state) == at(129)
     assert "The results of 129 jobs are gone" in caplog.text
-
-
-def test_results_known_before_may_expire_without_failing_a_run(sandbox: Sandbox) -> None:
-    put_many(sandbox, 3)
-    state = fetch(sandbox).state
-    for number in range(3):
-        sandbox.world.expire(f"j{number:04}")
-    assert bookmark(fetch(sandbox, state=state, lookback_seconds=60).state) == at(2)
-
-
-def test_what_is_read_after_results_comes_although_some_were_set_aside(
-    sandbox: Sandbox, config: Row, quick_command: Command
-) -> None:
-    put_many(sandbox, 2)
-    wishes = {"classify_projects": {"selected": True}, RESULTS: {"selected": True}}
-    with refuses(sandbox, 500, "j0001"):
-        catalog = catalog_with(sandbox, **wishes)
-        ended = quick_command("--config", config | ONE_BY_ONE, "--catalog", catalog)
-    assert ended.code == 1
-    assert ended.output.records("classify_projects")
+    sandbox.world.expire("j0129")
+    assert bookmark(fetch(sandbox, state=output.state, lookback_seconds=60).state) == at(129)
 
 
 def test_nothing_is_asked_for_after_a_refusal_beyond_what_is_under_way(
-    sandbox: Sandbox, config: Row, quick_command: Command
+    sandbox: Sandbox, run: Run
 ) -> None:
     put_many(sandbox, 50)
-    with fails_at(sandbox, 10, 403):
-        ended = quick_command("--config", config, "--catalog", select(sandbox, RESULTS))
-    assert ended.code == 1
+    with at_results(sandbox, lambda count, _: sandbox.answer_next(403) if count == 10 else None):
+        failure(run(RESULTS, parallel_requests=4))
     # The one that was refused, and three beside it; each may have been begun for another's turn.
     assert len(asked(sandbox)) <= 10 + 1 + 2 * 3
 
 
-def test_request_for_results_is_tried_again_as_any_other(sandbox: Sandbox) -> None:
-    put_many(sandbox, 8)
-
-    def spoil(count: int, _: str) -> None:
-        if count % 2:
-            sandbox.answer_next(503)
-
-    with at_results(sandbox, spoil), clock_of(Life(sandbox)):
-        output = fetch(sandbox, retry_seconds=600)
-    assert output.records(RESULTS) == expected(sandbox, *(f"j{n:04}" for n in range(8)))
-    assert len(asked(sandbox)) > 8
-
-
-@pytest.mark.parametrize("fault", ["cut-length", "gzip-truncated", "reset-inside", "closed-before"])
-def test_rows_of_a_job_whose_reply_is_broken_come_once_it_is_whole(
+@pytest.mark.parametrize(
+    "fault", ["503", "cut-length", "gzip-truncated", "reset-inside", "closed-before"]
+)
+def test_request_for_results_is_tried_again_as_any_other_until_its_reply_is_whole(
     sandbox: Sandbox, fault: str
 ) -> None:
-    put_many(sandbox, 5)
-
-    def spoil(count: int, _: str) -> None:
-        if count == 2:
-            sandbox.fail_next(fault)
-
-    with at_results(sandbox, spoil), clock_of(Life(sandbox)):
+    put_many(sandbox, 8)
+    with (
+        at_results(sandbox, lambda count, _: sandbox.fail_next(fault) if count % 2 else None),
+        clock_of(Life(sandbox)),
+    ):
         output = fetch(sandbox, retry_seconds=600)
-    assert output.records(RESULTS) == expected(sandbox, *(f"j{n:04}" for n in range(5)))
+    assert_complete(output, sandbox, *range(8))
+    assert len(asked(sandbox)) > 8
 
 
 def page_of(sandbox: Sandbox) -> Row:
@@ -594,22 +491,18 @@ def test_values_that_do_not_fit_and_new_fields_are_kept_and_counted(
     body = json.dumps({"items": found}).replace("surrogate", "\\ud800")
     sandbox.answer_next(200, body.encode())
     first, second, third = fetch(sandbox).records(RESULTS)
-    assert first["additional_fields"] == {
-        "file_id": 5,
-        "model": "m",
-        "result": {"confidence": "high", "page": 3},
-    }
+    unfit = {"confidence": "high", "page": 3}
+    assert first["additional_fields"] == {"file_id": 5, "model": "m", "result": unfit}
     assert (first["type"], first["confidence"], first["file_id"]) == ("invoice", None, None)
     assert second["additional_fields"] == {"classify_job_id": "other", "created_at": "soon"}
     assert (second["job_id"], second["created_at"]) == ("a", None)
     assert third["additional_fields"] == {"result": "text"}
     assert third["file_id"] == "\ufffd"
     assert "4 values did not fit" in caplog.text
-    assert "1 lone surrogates" in caplog.text
+    assert "1 lone surrogates in the API's text became U+FFFD" in caplog.messages
+    new = "New field in the API, kept in additional_fields:"
     for field in ("model", "result.page"):
-        assert (
-            f"New field in the API, kept in additional_fields: '{RESULTS}.{field}'" in caplog.text
-        )
+        assert f"{new} '{RESULTS}.{field}'" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -622,17 +515,16 @@ def test_values_that_do_not_fit_and_new_fields_are_kept_and_counted(
     ids=["no id", "another shape", "HTML"],
 )
 def test_job_whose_results_cannot_be_read_is_set_aside_and_named(
-    sandbox: Sandbox, config: Row, quick_command: Command, body: Any, what: str
+    sandbox: Sandbox, run: Run, body: Any, what: str
 ) -> None:
     put(sandbox, job("a job", updated_at=at(1)))
     sandbox.answer_next(200, page_of(sandbox))
     sandbox.answer_next(200, body)
-    ended = quick_command("--config", config, "--catalog", select(sandbox, RESULTS))
-    assert ended.code == 1
-    (error,) = ended.errors
+    ended = run(RESULTS)
+    error = failure(ended)
     assert what in error
-    assert "GET /api/v1/classifier/jobs/a%20job/results at " in error
-    assert ended.output.state["bookmarks"][RESULTS]["set_aside"] == ["a job"]
+    assert f"GET {V1}/a%20job/results at " in error
+    assert entry_of(ended.output.state)["set_aside"] == ["a job"]
 
 
 # How many at once, and at which pace.
@@ -662,7 +554,7 @@ def test_so_many_requests_are_under_way_at_once_and_no_more(
     monkeypatch.setattr(Client, "exchange", exchange)
     output = fetch(sandbox, parallel_requests=given)
     assert most == at_once
-    assert output.records(RESULTS) == expected(sandbox, *(f"j{n:04}" for n in range(12)))
+    assert_complete(output, sandbox, *range(12))
 
 
 def test_rows_stand_in_the_order_of_updates_though_replies_come_in_another(
@@ -684,24 +576,18 @@ def test_rows_stand_in_the_order_of_updates_though_replies_come_in_another(
     monkeypatch.setattr(Client, "exchange", exchange)
     output = fetch(sandbox)
     assert asked(sandbox)[-1] == "j0000"
-    assert output.records(RESULTS) == expected(sandbox, *(f"j{n:04}" for n in range(4)))
+    assert_complete(output, sandbox, *range(4))
 
 
-def test_pace_holds_for_requests_that_are_under_way_together(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pace_holds_for_requests_that_are_under_way_together(sandbox: Sandbox) -> None:
     put_many(sandbox, 45)
     left: list[datetime] = []
-    note = RateLimiter.note
-
-    def noted(pace: RateLimiter) -> None:
-        left.append(sandbox.world.now())
-        note(pace)
-
-    monkeypatch.setattr(RateLimiter, "note", noted)
-    with clock_of(Life(sandbox)):
+    with (
+        watched(RateLimiter, "note", lambda _: left.append(sandbox.world.now())),
+        clock_of(Life(sandbox)),
+    ):
         output = fetch(sandbox, requests_per_minute=10, page_size=100)
-    assert output.records(RESULTS) == expected(sandbox, *(f"j{n:04}" for n in range(45)))
+    assert_complete(output, sandbox, *range(45))
     assert len(left) == 46
     a_minute = timedelta(minutes=1)
     assert all(later - moment >= a_minute for moment, later in zip(left, left[10:], strict=False))
@@ -718,34 +604,30 @@ def test_retry_after_is_obeyed_by_each_request(
     sandbox.settings.retry_after = True
     with clock_of(Life(sandbox)):
         output = fetch(sandbox, retry_seconds=600, parallel_requests=at_once)
-    assert output.records(RESULTS) == expected(sandbox, *(f"j{n:04}" for n in range(12)))
+    assert_complete(output, sandbox, *range(12))
     refused = [request for request in sandbox.requests if request.status == 429]
     assert len(refused) == len(re.findall(r"Waiting \S+ s \(answered 429", caplog.text))
     assert len(refused) >= 2 if at_once > 1 else len(refused) == 2
 
 
 def test_requests_under_way_are_cancelled_when_another_one_fails_the_connection(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     put_many(sandbox, 2)
     waits = threading.Event()
-    send, wait = Client.exchange, Clock.wait
 
-    def exchange(client: Client, path: str, *arguments: Any, **options: Any) -> Reply:
+    def exchanged(_: Client, path: str, *__: Any, **___: Any) -> None:
         if path.endswith("j0000/results"):
             assert waits.wait(PATIENCE)
             sandbox.answer_next(401)
         if path.endswith("j0001/results"):
             sandbox.answer_next(503, headers={"Retry-After": "300"})
-        return send(client, path, *arguments, **options)
 
-    def noted(clock: Clock, seconds: float, end: threading.Event) -> None:
-        waits.set()
-        wait(clock, seconds, end)
-
-    monkeypatch.setattr(Client, "exchange", exchange)
-    monkeypatch.setattr(Clock, "wait", noted)
-    with pytest.raises(ApiError, match=r"j0000/results at .* answered 401"):
+    with (
+        watched(Client, "exchange", exchanged),
+        watched(Clock, "wait", lambda *_: waits.set()),
+        pytest.raises(ApiError, match=r"j0000/results at .* answered 401"),
+    ):
         fetch(sandbox, retry_seconds=600)
 
     for thread in threading.enumerate():
@@ -768,9 +650,9 @@ def claims(messages: list[Message], sandbox: Sandbox) -> None:
         if message["type"] == "RECORD" and message["stream"] == RESULTS:
             of_job[message["record"]["job_id"]] += 1
         elif message["type"] == "STATE":
-            reached = bookmark(message["value"]) or ""
+            last = bookmark(message["value"]) or ""
             for id_, count in whole.items():
-                assert of_job[id_] in ({count} if updates[id_] <= reached else {0, count})
+                assert of_job[id_] in ({count} if updates[id_] <= last else {0, count})
 
 
 def test_state_moves_after_every_hundred_jobs_and_never_ahead_of_a_job_s_rows(
@@ -779,10 +661,10 @@ def test_state_moves_after_every_hundred_jobs_and_never_ahead_of_a_job_s_rows(
     put_many(sandbox, 330)
     output = fetch(sandbox, streams=(*STREAMS, RESULTS), page_size=200)
     claims(output.messages, sandbox)
-    reached = [bookmark(message["value"]) for message in output.of_type("STATE")]
+    moves = [bookmark(message["value"]) for message in output.of_type("STATE")]
     steps = [at(99), at(199), at(299), at(329)]
-    assert list(dict.fromkeys(filter(None, reached))) == steps
-    rows = [len(sandbox.world.results(f"j{n:04}")) for n in range(330)]
+    assert list(dict.fromkeys(filter(None, moves))) == steps
+    rows = [len(sandbox.world.results(id_)) for id_ in named(*range(330))]
     before = list(accumulate(rows, initial=0))
     written = 0
     at_state: dict[str | None, int] = {}
@@ -793,93 +675,67 @@ def test_state_moves_after_every_hundred_jobs_and_never_ahead_of_a_job_s_rows(
     assert at_state == dict(zip(steps, [before[n] for n in (100, 200, 300, 330)], strict=True))
 
 
-def test_jobs_keep_their_bookmarks_before_the_first_result_is_fetched(sandbox: Sandbox) -> None:
-    put_many(sandbox, 3)
-    output = fetch(sandbox, streams=(*STREAMS, RESULTS))
-    kinds = [m["type"] if m["type"] == "STATE" else m.get("stream") for m in output.messages]
-    first = kinds.index("STATE")
-    bookmarks = Output(output.messages[: first + 1]).bookmarks()
-    assert {name for name, reached in bookmarks.items() if reached} == {*STREAMS}
-    assert RESULTS in kinds[first:]
-
-
 def test_first_run_whose_output_is_cut_goes_on_where_its_last_state_was(sandbox: Sandbox) -> None:
     put_many(sandbox, 220)
     whole = fetch(sandbox)
     rows = {row["id"]: row for row in whole.records(RESULTS)}
     for part in (0.1, 0.7, 0.97):
         cut = Output(whole.messages[: round(part * len(whole.messages))])
-        states = cut.of_type("STATE")
-        state = states[-1]["value"] if states else None
-        reached = bookmark(state or {})
+        state = cut.state if cut.of_type("STATE") else {}
+        last = bookmark(state)
         sandbox.clear_requests()
         rest = fetch(sandbox, state=state)
-        due = [n for n in range(220) if reached is None or at(n) >= reached]
-        assert sorted(asked(sandbox)) == [f"j{n:04}" for n in due]
+        due = [n for n in range(220) if last is None or at(n) >= last]
+        assert sorted(asked(sandbox)) == named(*due)
         assert listings(sandbox) == 3
         loaded = [*cut.records(RESULTS), *rest.records(RESULTS)]
         assert {row["id"]: row for row in loaded} == rows
-    assert reached == at(199)
+    assert last == at(199)
 
 
 def test_command_that_is_killed_goes_on_where_it_was(
-    sandbox: Sandbox, config: Row, quick_command: Command, tmp_path: Path
+    sandbox: Sandbox, run: Run, tmp_path: Path
 ) -> None:
     put_many(sandbox, 220)
-    catalog = select(sandbox, *STREAMS, RESULTS)
-    reached, release = threading.Event(), threading.Event()
-
-    def hold(count: int, _: str) -> None:
-        if count == 210:
-            reached.set()
-            release.wait(PATIENCE)
-
-    arguments = ("--config", config, "--catalog", catalog)
-    try:
-        with at_results(sandbox, hold), started(tmp_path, *arguments) as process:
-            assert reached.wait(PATIENCE)
-            process.kill()
-            assert process.wait(PATIENCE) == -signal.SIGKILL
-    finally:
-        release.set()
+    arguments = ("--config", config_of(sandbox, lookback_seconds=0, fetch_results=True))
+    with (
+        Hold() as hold,
+        at_results(sandbox, lambda count, _: hold() if count == 210 else None),
+        started(tmp_path, *arguments, "--catalog", select(sandbox, *STREAMS, RESULTS)) as process,
+    ):
+        hold.wait()
+        process.kill()
+        assert process.wait(PATIENCE) == -signal.SIGKILL
     killed = whole_lines(tmp_path)
     claims(killed.messages, sandbox)
     assert killed.bookmarks() == dict.fromkeys(STREAMS, at(219)) | {RESULTS: at(199)}
 
     sandbox.clear_requests()
-    ended = quick_command(*arguments, "--state", killed.state)
-    assert ended.code == 0
+    output = success(run(given=["--state", killed.state]))
     assert len(asked(sandbox)) == 21
     assert listings(sandbox) == 3
-    loaded = [*killed.records(RESULTS), *ended.output.records(RESULTS)]
-    everything = expected(sandbox, *(f"j{n:04}" for n in range(220)))
+    loaded = [*killed.records(RESULTS), *output.records(RESULTS)]
+    everything = expected(sandbox, named(*range(220)))
     assert {row["id"]: row for row in loaded} == {row["id"]: row for row in everything}
-    assert ended.output.ids() == ["j0219"]
+    assert output.ids() == ["j0219"]
 
 
 def test_signal_while_results_are_waited_for_ends_the_run_at_once_without_state(
-    sandbox: Sandbox, config: Row, tmp_path: Path
+    sandbox: Sandbox, tmp_path: Path
 ) -> None:
     put_many(sandbox, 20)
-    reached, release = threading.Event(), threading.Event()
-
-    def hold(*_: Any) -> None:
-        reached.set()
-        release.wait(PATIENCE)
-
-    arguments = ("--config", config, "--catalog", select(sandbox, RESULTS))
-    try:
-        with at_results(sandbox, hold), started(tmp_path, *arguments) as process:
-            assert reached.wait(PATIENCE)
-            process.terminate()
-            assert process.wait(PATIENCE) == 128 + signal.SIGTERM
-    finally:
-        release.set()
+    arguments = ("--config", config_of(sandbox, fetch_results=True))
+    with (
+        Hold() as hold,
+        at_results(sandbox, hold),
+        started(tmp_path, *arguments, "--catalog", select(sandbox, RESULTS)) as process,
+    ):
+        hold.wait()
+        process.terminate()
+        assert process.wait(PATIENCE) == 128 + signal.SIGTERM
     assert whole_lines(tmp_path).of_type("STATE") == []
     assert (tmp_path / "stderr").read_bytes().count(b"ERROR: stopped by SIGTERM") == 1
-    assert len(fetch(sandbox).records(RESULTS)) == sum(
-        len(sandbox.world.results(f"j{n:04}")) for n in range(20)
-    )
+    assert_complete(fetch(sandbox), sandbox, *range(20))
 
 
 # Files.
@@ -912,10 +768,10 @@ def test_files_are_finished_for_the_state_once_a_minute_at_most(
     for message in output.messages:
         if message["type"] == "BATCH":
             held += lines_of([url.removeprefix("file://") for url in message["manifest"]])
-        elif message["type"] == "STATE" and (reached := bookmark(message["value"])):
-            due = [f"j{n:04}" for n in range(300) if at(n) <= reached]
-            assert held[: len(expected(sandbox, *due))] == expected(sandbox, *due)
-    assert held == expected(sandbox, *(f"j{n:04}" for n in range(300)))
+        elif message["type"] == "STATE" and (last := bookmark(message["value"])):
+            due = expected(sandbox, named(*(n for n in range(300) if at(n) <= last)))
+            assert held[: len(due)] == due
+    assert held == expected(sandbox, named(*range(300)))
 
 
 # Whoever does without Singer's state.
@@ -925,4 +781,4 @@ def test_records_of_the_stream_are_all_that_the_world_holds(sandbox: Sandbox) ->
     put_many(sandbox, 4)
     tap = new_tap(sandbox, fetch_results=True, catalog=select(sandbox, RESULTS))
     rows = list(tap.streams[RESULTS].get_records(None))
-    assert rows == expected(sandbox, *(f"j{n:04}" for n in range(4)))
+    assert rows == expected(sandbox, named(*range(4)))

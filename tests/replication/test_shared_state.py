@@ -10,10 +10,11 @@ import pytest
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
 from tap_llamaclassify.replication.shared_state import shared, spelled_out
-from tests.support.builders import STREAMS, V2_STREAMS, catalog_with, sync
-from tests.support.items import v2_job
+from tests.support.builders import V2_STREAMS, Output, sync
+from tests.support.runs import put_v2, select
 
-JOBS, RULES, CONFIGS = V2_STREAMS
+JOBS = V2_STREAMS[0]
+SLOW = ("slow-0", "slow-1", "slow-2")
 A = {"a": "2026-11-01T00:00:00.000000Z"}
 B = {"b": "2026-11-01T00:00:00.000000Z"}
 
@@ -80,37 +81,38 @@ def test_what_is_no_state_is_left_to_be_refused(state: dict[str, Any]) -> None:
 @pytest.fixture
 def slow(sandbox: Sandbox) -> Sandbox:
     """Put unfinished jobs into the world, long before the days that are listed again."""
-    for number in range(3):
-        created = stamp(sandbox.world.now())
-        sandbox.world.put_v2(
-            v2_job(f"slow-{number}", created_at=created, updated_at=created, status="RUNNING")
-            | {"project_id": sandbox.project_id}
-        )
+    put_v2(sandbox, *SLOW, **made_now(sandbox), status="RUNNING")
     sandbox.world.advance(20 * 86_400)
-    created = stamp(sandbox.world.now())
-    sandbox.world.put_v2(
-        v2_job("new", created_at=created, updated_at=created) | {"project_id": sandbox.project_id}
-    )
+    put_v2(sandbox, "new", **made_now(sandbox))
     return sandbox
 
 
-def run(sandbox: Sandbox, state: Any = None, streams: Any = V2_STREAMS) -> Any:
-    wishes = {name: {"selected": name in streams} for name in (*STREAMS, *V2_STREAMS)}
-    return sync(sandbox, state=state, catalog=catalog_with(sandbox, **wishes))
+def made_now(sandbox: Sandbox) -> dict[str, str]:
+    """Return the times of a job that is made now."""
+    return dict.fromkeys(("created_at", "updated_at"), stamp(sandbox.world.now()))
+
+
+def assert_found(output: Output, *streams: str) -> None:
+    """Make sure that streams have rows of every job that was slow."""
+    for stream in streams:
+        key = "id" if stream == JOBS else "job_id"
+        assert {row[key] for row in output.records(stream)} >= {*SLOW}
+
+
+def run(sandbox: Sandbox, state: Any = None, streams: Any = V2_STREAMS) -> Output:
+    return sync(sandbox, state=state, catalog=select(sandbox, *streams))
 
 
 def finish(sandbox: Sandbox) -> None:
-    for number in range(3):
-        sandbox.world.touch_v2(f"slow-{number}", status="COMPLETED")
+    for each in SLOW:
+        sandbox.world.touch_v2(each, status="COMPLETED")
 
 
 def test_state_holds_unfinished_jobs_once(slow: Sandbox) -> None:
     state = run(slow).state
     assert json.dumps(state).count("slow-1") == 1
     finish(slow)
-    output = run(slow, state)
-    for stream, key in ((JOBS, "id"), (RULES, "job_id"), (CONFIGS, "job_id")):
-        assert {row[key] for row in output.records(stream)} >= {"slow-0", "slow-1", "slow-2"}
+    assert_found(run(slow, state), *V2_STREAMS)
 
 
 @pytest.mark.parametrize("alone", V2_STREAMS)
@@ -120,10 +122,7 @@ def test_stream_that_was_left_out_for_a_run_misses_no_job_that_ended_meanwhile(
     state = run(slow).state
     finish(slow)
     state = run(slow, state, streams=[alone]).state
-    output = run(slow, state)
-    for stream, key in ((JOBS, "id"), (RULES, "job_id"), (CONFIGS, "job_id")):
-        if stream != alone:
-            assert {row[key] for row in output.records(stream)} >= {"slow-0", "slow-1", "slow-2"}
+    assert_found(run(slow, state), *(stream for stream in V2_STREAMS if stream != alone))
 
 
 @pytest.mark.parametrize("gone", V2_STREAMS)
@@ -134,7 +133,4 @@ def test_stream_whose_jobs_stood_in_an_entry_that_was_removed_finds_them_all_the
     finish(slow)
     del state["bookmarks"][gone]
     streams = [stream for stream in V2_STREAMS if stream != gone]
-    output = run(slow, state, streams=streams)
-    for stream in streams:
-        key = "id" if stream == JOBS else "job_id"
-        assert {row[key] for row in output.records(stream)} >= {"slow-0", "slow-1", "slow-2"}
+    assert_found(run(slow, state, streams=streams), *streams)

@@ -9,14 +9,16 @@ import pytest
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import Settings
+from llamacloud_sandbox.world.clock import stamp
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.errors import StateError
 from tests.support.builders import job, seconds_after, sync
-from tests.support.commands import Command
+from tests.support.runs import at_page, bookmark_at
 
 OLD = "2026-10-01T00:00:00.000000Z"
 NEW = "2026-11-01T00:00:00.000000Z"
-AT_NEW = {"replication_key": "updated_at", "replication_key_value": NEW}
+AT_NEW = bookmark_at(NEW)
+NO_INSTANTS: list[Any] = ["soon", "", 5, {}]
 
 
 def state_of(**entry: Any) -> dict[str, Any]:
@@ -64,40 +66,6 @@ def test_state_without_bookmarks_reads_from_the_beginning_and_says_so(
     assert "classify_jobs: emitting everything" in caplog.messages
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "2026-11-01T00:00:00Z",
-        "2026-11-01T00:00:00+00:00",
-        "2026-11-01T02:30:00.000000000+02:30",
-        "2026-11-01T00:00:00",
-        "2026-11-01",
-        "20261101T000000Z",
-    ],
-)
-def test_bookmark_in_any_timestamp_form_is_understood(
-    history: Sandbox, value: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    output = sync(history, state=state_of(replication_key_value=value), lookback_seconds=60)
-    assert output.ids() == ["new"]
-    assert output.state["bookmarks"]["classify_jobs"] == AT_NEW
-    since = seconds_after(NEW, -60)
-    assert f"classify_jobs: emitting what was updated since {since}" in caplog.messages
-
-
-def test_leftovers_of_a_run_of_another_tap_give_way_to_the_bookmark(history: Sandbox) -> None:
-    leftovers = {
-        "progress_markers": {"replication_key": "updated_at", "replication_key_value": NEW},
-        "replication_key_signpost": NEW,
-        "starting_replication_value": OLD,
-    }
-    at_old = {"replication_key": "updated_at", "replication_key_value": OLD}
-    output = sync(history, state=state_of(**at_old, **leftovers))
-    assert sorted(output.ids()) == ["new", "old"]
-    assert output.state["bookmarks"]["classify_jobs"] == AT_NEW
-
-
 def test_state_of_a_stream_that_is_gone_is_kept_and_named(
     history: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -117,14 +85,11 @@ def test_state_of_a_stream_that_is_gone_is_kept_and_named(
         ([], "classify_jobs is no object"),
         ("2026-11-01", "classify_jobs is no object"),
         (None, "classify_jobs is no object"),
-        ({"replication_key_value": "soon"}, "classify_jobs.replication_key_value is no timestamp"),
-        ({"replication_key_value": ""}, "classify_jobs.replication_key_value is no timestamp"),
-        ({"replication_key_value": 5}, "classify_jobs.replication_key_value is no timestamp"),
-        ({"replication_key_value": {}}, "classify_jobs.replication_key_value is no timestamp"),
-        (
-            {"replication_key": "created_at", "replication_key_value": NEW},
-            "classify_jobs.replication_key is not updated_at",
+        *(
+            (bookmark_at(value), "classify_jobs.replication_key_value is no timestamp")
+            for value in NO_INSTANTS
         ),
+        (bookmark_at(NEW, "created_at"), "classify_jobs.replication_key is not updated_at"),
         ({"partitions": 5}, "classify_jobs.partitions is no list"),
         ({"progress_markers": []}, "classify_jobs.progress_markers is no object"),
         ({"replication_key_value": "\ud800"}, "classify_jobs holds what is no text"),
@@ -179,18 +144,6 @@ def test_state_that_is_not_understood_is_refused(
     assert history.requests == []
 
 
-@pytest.mark.parametrize("content", ["[]", "7", '"text"', "null", "{", "\x00", "NaN"])
-def test_state_file_of_anything_else_ends_in_one_line(
-    command: Command, config: dict[str, Any], tmp_path: Any, content: str
-) -> None:
-    (tmp_path / "state").write_text(content)
-    ended = command("--config", config, "--state", tmp_path / "state")
-    assert ended.code == 1
-    assert ended.stdout == ""
-    (line,) = ended.errors
-    assert "state" in line
-
-
 # Where jobs were seen to move from page to page.
 
 
@@ -204,25 +157,10 @@ def shifting() -> Any:
         yield running
 
 
-def deletes(sandbox: Sandbox, identity: str) -> None:
-    """Delete a job before the second page is made."""
-
-    def change(number: int) -> None:
-        if number == 2:
-            sandbox.world.delete(identity)
-
-    sandbox.before_page = change
-
-
-def creates(sandbox: Sandbox, identity: str) -> None:
-    """Create a job before the second page is made."""
-
-    def change(number: int) -> None:
-        if number == 2:
-            now = sandbox.world.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-            sandbox.world.put(job(identity, created_at=now, updated_at=now))
-
-    sandbox.before_page = change
+def create(sandbox: Sandbox, identity: str) -> None:
+    """Create a job now."""
+    now = stamp(sandbox.world.now())
+    sandbox.world.put(job(identity, created_at=now, updated_at=now))
 
 
 def run(sandbox: Sandbox, state: Any = None) -> tuple[list[str], Any]:
@@ -232,7 +170,7 @@ def run(sandbox: Sandbox, state: Any = None) -> tuple[list[str], Any]:
 
 
 def test_listing_that_shifts_unseen_passes_over_one_job_for_good(shifting: Sandbox) -> None:
-    deletes(shifting, "j3")
+    at_page(shifting, 2, lambda: shifting.world.delete("j3"))
     first, state = run(shifting)
     assert first == ["j0", "j2", "j3"]
     shifting.before_page = None
@@ -242,7 +180,7 @@ def test_listing_that_shifts_unseen_passes_over_one_job_for_good(shifting: Sandb
 def test_run_after_jobs_were_first_seen_to_move_emits_everything_again(
     shifting: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    creates(shifting, "new")
+    at_page(shifting, 2, lambda: create(shifting, "new"))
     first, state = run(shifting)
     assert caplog.text.count("Jobs moved from page to page while they were listed") == 1
     assert first == ["j0", "j1", "j2", "j2", "j3"]
@@ -256,7 +194,7 @@ def test_run_after_jobs_were_first_seen_to_move_emits_everything_again(
 def test_runs_begin_where_the_one_before_began_once_jobs_were_seen_to_move(
     shifting: Sandbox,
 ) -> None:
-    creates(shifting, "first")
+    at_page(shifting, 2, lambda: create(shifting, "first"))
     _, state = run(shifting)
     shifting.before_page = None
     _, state = run(shifting, state)
@@ -264,8 +202,7 @@ def test_runs_begin_where_the_one_before_began_once_jobs_were_seen_to_move(
     emitted = []
     for name in ("second", "third", "fourth"):
         shifting.world.advance(3600)
-        now = shifting.world.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        shifting.world.put(job(name, created_at=now, updated_at=now))
+        create(shifting, name)
         ids, state = run(shifting, state)
         emitted.append(ids)
     assert emitted == [
@@ -282,41 +219,6 @@ def connections(sandbox: Sandbox, *names: str) -> dict[str, Any]:
     """Make settings of connections that all have the sandbox's one key."""
     given = [{"name": name, "api_key": sandbox.key} for name in names]
     return {"api_key": None, "connections": given, "lookback_seconds": 0}
-
-
-def partitions(state: Any) -> dict[str, Any]:
-    """Return the partitions of a state's one stream by their connections."""
-    entry = state["bookmarks"]["classify_jobs"]
-    assert entry.keys() == {"partitions"}
-    return {p["context"]["connection"]: p for p in entry["partitions"]}
-
-
-def test_connection_that_adopts_goes_on_and_another_begins(history: Sandbox) -> None:
-    adopting = connections(history, "emea", "apac") | {"adopt_state": "emea"}
-    output = sync(history, state=state_of(**AT_NEW), **adopting)
-    assert sorted(output.ids()) == ["new", "new", "old"]
-    assert partitions(output.state) == {
-        name: {"context": {"connection": name}} | AT_NEW for name in ("apac", "emea")
-    }
-    assert sync(history, state=output.state, **adopting).ids() == ["new", "new"]
-
-
-def test_connection_that_comes_back_goes_on_where_it_was(
-    history: Sandbox, caplog: pytest.LogCaptureFixture
-) -> None:
-    state = sync(history, **connections(history, "emea", "apac")).state
-    without = sync(history, state=state, **connections(history, "emea")).state
-    assert partitions(without) == partitions(state)
-    assert "connections that are not set (apac); they are kept" in caplog.text
-    caplog.clear()
-    assert sync(history, state=without, **connections(history, "apac")).ids() == ["new"]
-
-
-def test_connection_with_a_new_name_begins_at_the_beginning(history: Sandbox) -> None:
-    state = sync(history, **connections(history, "emea")).state
-    output = sync(history, state=state, **connections(history, "europe"))
-    assert sorted(output.ids()) == ["new", "old"]
-    assert partitions(output.state).keys() == {"emea", "europe"}
 
 
 def test_bookmarks_that_no_connection_adopts_are_named_and_kept(

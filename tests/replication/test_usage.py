@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 from urllib.parse import unquote
@@ -14,29 +12,13 @@ import pytest
 
 from llamacloud_sandbox.api.app import V2_PATH
 from llamacloud_sandbox.server import Sandbox
-from llamacloud_sandbox.settings import Settings
-from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.replication.usage import Usage
-from tests.support.builders import (
-    V2_STREAMS,
-    Output,
-    SimulatedClock,
-    catalog_with,
-    seconds_after,
-    sync,
-)
-from tests.support.items import v2_job
+from tests.support.builders import V2_STREAMS, Output, SimulatedClock, seconds_after, sync
+from tests.support.runs import put_v2, select
 
 JOBS = "classify_v2_jobs"
 START = "2026-11-20T00:00:00.000000Z"
-USAGE = {"credits": 1.5, "parse_credits": 1}
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(World.empty(), Settings()) as running:
-        yield running
 
 
 def put(sandbox: Sandbox, *ids: str, **fields: Any) -> None:
@@ -44,17 +26,14 @@ def put(sandbox: Sandbox, *ids: str, **fields: Any) -> None:
     for number, id_ in enumerate(ids):
         at = seconds_after(START, number * 60)
         times = {"created_at": at, "updated_at": at}
-        sandbox.world.put_v2(v2_job(id_, project_id=sandbox.project_id, **times, **fields))
+        put_v2(sandbox, id_, **times, **fields)
 
 
 def run(sandbox: Sandbox, streams: tuple[str, ...] = V2_STREAMS, **config: Any) -> Output:
     """Run a sync that fetches usage; look at the requests of this one only."""
     sandbox.clear_requests()
-    catalog = catalog_with(sandbox, **{name: {"selected": name in streams} for name in EVERY})
-    return sync(sandbox, catalog=catalog, **{"fetch_usage": True} | config)
-
-
-EVERY = ("classify_jobs", "classify_job_rules", "classify_job_parsing_configs", *V2_STREAMS)
+    settings = {"fetch_usage": True} | config
+    return sync(sandbox, catalog=select(sandbox, *streams), **settings)
 
 
 def asked(sandbox: Sandbox) -> list[str]:
@@ -69,7 +48,7 @@ def credits_of(output: Output) -> dict[str, Any]:
 
 def test_finished_jobs_are_asked_for_once_each_and_unfinished_ones_not(sandbox: Sandbox) -> None:
     put(sandbox, "a", "b", "c")
-    sandbox.world.put_v2(v2_job("d", project_id=sandbox.project_id, status="RUNNING", usage=None))
+    put_v2(sandbox, "d", status="RUNNING", usage=None)
     output = run(sandbox)
     assert sorted(asked(sandbox)) == ["a", "b", "c"]
     assert credits_of(output) == {"a": 1.5, "b": 1.5, "c": 1.5, "d": None}
@@ -136,23 +115,21 @@ def test_id_of_odd_characters_is_asked_for_as_it_is(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_so_many_are_asked_for_at_once_as_the_setting_says(at_once: int, sandbox: Sandbox) -> None:
     put(sandbox, *map(str, range(12)))
-    turn, under_way, most = threading.Lock(), itertools.count(), [0]
-    inside: set[int] = set()
+    turn, inside, most = threading.Lock(), [0], [0]
     meeting = threading.Barrier(at_once)
     ask = Usage._ask  # noqa: SLF001 - what runs at once is not seen from outside
 
     def watched(self: Usage, id_: str) -> Any:
         with turn:
-            number = next(under_way)
-            inside.add(number)
-            most[0] = max(most[0], len(inside))
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
         # All that may come have come, so that more would be seen.
         meeting.wait(timeout=10)
         try:
             return ask(self, id_)
         finally:
             with turn:
-                inside.discard(number)
+                inside[0] -= 1
 
     with mock.patch.object(Usage, "_ask", watched):
         output = run(sandbox, (JOBS,), parallel_requests=at_once)

@@ -9,13 +9,10 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -31,43 +28,28 @@ from tests.support.batch_files import (
     as_loaded,
     batch_config,
     batches_of,
-    duckdb_type,
+    cells,
     files_of,
     hidden,
-    is_json,
     lines_of,
     put_jobs,
     visible,
 )
 from tests.support.builders import STREAMS, Message, Output, catalog_with, job, new_tap, sync
 from tests.support.commands import COMMAND
+from tests.support.runs import at_page, config_of, watched
 from tests.support.shapes import CASES, schemas
 from tests.support.tally import Tally
+
+each_form = pytest.mark.parametrize("form", FORMATS)
 
 # Cell by cell
 
 
-def in_duckdb(files: list[str], columns: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Read Parquet files; timestamps as microseconds since 1970, JSON text as what it says."""
-    with duckdb.connect() as warehouse:
-        described = warehouse.execute("DESCRIBE FROM read_parquet(?)", [files]).fetchall()
-        found = {name: kind for name, kind, *_ in described}
-        assert found == {name: duckdb_type(column) for name, column in columns.items()}
-        assert list(found) == list(columns)
-        picked = ", ".join(
-            f'epoch_us("{name}")' if kind.startswith("TIMESTAMP") else f'"{name}"'
-            for name, kind in found.items()
-        )
-        query = f"SELECT {picked} FROM read_parquet(?)"  # noqa: S608 - our own columns
-        rows = warehouse.execute(query, [files]).fetchall()
-    places = [place for place, column in enumerate(columns.values()) if is_json(column)]
-    return [
-        tuple(
-            json.loads(cell) if place in places and cell is not None else cell
-            for place, cell in enumerate(row)
-        )
-        for row in rows
-    ]
+def table_of(file: str) -> list[dict[str, Any]]:
+    """Read the rows of a Parquet file."""
+    rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    return rows
 
 
 def assert_same_tables(records: Output, files: Output, form: str) -> None:
@@ -85,7 +67,7 @@ def assert_same_tables(records: Output, files: Output, form: str) -> None:
             assert lines_of(files_of(files, alias)) == rows, alias
         elif rows:
             expected = [as_loaded(row, columns) for row in rows]
-            assert in_duckdb(files_of(files, alias), columns) == expected, alias
+            assert cells(files_of(files, alias), columns) == expected, alias
         else:
             assert files_of(files, alias) == []
     assert loaded
@@ -96,7 +78,7 @@ TYPED = {"copies": {"__source__": "classify_jobs", "n": "int(rule_count + 1)"}}
 TYPED_CASES = CASES | {"two streams of one": {"stream_maps": TYPED}}
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@each_form
 @pytest.mark.parametrize("case", TYPED_CASES.values(), ids=TYPED_CASES)
 def test_files_hold_the_rows_and_columns_of_record_mode(
     api: Sandbox, tmp_path: Path, case: dict[str, Any], form: str
@@ -107,13 +89,8 @@ def test_files_hold_the_rows_and_columns_of_record_mode(
     api.settings.order = "oldest"
     records = sync(api, catalog=catalog, page_size=25, **config)
     api.clear_requests()
-    files = sync(
-        api,
-        catalog=catalog,
-        page_size=25,
-        batch_config=batch_config(tmp_path, form, batch_size=17),
-        **config,
-    )
+    config |= {"batch_config": batch_config(tmp_path, form, batch_size=17)}
+    files = sync(api, catalog=catalog, page_size=25, **config)
     assert len(api.requests) == 3
     assert_same_tables(records, files, form)
 
@@ -133,7 +110,7 @@ EXPRESSIONS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@each_form
 @pytest.mark.parametrize("expression", EXPRESSIONS.values(), ids=EXPRESSIONS)
 def test_what_stream_maps_make_is_the_same_in_files(
     sandbox: Sandbox, tmp_path: Path, expression: str, form: str
@@ -145,33 +122,21 @@ def test_what_stream_maps_make_is_the_same_in_files(
     assert_same_tables(records, files, form)
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@each_form
 def test_two_streams_of_one_name_keep_their_own_columns(
     sandbox: Sandbox, tmp_path: Path, form: str
 ) -> None:
     put_jobs(sandbox, 2)
-    maps = {
-        "classify_jobs": {"__alias__": "x", "__else__": None, "id": "id", "status": "status"},
-        "classify_job_rules": {
-            "__alias__": "x",
-            "__else__": None,
-            "id": "job_id + '-rule'",
-            "type": "type",
-            "__key_properties__": ["id"],
-        },
-    }
+    x = {"__alias__": "x", "__else__": None}
+    rules = x | {"id": "job_id + '-rule'", "type": "type", "__key_properties__": ["id"]}
+    maps = {"classify_jobs": x | {"id": "id", "status": "status"}, "classify_job_rules": rules}
     output = sync(sandbox, stream_maps=maps, batch_config=batch_config(tmp_path, form))
     files = files_of(output, "x")
-    rows = (
-        lines_of(files)
-        if form == "jsonl"
-        else [row for file in files for row in pq.read_table(file).to_pylist()]
-    )
+    rows = lines_of(files) if form == "jsonl" else [r for f in files for r in table_of(f)]
     assert sorted((row["id"], row.get("status"), row.get("type")) for row in rows) == [
-        ("j0000", "SUCCESS", None),
-        ("j0000-rule", None, "invoice"),
-        ("j0001", "SUCCESS", None),
-        ("j0001-rule", None, "invoice"),
+        row
+        for id_ in ("j0000", "j0001")
+        for row in ((id_, "SUCCESS", None), (f"{id_}-rule", None, "invoice"))
     ]
     assert len({*files}) == len(files)
 
@@ -196,26 +161,18 @@ def test_every_file_of_a_stream_has_its_one_schema_whatever_it_holds(
     assert rows == [2, 2, 1]
 
 
-def test_descriptions_of_columns_can_be_read_from_the_file(
+def test_descriptions_of_columns_can_be_read_from_the_file_and_no_rows_give_no_file(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    put_jobs(sandbox, 1)
+    put_jobs(sandbox, 1, parsing_configuration=None)
     output = sync(sandbox, batch_config=batch_config(tmp_path))
-    for stream in STREAMS:
+    assert {message["stream"] for message in output.of_type("BATCH")} == {*STREAMS[:2]}
+    assert len(visible(tmp_path)) == 2
+    for stream in STREAMS[:2]:
         (file,) = files_of(output, stream)
         properties = new_tap(sandbox).streams[stream].schema["properties"]
         shown = {f.name: f.metadata[b"description"].decode() for f in pq.read_schema(file)}
         assert shown == {name: about["description"] for name, about in properties.items()}
-
-
-def test_stream_without_rows_gives_no_file(sandbox: Sandbox, tmp_path: Path) -> None:
-    put_jobs(sandbox, 2, parsing_configuration=None)
-    output = sync(sandbox, batch_config=batch_config(tmp_path))
-    assert {message["stream"] for message in output.of_type("BATCH")} == {
-        "classify_jobs",
-        "classify_job_rules",
-    }
-    assert len(visible(tmp_path)) == 2
 
 
 def test_schema_calls_json_text_in_parquet_mode_and_only_there(
@@ -237,17 +194,21 @@ def test_schema_calls_json_text_in_parquet_mode_and_only_there(
 
 
 @pytest.mark.parametrize(
-    ("form", "compression"),
-    [(form, each) for form, allowed in COMPRESSIONS.items() for each in allowed],
+    ("form", "asked", "compression"),
+    [
+        ("jsonl", None, "gzip"),
+        ("parquet", None, "zstd"),
+        *((form, each, each) for form, allowed in COMPRESSIONS.items() for each in allowed),
+    ],
 )
-def test_files_are_compressed_as_asked_and_say_so(
-    sandbox: Sandbox, tmp_path: Path, form: str, compression: str
+def test_files_are_compressed_as_asked_or_as_usual_and_say_so(
+    sandbox: Sandbox, tmp_path: Path, form: str, asked: str | None, compression: str
 ) -> None:
     put_jobs(sandbox, 3)
-    encoding = {"format": form, "compression": compression}
+    encoding = {"format": form} | ({"compression": asked} if asked else {})
     output = sync(sandbox, batch_config=batch_config(tmp_path, encoding=encoding))
-    (message,) = batches_of(output, "classify_jobs")
-    assert message["encoding"] == encoding
+    said = {"format": form, "compression": compression}
+    assert [message["encoding"] for message in output.of_type("BATCH")] == [said] * 3
     (file,) = files_of(output, "classify_jobs")
     if form == "jsonl":
         assert file.endswith({"gzip": ".jsonl.gz", "none": ".jsonl"}[compression])
@@ -257,16 +218,6 @@ def test_files_are_compressed_as_asked_and_say_so(
     group = pq.ParquetFile(file).metadata.row_group(0)
     names = {group.column(place).compression for place in range(group.num_columns)}
     assert names == {{"none": "UNCOMPRESSED"}.get(compression, compression.upper())}
-
-
-@pytest.mark.parametrize(("form", "compression"), [("jsonl", "gzip"), ("parquet", "zstd")])
-def test_compression_that_is_not_asked_for_is_the_usual_one(
-    sandbox: Sandbox, tmp_path: Path, form: str, compression: str
-) -> None:
-    put_jobs(sandbox, 1)
-    output = sync(sandbox, batch_config=batch_config(tmp_path, form))
-    encodings = [message["encoding"] for message in output.of_type("BATCH")]
-    assert encodings == [{"format": form, "compression": compression}] * 3
 
 
 def test_file_is_one_row_group_with_dictionaries(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -281,7 +232,7 @@ def test_file_is_one_row_group_with_dictionaries(sandbox: Sandbox, tmp_path: Pat
     assert columns["status"].total_compressed_size < 1_200
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@each_form
 @pytest.mark.parametrize("page_size", [1, 3, 100])
 def test_files_hold_batch_size_rows_whatever_the_pages(
     sandbox: Sandbox, tmp_path: Path, form: str, page_size: int
@@ -289,12 +240,7 @@ def test_files_hold_batch_size_rows_whatever_the_pages(
     put_jobs(sandbox, 10)
     config = batch_config(tmp_path, form, batch_size=4)
     output = sync(sandbox, page_size=page_size, batch_config=config)
-    files = files_of(output, "classify_jobs")
-    rows = [
-        len(lines_of([file])) if form == "jsonl" else pq.read_metadata(file).num_rows
-        for file in files
-    ]
-    assert rows == [4, 4, 2]
+    assert [rows_in(Path(file)) for file in files_of(output, "classify_jobs")] == [4, 4, 2]
 
 
 def test_open_files_together_hold_no_more_than_the_bound(
@@ -304,16 +250,16 @@ def test_open_files_together_hold_no_more_than_the_bound(
     bound = 20_000
     monkeypatch.setattr(batches, "MOST_HELD", bound)
     opened: list[Any] = []
-    begin, add = arrow.ParquetFile.__init__, Batches.add
     held: list[int] = []
-
-    def watched_begin(file: Any, *arguments: Any) -> None:
-        begin(file, *arguments)
-        opened.append(file)
+    begin, add = arrow.ParquetFile.__init__, Batches.add
 
     def watched_add(*arguments: Any) -> None:
         add(*arguments)
         held.append(sum(file.held for file in opened))
+
+    def watched_begin(file: Any, *arguments: Any) -> None:
+        begin(file, *arguments)
+        opened.append(file)
 
     monkeypatch.setattr(arrow.ParquetFile, "__init__", watched_begin)
     monkeypatch.setattr(Batches, "add", watched_add)
@@ -365,19 +311,14 @@ def test_stream_map_that_makes_what_does_not_fit_names_the_column_and_shows_no_v
 # The order of things
 
 
-@contextmanager
-def watched_output(watch: Any) -> Iterator[None]:
-    """Call `watch` with each line of output before it is written."""
-    write = messages._write  # noqa: SLF001 - where every line passes
+def watched_output(watch: Any) -> Any:
+    """Call `watch` with each message of the output before it is written."""
 
-    def watched(lines: bytes) -> None:
+    def before(lines: bytes) -> None:
         for line in lines.splitlines():
             watch(json.loads(line))
-        write(lines)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(messages, "_write", watched)
-        yield
+    return watched(messages, "_write", before)
 
 
 def rows_in(file: Path) -> int:
@@ -387,7 +328,7 @@ def rows_in(file: Path) -> int:
     return len(lines_of([str(file)]))
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@each_form
 def test_file_is_whole_before_its_batch_and_all_are_announced_before_the_state(
     sandbox: Sandbox, tmp_path: Path, form: str
 ) -> None:
@@ -416,7 +357,7 @@ def test_nothing_that_is_being_written_can_be_seen_under_its_final_name(
     put_jobs(sandbox, 7)
     looks, unfinished = Counter[int](), Counter[int]()
 
-    def watched(name: str) -> None:
+    def look_at(name: str) -> None:
         method = getattr(arrow.ParquetFile, name)
 
         def with_a_look(file: Any, *arguments: Any) -> None:
@@ -428,22 +369,21 @@ def test_nothing_that_is_being_written_can_be_seen_under_its_final_name(
         monkeypatch.setattr(arrow.ParquetFile, name, with_a_look)
 
     for name in ("__init__", "add", "flush", "close"):
-        watched(name)
+        look_at(name)
     sync(sandbox, page_size=7, batch_config=batch_config(tmp_path, batch_size=2))
     assert looks.keys() == {1, 2}
     assert unfinished[3] > 0
     assert len(visible(tmp_path)) == 12
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@each_form
 def test_full_table_batches_carry_the_version_that_is_activated_after_them(
     sandbox: Sandbox, tmp_path: Path, form: str
 ) -> None:
     put_jobs(sandbox, 5)
-    catalog = catalog_with(sandbox, classify_jobs={"replication_method": "FULL_TABLE"})
     output = sync(
         sandbox,
-        catalog=catalog,
+        catalog=catalog_with(sandbox, classify_jobs={"replication_method": "FULL_TABLE"}),
         emit_activate_version_messages=True,
         batch_config=batch_config(tmp_path, form, batch_size=2),
     )
@@ -451,42 +391,21 @@ def test_full_table_batches_carry_the_version_that_is_activated_after_them(
     assert activated["stream"] == "classify_jobs"
     ours = batches_of(output, "classify_jobs")
     assert [message["version"] for message in ours] == [activated["version"]] * 3
-    assert all(
-        output.messages.index(message) < output.messages.index(activated) for message in ours
-    )
+    assert max(map(output.messages.index, ours)) < output.messages.index(activated)
     rules = batches_of(output, "classify_job_rules")
     assert [message.get("version") for message in rules] == [None] * 3
     assert output.messages[-1]["type"] == "STATE"
 
 
-def test_second_run_writes_files_of_what_has_changed(sandbox: Sandbox, tmp_path: Path) -> None:
-    put_jobs(sandbox, 4, updated_at="2026-10-01T08:00:00.000000Z")
-    sandbox.world.put(job("later", project_id=sandbox.project_id))
-    config = batch_config(tmp_path)
-    first = sync(sandbox, batch_config=config)
-    second = sync(sandbox, batch_config=config, state=first.state)
-    (file,) = files_of(second, "classify_jobs")
-    assert pq.read_table(file).column("id").to_pylist() == ["later"]
-    assert len(visible(tmp_path)) == 6
-
-
 # Runs that come to no good end
 
 
-def fail_at_page(sandbox: Sandbox, number: int) -> None:
-    def before_page(page: int) -> None:
-        if page == number - 1:
-            sandbox.answer_next(503)
-
-    sandbox.before_page = before_page
-
-
-@pytest.mark.parametrize("form", FORMATS)
+@each_form
 def test_run_that_fails_leaves_whole_files_and_no_unfinished_one(
     sandbox: Sandbox, tmp_path: Path, form: str
 ) -> None:
     put_jobs(sandbox, 9)
-    fail_at_page(sandbox, 3)
+    at_page(sandbox, 2, lambda: sandbox.answer_next(503))
     unfinished: list[str] = []
     config = batch_config(tmp_path, form, batch_size=2)
     with (
@@ -507,13 +426,8 @@ ROWS_A_FILE = 4
 
 def batch_command(sandbox: Sandbox, folder: Path) -> list[str]:
     """Write a configuration; return the command line of a run into the folder `files` there."""
-    config = {
-        "api_url": sandbox.url,
-        "api_key": sandbox.key,
-        "retry_seconds": 0,
-        "page_size": JOBS_A_PAGE,
-        "batch_config": batch_config(folder / "files", batch_size=ROWS_A_FILE),
-    }
+    batches = batch_config(folder / "files", batch_size=ROWS_A_FILE)
+    config = config_of(sandbox, page_size=JOBS_A_PAGE, batch_config=batches)
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     return [COMMAND, "--config", str(folder / "config.json")]
 
@@ -528,13 +442,12 @@ def run_until(sandbox: Sandbox, folder: Path, signum: int, *, page: int, batch: 
         batch_command(sandbox, folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
 
-        def before_page(number: int) -> None:
-            if number == page:
-                if not batch:
-                    process.send_signal(signum)
-                process.wait()
+        def stop() -> None:
+            if not batch:
+                process.send_signal(signum)
+            process.wait()
 
-        sandbox.before_page = before_page
+        at_page(sandbox, page, stop)
         assert process.stdout
         assert process.stderr
         seen = 0
@@ -614,9 +527,8 @@ def test_pyarrow_is_imported_for_parquet_only(
     sandbox: Sandbox, tmp_path: Path, form: str | None, *, loaded: bool
 ) -> None:
     put_jobs(sandbox, 1)
-    config: dict[str, Any] = {"api_url": sandbox.url, "api_key": sandbox.key}
-    if form:
-        config["batch_config"] = batch_config(tmp_path / "files", form)
+    files = {"batch_config": batch_config(tmp_path / "files", form)} if form else {}
+    config = config_of(sandbox, **files)
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     ended = subprocess.run(
         [sys.executable, "-c", SYNC_AND_LIST, "--config", str(tmp_path / "config.json")],
@@ -635,10 +547,7 @@ def test_pyarrow_is_imported_for_parquet_only(
     ("change", "text"),
     [
         ({"encoding": {"format": "jsonl", "compression": "zstd"}}, "must be gzip or none"),
-        (
-            {"encoding": {"format": "parquet", "compression": "brotli"}},
-            "compression",
-        ),
+        ({"encoding": {"format": "parquet", "compression": "brotli"}}, "compression"),
         ({"encoding": {"format": "csv"}}, "format"),
         ({"storage": {"root": "/tmp", "prefix": "a/b"}}, "prefix must not hold a /"),  # noqa: S108 - nothing is written
         ({"encoding": {}}, "is not valid"),
@@ -650,7 +559,7 @@ def test_pyarrow_is_imported_for_parquet_only(
         ({"batch_size": True}, "batch_size must be a whole number, at least 1"),
     ],
 )
-@pytest.mark.parametrize("form", FORMATS)
+@each_form
 def test_batch_config_that_cannot_be_followed_is_refused_before_any_request(
     sandbox: Sandbox, tmp_path: Path, form: str, change: dict[str, Any], text: str
 ) -> None:

@@ -10,9 +10,9 @@ import pytest
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tests.support.builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS, catalog_with
+from tests.support.builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS
 from tests.support.commands import Command
-from tests.support.items import v2_job
+from tests.support.runs import config_of, failure, put_v2, select
 
 V1, V2 = "/api/v1/classifier/jobs", "/api/v2/classify"
 PROJECTS, ORGANIZATIONS = "/api/v1/projects", "/api/v2/organizations"
@@ -58,10 +58,9 @@ def test_check_of_a_wrong_key_says_so_and_fails(
     sandbox: Sandbox, command: Command, config: dict[str, Any]
 ) -> None:
     ended = command("--config", config | {"api_key": "llx-wrong"}, "--check")
-    assert ended.code == 1
-    assert {line[1] for line in table(ended.stdout)} == {"refused"}
-    assert {line[3] for line in table(ended.stdout)} == {"no: 401 Unauthorized"}
-    (error,) = ended.errors
+    said = {(line[1], line[3]) for line in table(ended.stdout)}
+    assert said == {("refused", "no: 401 Unauthorized")}
+    error = failure(ended)
     assert error.startswith("classify_jobs, classify_job_rules, classify_job_parsing_configs: GET")
     assert "check api_key" in error
     assert len(sandbox.requests) == LISTS
@@ -71,8 +70,8 @@ def test_check_retries_nothing(sandbox: Sandbox, command: Command, config: dict[
     sandbox.answer_next(503, times=LISTS)
     ended = command("--config", config | {"retry_seconds": 600}, "--check")
     assert ended.code == 1
-    assert {line[3] for line in table(ended.stdout)} == {"no: 503 Service Unavailable"}
-    assert {line[1] for line in table(ended.stdout)} == {"?"}
+    said = {(line[1], line[3]) for line in table(ended.stdout)}
+    assert said == {("?", "no: 503 Service Unavailable")}
     assert len(sandbox.requests) == LISTS
 
 
@@ -96,10 +95,7 @@ def test_check_fails_only_when_a_selected_stream_cannot_be_read(
     selected: tuple[str, ...],
     code: int,
 ) -> None:
-    catalog = catalog_with(
-        sandbox,
-        **{name: {"selected": name in selected} for name in (*STREAMS, *selected)},
-    )
+    catalog = select(sandbox, *selected)
     sandbox.settings.gone = {gone: 410}
     ended = command("--config", config, "--catalog", catalog, "--check")
     assert ended.code == code
@@ -121,31 +117,26 @@ def test_check_tries_every_connection_and_names_the_one_that_fails(
     ]
     config = {"api_url": sandbox.url, "connections": connections}
     ended = command("--config", config, "--check", env={"US_KEY": second})
-    assert ended.code == 1
     lines = table(ended.stdout)
-    assert [(line[0], line[2]) for line in lines[::LISTS]] == [
-        ("emea", "accepted"),
-        ("apac", "refused"),
-        ("us", "accepted"),
-    ]
-    (error,) = ended.errors
+    states = {line[0]: line[2] for line in lines}
+    assert states == {"emea": "accepted", "apac": "refused", "us": "accepted"}
+    assert len(lines) == LISTS * 3
+    error = failure(ended)
     assert error.startswith("apac: classify_jobs")
     assert "emea" not in error
 
 
 def test_check_without_a_key_fails_before_it_asks(sandbox: Sandbox, command: Command) -> None:
     ended = command("--check", env={"LLAMA_CLOUD_BASE_URL": sandbox.url})
-    assert ended.code == 1
-    assert "api_key is missing" in ended.errors[0]
+    assert "api_key is missing" in failure(ended)
     assert not sandbox.requests
 
 
 def test_check_shows_what_has_some_though_the_api_does_not_count(command: Command) -> None:
     with Sandbox(World.empty()) as empty:
         empty.settings.total_size = False
-        for number in range(2):
-            empty.world.put_v2(v2_job(f"{number}", project_id=empty.project_id))
-        ended = command("--config", {"api_url": empty.url, "api_key": empty.key}, "--check")
+        put_v2(empty, "0", "1")
+        ended = command("--config", config_of(empty), "--check")
     assert (ended.code, ended.errors) == (0, [])
     assert [line[3] for line in table(ended.stdout)] == ["yes"] * LISTS
     assert [line[-1] for line in table(ended.stdout)] == ["0", "1 or more", "3", "1"]

@@ -24,6 +24,7 @@ from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.singer.tap import TapLlamaClassify
 from tests.support.builders import ALL_STREAMS, catalog_with, job
 from tests.support.commands import ROOT, Command
+from tests.support.runs import config_of, select
 
 GOLDEN = ROOT / "tests" / "golden"
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -84,22 +85,15 @@ def seeded() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def config_of(sandbox: Sandbox, **more: Any) -> dict[str, Any]:
-    return {"api_url": sandbox.url, "api_key": sandbox.key, "page_size": 3} | more
-
-
 def test_catalog_is_the_golden_one(command: Command) -> None:
     compare("catalog.json", command("--discover").stdout)
 
 
-def test_first_sync_is_the_golden_one(seeded: Sandbox, command: Command) -> None:
-    compare("first_sync.jsonl", command("--config", config_of(seeded)).stdout)
-
-
-def test_incremental_sync_is_the_golden_one(seeded: Sandbox, command: Command) -> None:
-    first = command("--config", config_of(seeded))
+def test_first_and_incremental_syncs_are_the_golden_ones(seeded: Sandbox, command: Command) -> None:
+    first = command("--config", config_of(seeded, page_size=3))
+    compare("first_sync.jsonl", first.stdout)
     seeded.world.advance(12 * 3600)
-    second = command("--config", config_of(seeded), "--state", first.output.state)
+    second = command("--config", config_of(seeded, page_size=3), "--state", first.output.state)
     compare("incremental_sync.jsonl", second.stdout)
 
 
@@ -107,7 +101,7 @@ def test_full_table_sync_is_the_golden_one(seeded: Sandbox, command: Command) ->
     catalog = json.loads(command("--discover").stdout)
     for entry in catalog["streams"]:
         entry["replication_method"] = "FULL_TABLE"
-    config = config_of(seeded, emit_activate_version_messages=True)
+    config = config_of(seeded, page_size=3, emit_activate_version_messages=True)
     compare("full_table_sync.jsonl", command("--config", config, "--catalog", catalog).stdout)
 
 
@@ -126,14 +120,14 @@ def test_odd_jobs_sync_is_the_golden_one(sandbox: Sandbox, command: Command) -> 
     ]
     for each in odd:
         sandbox.world.put_raw(each | {"project_id": "p"})
-    compare("odd_jobs_sync.jsonl", command("--config", config_of(sandbox)).stdout)
+    compare("odd_jobs_sync.jsonl", command("--config", config_of(sandbox, page_size=3)).stdout)
 
 
 def test_sync_of_every_stream_is_the_golden_one(command: Command) -> None:
     history = History(seed=7, jobs=4, v2_jobs=6, days=3, unknown_fields=0.3)
     with Sandbox(World(history, clock=Clock(NEW_YEAR))) as sandbox:
-        catalog = catalog_with(sandbox, **{name: {"selected": True} for name in ALL_STREAMS})
-        config = config_of(sandbox, fetch_results=True, fetch_usage=True)
+        catalog = select(sandbox, *ALL_STREAMS)
+        config = config_of(sandbox, page_size=3, fetch_results=True, fetch_usage=True)
         first = command("--config", config, "--catalog", catalog)
         compare("every_stream_first_sync.jsonl", first.stdout)
         sandbox.world.advance(2 * 24 * 3600)

@@ -1,21 +1,17 @@
-"""Schemas, catalogs, selection, stream maps, flattening and full tables."""
+"""Schemas, catalogs, selection, stream maps and full tables."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
 from singer_sdk.exceptions import MappingError
 
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify.api.models import Job, ParsingConfiguration, Rule
 from tap_llamaclassify.errors import CatalogError, SettingsError
 from tap_llamaclassify.singer.tap import TapLlamaClassify
 from tap_llamaclassify.tables import rows
-from tap_llamaclassify.tables.schemas import schema_folder, schema_of
-from tap_llamaclassify.tables.tables import TABLES
+from tap_llamaclassify.tables.schemas import schema_of
 from tests.support.builders import STREAMS, captured, catalog_with, job, new_tap, sync
 
 KEYS = {
@@ -36,12 +32,6 @@ def two_jobs(sandbox: Sandbox) -> Sandbox:
 # Schemas
 
 
-def test_schemas_are_one_file_a_stream() -> None:
-    assert sorted(path.stem for path in schema_folder().iterdir()) == sorted(
-        table.name for table in TABLES
-    )
-
-
 @pytest.mark.parametrize("stream", STREAMS)
 def test_schema_describes_and_types_every_column_and_constrains_nothing(stream: str) -> None:
     schema = schema_of(stream)
@@ -53,80 +43,7 @@ def test_schema_describes_and_types_every_column_and_constrains_nothing(stream: 
         assert ("null" in column["type"]) is expected_null, name
 
 
-@pytest.mark.parametrize(
-    ("stream", "make"),
-    [
-        ("classify_jobs", rows.job_rows),
-        ("classify_job_rules", rows.rule_rows),
-        ("classify_job_parsing_configs", rows.parsing_config_rows),
-    ],
-)
-def test_schema_has_the_columns_of_the_rows_in_their_order(stream: str, make: Any) -> None:
-    assert list(make([job("a")])[0]) == list(schema_of(stream)["properties"])
-
-
-@pytest.mark.parametrize(
-    ("stream", "model", "elsewhere"),
-    [
-        ("classify_jobs", Job, {"rules", "parsing_configuration"}),
-        ("classify_job_rules", Rule, set()),
-        ("classify_job_parsing_configs", ParsingConfiguration, set()),
-    ],
-)
-def test_schema_agrees_with_the_models_on_names_and_types(
-    stream: str, model: Any, elsewhere: set[str]
-) -> None:
-    columns = schema_of(stream)["properties"]
-    fields = TypeAdapter(model).json_schema(ref_template="{model}")["properties"]
-    for name in fields.keys() - elsewhere:
-        alternatives = fields[name].get("anyOf", [fields[name]])
-        types = {alternative["type"] for alternative in alternatives}
-        column = columns[name]["type"]
-        assert types == set(column if isinstance(column, list) else [column]), name
-    own = {"rule_count", "additional_fields", "job_id", "rule_index", "project_id", "updated_at"}
-    assert columns.keys() - fields.keys() <= own
-
-
-def test_replication_key_and_keys_are_in_the_catalog(sandbox: Sandbox) -> None:
-    tables = {table.name: table for table in TABLES}
-    for entry in new_tap(sandbox).catalog_dict["streams"]:
-        table = tables[entry["tap_stream_id"]]
-        assert entry.get("replication_key") == table.replication_key
-        assert entry["replication_method"] == (
-            "INCREMENTAL" if entry.get("replication_key") else "FULL_TABLE"
-        )
-        assert tuple(entry["key_properties"]) == table.keys
-
-
 # Catalogs
-
-
-def test_schema_messages_carry_keys_and_bookmark(two_jobs: Sandbox) -> None:
-    for message in sync(two_jobs).of_type("SCHEMA"):
-        assert message["key_properties"] == KEYS[message["stream"]]
-        assert message["bookmark_properties"] == ["updated_at"]
-        assert message["schema"] == schema_of(message["stream"])
-
-
-def test_deselected_columns_are_left_out_of_schema_and_records(two_jobs: Sandbox) -> None:
-    catalog = catalog_with(
-        two_jobs,
-        classify_jobs={"deselect": ["user_id", "additional_fields"]},
-        classify_job_rules={"deselect": ["description"]},
-        classify_job_parsing_configs={"deselect": ["target_pages", "lang"]},
-    )
-    output = sync(two_jobs, catalog=catalog)
-    gone = {
-        "classify_jobs": {"user_id", "additional_fields"},
-        "classify_job_rules": {"description"},
-        "classify_job_parsing_configs": {"target_pages", "lang"},
-    }
-    for message in output.of_type("SCHEMA"):
-        stream = message["stream"]
-        expected = schema_of(stream)["properties"].keys() - gone[stream]
-        assert message["schema"]["properties"].keys() == expected
-        assert all(record.keys() == expected for record in output.records(stream))
-        assert len(output.records(stream)) == 2
 
 
 def test_keys_and_replication_key_cannot_be_deselected(two_jobs: Sandbox) -> None:
@@ -220,21 +137,6 @@ def test_full_table_emits_everything_and_leaves_the_bookmark_alone(two_jobs: San
     assert output.of_type("ACTIVATE_VERSION") == []
 
 
-def test_full_table_activates_its_version_after_all_rows_when_asked(two_jobs: Sandbox) -> None:
-    catalog = full_tables(two_jobs, "classify_jobs", "classify_job_rules")
-    messages = sync(
-        two_jobs, catalog=catalog, emit_activate_version_messages=True, page_size=1
-    ).messages
-    kinds = [m["type"] for m in messages]
-    versions = {m["stream"]: m["version"] for m in messages if m["type"] == "ACTIVATE_VERSION"}
-    assert versions.keys() == {"classify_jobs", "classify_job_rules"}
-    assert kinds.index("ACTIVATE_VERSION") > max(i for i, k in enumerate(kinds) if k == "RECORD")
-    assert kinds[-1] == "STATE"
-    for message in messages:
-        if message["type"] == "RECORD":
-            assert message.get("version") == versions.get(message["stream"])
-
-
 def test_full_table_does_not_activate_a_version_after_a_dry_run(two_jobs: Sandbox) -> None:
     tap = new_tap(
         two_jobs,
@@ -274,13 +176,6 @@ def test_settings_of_singer_sdk_that_are_null_are_as_absent(two_jobs: Sandbox) -
     assert captured(tap).ids() == ["a", "b"]
 
 
-def test_stream_map_can_make_a_second_stream_of_one(two_jobs: Sandbox) -> None:
-    maps = {"ids_only": {"__source__": "classify_jobs", "__else__": None, "id": "id"}}
-    output = sync(two_jobs, stream_maps=maps)
-    assert output.records("ids_only") == [{"id": "a"}, {"id": "b"}]
-    assert len(output.records("classify_jobs")) == 2
-
-
 def test_stream_maps_work_with_classify_jobs_deselected(two_jobs: Sandbox) -> None:
     output = sync(
         two_jobs,
@@ -308,18 +203,6 @@ def test_stream_map_that_cannot_be_parsed_is_refused_before_any_request(sandbox:
     with pytest.raises(MappingError):
         sync(sandbox, stream_maps={"classify_jobs": {"n": "1 +"}})
     assert sandbox.requests == []
-
-
-def test_flattening_writes_objects_and_lists_as_json_text(sandbox: Sandbox) -> None:
-    sandbox.world.put(job("a", project_id=sandbox.project_id, extra={"deep": [1]}))
-    output = sync(sandbox, flattening_enabled=True, flattening_max_depth=1)
-    assert json.loads(output.records("classify_jobs")[0]["additional_fields"]) == {
-        "extra": {"deep": [1]}
-    }
-    assert output.records("classify_job_parsing_configs")[0]["target_pages"] == "[0,1]"
-    for message in output.of_type("SCHEMA"):
-        types = {name: p["type"] for name, p in message["schema"]["properties"].items()}
-        assert types["additional_fields"] == ["string", "null"]
 
 
 # Streams by themselves
