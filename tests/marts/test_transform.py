@@ -38,7 +38,7 @@ DAY = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class WindowStats:
+class Seen:
     """What one build made, and what it was to be made of."""
 
     marts: dict[str, Mart]
@@ -51,8 +51,8 @@ class WindowStats:
 class Story:
     """Two syncs, a build after each, into one file."""
 
-    first: WindowStats
-    second: WindowStats
+    first: Seen
+    second: Seen
     folder: Path
 
 
@@ -69,12 +69,12 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         yield Story(first, seen(sandbox, folder), folder)
 
 
-def seen(sandbox: Sandbox, folder: Path, *arguments: str) -> WindowStats:
+def seen(sandbox: Sandbox, folder: Path, *arguments: str) -> Seen:
     """Sync and build once."""
     sync(sandbox, folder)
     as_of = sandbox.world.now().replace(tzinfo=None)
     well_built(folder, *arguments, as_of=as_of)
-    return WindowStats(
+    return Seen(
         marts=marts_of(folder),
         tables=api_shows(sandbox),
         as_of=as_of,
