@@ -18,8 +18,8 @@ from singer_sdk import Stream, Tap
 from singer_sdk.plugin_base import PluginBase, SingerCommand
 
 from tap_llamaclassify.singer import streams
-from tests.support.commands import ROOT, Ended
-from tests.support.rooms import ended, imports_of, ran
+from tests.support.commands import ROOT, Ended, ended, ran
+from tests.support.imports import imports_of
 
 PACKAGE = ROOT / "tap_llamaclassify"
 

@@ -16,9 +16,8 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tests.support.builders import ALL_STREAMS
-from tests.support.commands import ROOT
+from tests.support.commands import ROOT, ended
 from tests.support.loaders import plugin
-from tests.support.rooms import ended
 
 pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("_meltano_to_itself")]
 

@@ -23,10 +23,9 @@ from tap_llamaclassify.replication import unfinished, windows
 from tap_llamaclassify.singer import storage
 from tap_llamaclassify.singer.tap import TapLlamaClassify
 from tests.support.builders import ALL_STREAMS, V2_STREAMS, job
-from tests.support.commands import COMMAND, ROOT, Command
+from tests.support.commands import COMMAND, ROOT, Command, ended, ran
 from tests.support.items import v2_job
 from tests.support.loaders import plugin
-from tests.support.rooms import ended, ran
 
 DOCS = {path.name: path for path in (ROOT / "docs").glob("*.md")}
 PAGES = DOCS | {name: ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")}

@@ -14,7 +14,7 @@ from demo.parquet import FOLDER, HISTORY
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
 from tests.support.builders import DEFAULT_STREAMS
-from tests.support.rooms import ended
+from tests.support.commands import ended
 
 FILE = re.compile(r"^  (\S+)-\d{8}T\d{6}\.\d{6}Z-\d{6}\.parquet +([\d,]+) +([\d,]+)$", re.MULTILINE)
 

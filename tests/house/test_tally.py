@@ -7,8 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.support.commands import ROOT
-from tests.support.rooms import ended
+from tests.support.commands import ROOT, ended
 
 TESTS = """
 from collections import Counter

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import ROOT, Command, Ended
+from tests.support.commands import ROOT, Command, Ended, built_wheel, ended, ran
 from tests.support.report_marts import ordinary
-from tests.support.rooms import built_wheel, ended, ran
 
 TYPED = {"tap_llamaclassify/py.typed", "llamacloud_sandbox/py.typed"}
 

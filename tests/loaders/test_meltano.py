@@ -21,8 +21,7 @@ from llamacloud_sandbox.wire.front import Request
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tests.support.builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS
-from tests.support.commands import ROOT, Command, Ended
-from tests.support.rooms import ended
+from tests.support.commands import ROOT, Command, Ended, ended
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.usefixtures("_meltano_to_itself")]
 

@@ -13,7 +13,7 @@ import pytest
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tests.support.commands import Command
+from tests.support.commands import Command, ran
 from tests.support.loaders import AWKWARD, ODD, PYARROW, Row, Tables, installed, keyed_by, utc
 from tests.support.loaders_v2 import (
     AWKWARD_V2,
@@ -25,7 +25,6 @@ from tests.support.loaders_v2 import (
     put_awkward,
     select_all,
 )
-from tests.support.rooms import ran
 
 pytestmark = pytest.mark.heavy
 

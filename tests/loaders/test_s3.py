@@ -20,7 +20,7 @@ import pytest
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tests.support.commands import ROOT, Ended
+from tests.support.commands import ROOT, Ended, ended, ran
 from tests.support.loaders import (
     AWKWARD,
     JOB_TIMES,
@@ -33,7 +33,6 @@ from tests.support.loaders import (
     keyed,
 )
 from tests.support.loaders_v2 import put_awkward
-from tests.support.rooms import ended, ran
 
 pytestmark = pytest.mark.heavy
 

@@ -12,8 +12,7 @@ import duckdb
 import pytest
 import yaml
 
-from tests.support.commands import ROOT, Ended
-from tests.support.rooms import built_wheel, ran
+from tests.support.commands import ROOT, Ended, built_wheel, ran
 from tests.support.transform import NO_TESTS, built
 
 pytestmark = pytest.mark.heavy

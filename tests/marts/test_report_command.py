@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import Ended
+from tests.support.commands import Ended, ended
 from tests.support.report_marts import Made, ordinary
-from tests.support.rooms import ended
 
 
 def run(folder: Path, *options: str, **environ: str) -> Ended:

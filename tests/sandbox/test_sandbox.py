@@ -30,7 +30,7 @@ from llamacloud_sandbox.wire.plan import FaultPlan
 from llamacloud_sandbox.world.clock import Clock, stamp
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tests.support.rooms import (
+from tests.support.sandboxes import (
     DAY,
     START,
     V1,

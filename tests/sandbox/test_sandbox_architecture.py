@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import ROOT
-from tests.support.rooms import imports_of
+from tests.support.imports import imports_of
 
 PACKAGE = ROOT / "llamacloud_sandbox"
 NAME = PACKAGE.name

@@ -16,8 +16,8 @@ import llamacloud_sandbox
 from llamacloud_sandbox.__main__ import main
 from llamacloud_sandbox.command import COMMAND
 from llamacloud_sandbox.server import Sandbox
-from tests.support.commands import ROOT, Ended
-from tests.support.rooms import built_wheel, ended, greeted, ran
+from tests.support.commands import ROOT, Ended, built_wheel, ended, ran
+from tests.support.sandboxes import greeted
 
 
 def test_help_names_v2_first_and_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:

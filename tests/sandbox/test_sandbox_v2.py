@@ -20,7 +20,7 @@ from llamacloud_sandbox.world.clock import Clock, instant, stamp
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tests.support.items import v2_job
-from tests.support.rooms import (
+from tests.support.sandboxes import (
     DAY,
     START,
     V1,

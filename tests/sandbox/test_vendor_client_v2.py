@@ -20,8 +20,7 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import Tokens
 from llamacloud_sandbox.world.history import History, Job
 from llamacloud_sandbox.world.world import World
-from tests.support.commands import ROOT
-from tests.support.rooms import ran
+from tests.support.commands import ROOT, ran
 
 REQUIREMENT = "llama-cloud==2.19.0"
 TIMESTAMPS = ("created_at", "updated_at")

@@ -1,12 +1,14 @@
-"""The checkout, and the command line that it installs."""
+"""The checkout, the command line that it installs, and commands that are run to their end."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.support.builders import Output, parse
 
@@ -38,3 +40,30 @@ class Ended:
 
 
 Command = Callable[..., Ended]
+
+
+def ended(command: Sequence[Any], given: str | None = None, **options: Any) -> Ended:
+    """Run a command to its end, in the checkout unless told otherwise, with an input or none."""
+    stdin: dict[str, Any] = {"stdin": subprocess.DEVNULL} if given is None else {"input": given}
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        **stdin | {"cwd": ROOT} | options,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def ran(command: Sequence[Any], given: str | None = None, **options: Any) -> str:
+    """Run a command to its good end; return what it wrote to standard output."""
+    done = ended(command, given, **options)
+    assert done.code == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def built_wheel(folder: Path) -> Path:
+    """Build the checkout's wheel in a folder below another; return the file."""
+    ran([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / "dist"])
+    (file,) = (folder / "dist").glob("*.whl")
+    return file

@@ -10,11 +10,10 @@ from typing import Any
 
 from llamacloud_sandbox.server import Sandbox
 from tests.support.builders import ALL_STREAMS, catalog_with
-from tests.support.commands import Command, Ended
+from tests.support.commands import Command, Ended, ended
 from tests.support.items import configuration, v2_job
 from tests.support.loaders import AWKWARD, ODD, Row, Tables, expected, utc
 from tests.support.loaders import KEYS as V1_KEYS
-from tests.support.rooms import ended
 
 KEYS = V1_KEYS | {
     "classify_job_results": ("id",),

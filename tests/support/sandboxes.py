@@ -1,8 +1,7 @@
-"""Where what is tested runs: sandboxes that a test asks over HTTP, commands in processes."""
+"""Sandboxes that a test asks over HTTP, in this process or by their command."""
 
 from __future__ import annotations
 
-import ast
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from llamacloud_sandbox.world.clock import Clock
 from llamacloud_sandbox.world.history import History, Job
 from llamacloud_sandbox.world.world import World
 from tests.support.builders import job
-from tests.support.commands import ROOT, Ended
+from tests.support.commands import ROOT
 from tests.support.items import v2_job
 
 START = datetime(2026, 3, 4, 10, 30, tzinfo=UTC)
@@ -152,42 +151,3 @@ def exported(lines: Sequence[str]) -> tuple[str, str]:
     exports = dict(line[len("export ") :].split("=") for line in lines if "export" in line)
     url, key = (exports[f"LLAMA_CLOUD_{name}"].strip() for name in ("BASE_URL", "API_KEY"))
     return url, key
-
-
-def ended(command: Sequence[Any], given: str | None = None, **options: Any) -> Ended:
-    """Run a command to its end, in the checkout unless told otherwise, with an input or none."""
-    stdin: dict[str, Any] = {"stdin": subprocess.DEVNULL} if given is None else {"input": given}
-    done = subprocess.run(
-        [str(word) for word in command],
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-        **stdin | {"cwd": ROOT} | options,
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
-
-
-def ran(command: Sequence[Any], given: str | None = None, **options: Any) -> str:
-    """Run a command to its good end; return what it wrote to standard output."""
-    done = ended(command, given, **options)
-    assert done.code == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def built_wheel(folder: Path) -> Path:
-    """Build the checkout's wheel in a folder below another; return the file."""
-    ran([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / "dist"])
-    (file,) = (folder / "dist").glob("*.whl")
-    return file
-
-
-def imports_of(module: Path) -> set[str]:
-    """Return the names of all that a module imports, and of the modules that they are in."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, f"{module}: relative"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module or ""}
-    return found
