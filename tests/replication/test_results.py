@@ -344,6 +344,20 @@ def test_refusal_of_the_key_stops_the_run_which_keeps_what_it_has_reached(
     assert bookmark(again.state) == at(119)
 
 
+def test_files_that_were_begun_are_finished_when_a_run_breaks_off(
+    sandbox: Sandbox, run: Run, tmp_path: Path
+) -> None:
+    put_many(sandbox, 120)
+    storage = {"root": tmp_path.as_uri()}
+    batches = {"encoding": {"format": "jsonl", "compression": "gzip"}, "storage": storage}
+    with refuses(sandbox, 401, "j0110"):
+        ended = run(batch_config=batches)
+    failure(ended)
+    assert ended.output.bookmarks() == dict.fromkeys(STREAMS, at(119)) | {RESULTS: at(99)}
+    written = {message["stream"] for message in ended.output.of_type("BATCH")}
+    assert written >= {STREAMS[0], RESULTS}
+
+
 @pytest.mark.parametrize(
     ("status", "why"),
     [
