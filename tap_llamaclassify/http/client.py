@@ -13,10 +13,11 @@ from typing import NoReturn, TypeAlias
 import requests
 import urllib3
 
-from tap_llamaclassify import errors
 from tap_llamaclassify.config.connections import Connection
-from tap_llamaclassify.errors import CancelledError, Outcome
+from tap_llamaclassify.errors import CancelledError
+from tap_llamaclassify.http import outcomes
 from tap_llamaclassify.http.failures import Failure, failure_of, redirect_target, refused_parameters
+from tap_llamaclassify.http.outcomes import Outcome
 from tap_llamaclassify.http.pacing import Clock, RateLimiter, RetryBudget, http_date, retry_after
 from tap_llamaclassify.http.session import Session
 
@@ -156,7 +157,7 @@ class Client:
             self._on_exchange(Exchange(shown, response.status_code, seconds))
         if response.status_code != requests.codes.ok:
             self._refuse(
-                response, body, params, errors.outcome_of(response.status_code, later=later)
+                response, body, params, outcomes.outcome_of(response.status_code, later=later)
             )
         return _reply_of(response, body, left_at)
 
@@ -199,7 +200,7 @@ class Client:
         params: Params,
         outcome: Outcome,
     ) -> NoReturn:
-        what = f"answered {errors.status_text(response.status_code)}"
+        what = f"answered {outcomes.status_text(response.status_code)}"
         values = [[value] if isinstance(value, str) else value for value in params.values()]
         sent = [self.connection.api_key, *itertools.chain.from_iterable(values)]
         if response.is_redirect:
@@ -226,7 +227,7 @@ def _body_of(response: requests.Response) -> bytes:
         # What is left of it would be in the way of the next request.
         response.close()
         if is_ok:
-            raise Failure(f"answered more than {LONGEST_BODY // 2**20} MiB", errors.TOO_LARGE)
+            raise Failure(f"answered more than {LONGEST_BODY // 2**20} MiB", outcomes.TOO_LARGE)
     return b"".join(parts)
 
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from tap_llamaclassify import errors
-from tap_llamaclassify.errors import Outcome, Verdict
+from tap_llamaclassify.http import outcomes
+from tap_llamaclassify.http.outcomes import Outcome, Verdict
 
 LONGEST_TEXT = 200
 """How much of a server's words is shown."""
@@ -41,22 +41,22 @@ class Failure(Exception):  # noqa: N818 - it never leaves the client
 
 _GARBLED = (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError)
 _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str, Outcome], ...] = (
-    ((requests.Timeout, urllib3.exceptions.TimeoutError), "timed out", errors.TIMEOUT),
-    (_GARBLED, "failed: the reply was cut short or garbled", errors.CUT_SHORT),
+    ((requests.Timeout, urllib3.exceptions.TimeoutError), "timed out", outcomes.TIMEOUT),
+    (_GARBLED, "failed: the reply was cut short or garbled", outcomes.CUT_SHORT),
     (
         requests.exceptions.ProxyError,
         "failed: the proxy cannot be reached or refuses",
-        errors.NO_CONNECTION,
+        outcomes.NO_CONNECTION,
     ),
-    (requests.ConnectionError, "failed: {trouble}", errors.NO_CONNECTION),
+    (requests.ConnectionError, "failed: {trouble}", outcomes.NO_CONNECTION),
     (
         urllib3.exceptions.LocationValueError,
         "failed: the address cannot be used",
-        errors.UNKNOWN_STATUS,
+        outcomes.UNKNOWN_STATUS,
     ),
-    (urllib3.exceptions.HTTPError, "failed: {trouble}", errors.NO_CONNECTION),
-    (requests.RequestException, "failed: the address cannot be used", errors.UNKNOWN_STATUS),
-    (OSError, "failed: the file with trusted certificates is missing", errors.NO_TRUST),
+    (urllib3.exceptions.HTTPError, "failed: {trouble}", outcomes.NO_CONNECTION),
+    (requests.RequestException, "failed: the address cannot be used", outcomes.UNKNOWN_STATUS),
+    (OSError, "failed: the file with trusted certificates is missing", outcomes.NO_TRUST),
 )
 """What a try's error means: the first row that it is an instance of, for they overlap."""
 
@@ -65,11 +65,11 @@ def failure_of(error: Exception) -> Failure:
     """Name what kept a request from being answered; its own text holds the whole URL."""
     causes = _causes(error)
     if "CERTIFICATE_VERIFY_FAILED" in causes:
-        return Failure("failed: its certificate is not trusted", errors.NO_TRUST)
+        return Failure("failed: its certificate is not trusted", outcomes.NO_TRUST)
     for kind, what, outcome in _FAILURES:
         if isinstance(error, kind):
             return Failure(what.format(trouble=_connection_trouble(causes)), outcome)
-    return Failure("failed: the address cannot be used", errors.UNKNOWN_STATUS)
+    return Failure("failed: the address cannot be used", outcomes.UNKNOWN_STATUS)
 
 
 def _connection_trouble(causes: str) -> str:
@@ -129,7 +129,7 @@ def refused_parameters(body: bytes, sent: Iterable[str], outcome: Outcome) -> tu
         return "", outcome
     names = {part for place in places for part in place}
     if "page_token" not in names:
-        advice = errors.STATUSES[requests.codes.unprocessable].advice
+        advice = outcomes.STATUSES[requests.codes.unprocessable].advice
         if "page_size" in names:
             advice = "change the setting page_size"
         outcome = Outcome(Verdict.STOP, advice)

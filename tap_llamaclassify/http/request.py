@@ -7,17 +7,18 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from tap_llamaclassify import errors
 from tap_llamaclassify.errors import (
     ApiError,
     CutShortError,
     GoneError,
     ItemError,
     PageTokenError,
-    Verdict,
+    ReplyError,
 )
+from tap_llamaclassify.http import outcomes
 from tap_llamaclassify.http.client import Client, Params, Reply
 from tap_llamaclassify.http.failures import Failure, place_of
+from tap_llamaclassify.http.outcomes import Verdict
 from tap_llamaclassify.http.pacing import RetryBudget
 
 PAUSE = 10.0
@@ -107,8 +108,8 @@ class Request(Generic[_T]):
             try:
                 return self._read(reply)
             except CutShortError:
-                self._wait_after(Failure("the reply was cut short", errors.CUT_SHORT))
-            except errors.ReplyError as error:
+                self._wait_after(Failure("the reply was cut short", outcomes.CUT_SHORT))
+            except ReplyError as error:
                 raise type(error)(f"{self._where()} {error}") from None
 
     def _wait_after(self, failure: Failure) -> None:

@@ -12,8 +12,9 @@ from tap_llamaclassify.api.models import Page
 from tap_llamaclassify.api.pagination import page_of, scope_of
 from tap_llamaclassify.concurrency import in_order
 from tap_llamaclassify.config.connections import Connection
-from tap_llamaclassify.errors import ApiError, GoneError, status_text
+from tap_llamaclassify.errors import ApiError, GoneError
 from tap_llamaclassify.http.client import Client, Exchange
+from tap_llamaclassify.http.outcomes import status_text
 from tap_llamaclassify.http.request import Request
 from tap_llamaclassify.replication.readers import Failed, instead, not_missed
 from tap_llamaclassify.tables.tables import Table

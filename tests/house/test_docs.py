@@ -16,9 +16,9 @@ from singer_sdk import Stream
 from singer_sdk.helpers import _batch
 
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify import errors, nesting
+from tap_llamaclassify import nesting
 from tap_llamaclassify.config.json_schema import config_jsonschema
-from tap_llamaclassify.http import client, pacing, request
+from tap_llamaclassify.http import client, outcomes, pacing, request
 from tap_llamaclassify.replication import unfinished, windows
 from tap_llamaclassify.singer import storage
 from tap_llamaclassify.singer.tap import TapLlamaClassify
@@ -119,21 +119,21 @@ def kind(column: dict[str, Any]) -> str:
     return f"array of {kind(column['items'])}" if name == "array" else name
 
 
-def outcomes() -> str:
+def outcomes_table() -> str:
     failures = {
-        "no connection": errors.NO_CONNECTION,
-        "a certificate that is not trusted": errors.NO_TRUST,
-        "no reply in time": errors.TIMEOUT,
-        "a reply that is cut short": errors.CUT_SHORT,
-        "a reply of more than 64 MiB": errors.TOO_LARGE,
+        "no connection": outcomes.NO_CONNECTION,
+        "a certificate that is not trusted": outcomes.NO_TRUST,
+        "no reply in time": outcomes.TIMEOUT,
+        "a reply that is cut short": outcomes.CUT_SHORT,
+        "a reply of more than 64 MiB": outcomes.TOO_LARGE,
     }
-    statuses = {errors.status_text(status): out for status, out in errors.STATUSES.items()}
-    later: dict[errors.Outcome, list[str]] = {}
-    for status, outcome in errors.LATER_STATUSES.items():
+    statuses = {outcomes.status_text(status): out for status, out in outcomes.STATUSES.items()}
+    later: dict[outcomes.Outcome, list[str]] = {}
+    for status, outcome in outcomes.LATER_STATUSES.items():
         later.setdefault(outcome, []).append(str(status))
     statuses |= {f"{', '.join(some)} after the first page": out for out, some in later.items()}
-    classes = {f"any other {digit}xx": out for digit, out in errors.CLASSES.items()}
-    others = {"any other status": errors.UNKNOWN_STATUS}
+    classes = {f"any other {digit}xx": out for digit, out in outcomes.CLASSES.items()}
+    others = {"any other status": outcomes.UNKNOWN_STATUS}
     return table(
         "| answer | | advice |",
         (
@@ -171,7 +171,7 @@ def performance() -> str:
         ("settings.md", "settings", settings),
         ("streams.md", "streams", streams),
         ("streams.md", "columns", columns),
-        ("errors.md", "outcomes", outcomes),
+        ("errors.md", "outcomes", outcomes_table),
         ("reliability.md", "reliability", reliability),
         ("performance.md", "performance", performance),
     ],

@@ -26,12 +26,11 @@ from typing_extensions import override
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify import errors
 from tap_llamaclassify.api.endpoints import V1_JOBS
 from tap_llamaclassify.api.models import Page
 from tap_llamaclassify.api.pagination import page_of
 from tap_llamaclassify.errors import ApiError, CancelledError, GoneError
-from tap_llamaclassify.http import replies
+from tap_llamaclassify.http import outcomes, replies
 from tap_llamaclassify.http.client import (
     LONGEST_BODY,
     LONGEST_ERROR_BODY,
@@ -301,7 +300,7 @@ def test_cookies_are_not_sent_back_however_often_they_come(sandbox: Sandbox, kep
     ],
 )
 def test_status_is_named_in_the_same_words_by_every_python(status: int, words: str) -> None:
-    assert errors.status_text(status) == words
+    assert outcomes.status_text(status) == words
 
 
 # Redirects.
@@ -1002,8 +1001,8 @@ def test_error_counts_the_request_that_failed_not_those_sent_meanwhile(sandbox: 
 def test_what_is_gone_is_told_by_its_status_and_not_by_words(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    reworded = replace(errors.STATUSES[status], advice="look elsewhere")
-    monkeypatch.setitem(errors.STATUSES, status, reworded)
+    reworded = replace(outcomes.STATUSES[status], advice="look elsewhere")
+    monkeypatch.setitem(outcomes.STATUSES, status, reworded)
     sandbox.answer_next(status)
     with pytest.raises(GoneError, match="look elsewhere"):
         ask(client_of(sandbox))

@@ -21,10 +21,10 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.wire.faults import ABSURD_SECONDS, FAULTS, LARGE, OUTLASTABLE, RETRIED
 from llamacloud_sandbox.wire.plan import FaultPlan
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify import errors
 from tap_llamaclassify.config import json_schema
 from tap_llamaclassify.config.connections import resolve_connections
 from tap_llamaclassify.errors import TapError
+from tap_llamaclassify.http import outcomes
 from tap_llamaclassify.singer import sync
 from tests.support.builders import STREAMS, SimulatedClock, catalog_with, job, new_tap, parse
 from tests.support.commands import Command
@@ -245,7 +245,7 @@ def reason_for(kind: str) -> str:
     """Say why a request is tried again after a fault."""
     if reason := REASONS.get(kind):
         return reason
-    return f"answered {errors.status_text(int(kind[:3]))}"
+    return f"answered {outcomes.status_text(int(kind[:3]))}"
 
 
 def wait_after(kind: str) -> float:
