@@ -17,7 +17,6 @@ from tap_llamaclassify.json_text import encoder
 from tap_llamaclassify.replication.stream_state import (
     StreamState,
     fields_of,
-    keeps,
     read_fields,
     unreadable,
 )
@@ -38,17 +37,140 @@ class Partition:
     adopts: bool = False
 
 
-def check_state(state: object, streams: Mapping[str, str | None]) -> list[str]:
-    """Make sure that a state has a shape that is understood; return the streams it has besides.
+class State:
+    """What a state keeps of each stream and connection, parsed but once; at first nothing.
 
     Args:
-        state: As it was handed in.
         streams: The names of the tap's streams, and the replication key of each; None for one
             without.
-
-    Raises:
-        StateError: Names the stream, the connection and the field that is not understood.
     """
+
+    def __init__(self, streams: Mapping[str, str | None]) -> None:
+        self._keys = streams
+        self._tops = dict.fromkeys(streams, StreamState())
+        self._partitions: dict[str, dict[str, StreamState]] = {name: {} for name in streams}
+
+    def load(self, state: object) -> list[str]:
+        """Make sure that a state is understood whole, and keep what it keeps.
+
+        Args:
+            state: As it was handed in.
+
+        Returns:
+            The streams that it has besides.
+
+        Raises:
+            StateError: Names the stream, the connection and the field that is not understood.
+        """
+        bookmarks = _bookmarks_of(state)
+        streams = self._keys
+        for stream, entry in bookmarks.items():
+            if _has_lone_surrogate(stream, entry):
+                raise unreadable(str(stream), "", "holds what is no text")
+            if not isinstance(entry, dict):
+                raise unreadable(stream, "", "is no object")
+            if stream in streams:
+                key = streams[stream]
+                self._tops[stream] = read_fields(stream, entry, key, beside="partitions")
+                self._partitions[stream] = _partitions(stream, entry, key)
+        others = sorted(bookmarks.keys() - streams.keys())
+        if others and len(others) == len(bookmarks):
+            raise StateError(
+                f"state: it holds bookmarks.{others[0]}, and of no stream of this tap; pass "
+                "this tap's state, or start without one"
+            )
+        return others
+
+    def kept(self, stream: str, place: Partition) -> StreamState:
+        """Return what is kept of a stream at a place.
+
+        Raises:
+            StateError: The stream's entry is of connections, and the place is not.
+        """
+        partitions = self._partitions[stream]
+        if place.connection is not None:
+            is_adopted = self._is_adopted(stream, place)
+            return self._tops[stream] if is_adopted else self._at(stream, place)
+        if names := [name for name, kept in partitions.items() if kept != StreamState()]:
+            raise StateError(
+                f"state: bookmarks.{stream} is of connections ({', '.join(sorted(names))}); set "
+                "connections, or start without a state"
+            )
+        return self._tops[stream]
+
+    def keep(self, stream: str, place: Partition, kept: StreamState) -> dict[str, Any]:
+        """Keep this of a stream, in place of all that was kept at that place.
+
+        What other connections keep stays. A connection that adopts leaves nothing at the top,
+        unless it had a partition of its own to go on from.
+
+        Returns:
+            The stream's entry as it is now.
+        """
+        if place.connection is None:
+            self._partitions[stream].clear()
+            self._tops[stream] = kept
+        else:
+            if self._is_adopted(stream, place):
+                self._tops[stream] = StreamState()
+            self._partitions[stream][place.connection] = kept
+        return self._entry_of(stream)
+
+    def unused(self, names: Collection[str], adopts: str | None) -> list[str]:
+        """Say what is kept that nothing goes on from, one text for each kind of it.
+
+        Args:
+            names: Those of the connections; none when there is but the single one, which goes on
+                from all that is at the top, or refuses the state.
+            adopts: The name of the connection that goes on from the single one's bookmarks.
+        """
+        if not names:
+            return []
+        adopting = Partition(adopts, adopts=adopts is not None)
+        idle = [
+            stream
+            for stream, top in sorted(self._tops.items())
+            if top != StreamState() and not self._is_adopted(stream, adopting)
+        ]
+        gone = {
+            name
+            for partitions in self._partitions.values()
+            for name, kept in partitions.items()
+            if kept != StreamState()
+        } - {*names}
+        texts = []
+        if idle:
+            texts.append(
+                f"The state has bookmarks of the time before connections ({', '.join(idle)}), and "
+                "no connection goes on from them; adopt_state can name one that has none of its own"
+            )
+        if gone:
+            texts.append(
+                "The state has bookmarks of connections that are not set "
+                f"({', '.join(sorted(gone))}); they are kept"
+            )
+        return texts
+
+    def _at(self, stream: str, place: Partition) -> StreamState:
+        return self._partitions[stream].get(place.connection or "", StreamState())
+
+    def _is_adopted(self, stream: str, place: Partition) -> bool:
+        return place.adopts and self._at(stream, place) == StreamState()
+
+    def _entry_of(self, stream: str) -> dict[str, Any]:
+        key = self._keys[stream]
+        if key is None:
+            return {}
+        entry = fields_of(self._tops[stream], key)
+        if partitions := self._partitions[stream]:
+            entry["partitions"] = [
+                {"context": {"connection": name}, **fields_of(kept, key)}
+                for name, kept in sorted(partitions.items())
+            ]
+        return entry
+
+
+def _bookmarks_of(state: object) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise StateError("the state is no JSON object; pass the last STATE that the loader wrote")
     if "bookmarks" not in state and {"type", "value"} <= state.keys():
@@ -61,105 +183,7 @@ def check_state(state: object, streams: Mapping[str, str | None]) -> list[str]:
     bookmarks = state.get("bookmarks", {})
     if not isinstance(bookmarks, dict):
         raise StateError("state: bookmarks is no object; correct it, or start without a state")
-    for stream, entry in bookmarks.items():
-        if _has_lone_surrogate(stream, entry):
-            raise unreadable(str(stream), "", "holds what is no text")
-        if not isinstance(entry, dict):
-            raise unreadable(stream, "", "is no object")
-        if stream in streams:
-            read_fields(stream, entry, streams[stream], beside="partitions")
-            _partitions(stream, entry, streams[stream])
-    others = sorted(bookmarks.keys() - streams.keys())
-    if others and len(others) == len(bookmarks):
-        raise StateError(
-            f"state: it holds bookmarks.{others[0]}, and of no stream of this tap; pass this tap's "
-            "state, or start without one"
-        )
-    return others
-
-
-def read_kept(
-    stream: str, entry: Mapping[str, Any], replication_key: str | None, place: Partition
-) -> StreamState:
-    """Read what a stream's entry keeps at a place.
-
-    Raises:
-        StateError: Names the field that cannot be read; or the entry is of connections, and the
-            place is not.
-    """
-    top = read_fields(stream, entry, replication_key, beside="partitions")
-    partitions = _partitions(stream, entry, replication_key)
-    if place.connection is not None:
-        kept = partitions.get(place.connection, StreamState())
-        return top if place.adopts and kept == StreamState() else kept
-    if names := [name for name, kept in partitions.items() if kept != StreamState()]:
-        raise StateError(
-            f"state: bookmarks.{stream} is of connections ({', '.join(sorted(names))}); set "
-            "connections, or start without a state"
-        )
-    return top
-
-
-def write_kept(
-    entry: dict[str, Any], replication_key: str | None, kept: StreamState, place: Partition
-) -> None:
-    """Put what is kept into a stream's entry, in place of all that was at that place.
-
-    What other connections keep stays. A connection that adopts leaves nothing at the top, unless
-    it had a partition of its own to go on from.
-    """
-    if replication_key is None or place.connection is None:
-        entry.clear()
-        entry.update(fields_of(kept, replication_key))
-        return
-    partitions = _by_name(entry)
-    if place.adopts and not keeps(partitions.get(place.connection, {})):
-        entry.clear()
-    partitions[place.connection] = {
-        "context": {"connection": place.connection},
-        **fields_of(kept, replication_key),
-    }
-    entry["partitions"] = [partitions[name] for name in sorted(partitions)]
-
-
-def unused(
-    state: Mapping[str, Any],
-    streams: Collection[str],
-    names: Collection[str],
-    adopts: str | None,
-) -> list[str]:
-    """Say what a state keeps that nothing goes on from, one text for each kind of it.
-
-    Args:
-        state: One that `check_state` understood.
-        streams: The names of the tap's streams.
-        names: Those of the connections; none when there is but the single one, which goes on from
-            all that is at the top, or refuses the state.
-        adopts: The name of the connection that goes on from the single one's bookmarks.
-    """
-    if not names:
-        return []
-    bookmarks = state.get("bookmarks", {})
-    entries = {stream: bookmarks[stream] for stream in sorted(bookmarks.keys() & {*streams})}
-    partitions = {stream: _by_name(entry) for stream, entry in entries.items()}
-    idle = [
-        stream
-        for stream, entry in entries.items()
-        if keeps(entry) and (adopts is None or keeps(partitions[stream].get(adopts, {})))
-    ]
-    gone = {name for some in partitions.values() for name in some if keeps(some[name])} - {*names}
-    texts = []
-    if idle:
-        texts.append(
-            f"The state has bookmarks of the time before connections ({', '.join(idle)}), and no "
-            "connection goes on from them; adopt_state can name one that has none of its own"
-        )
-    if gone:
-        texts.append(
-            f"The state has bookmarks of connections that are not set ({', '.join(sorted(gone))}); "
-            "they are kept"
-        )
-    return texts
+    return bookmarks
 
 
 def _partitions(
@@ -182,10 +206,6 @@ def _partitions(
             raise unreadable(path, "", "is there twice")
         kept[name] = read_fields(path, partition, replication_key, beside="context")
     return kept
-
-
-def _by_name(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return {p["context"]["connection"]: p for p in entry.get("partitions", [])}
 
 
 def _has_lone_surrogate(*values: Any) -> bool:

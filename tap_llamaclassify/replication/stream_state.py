@@ -108,14 +108,8 @@ def _instant(path: str, entry: Mapping[str, Any], name: str) -> str | None:
     return fixed
 
 
-def keeps(fields: Mapping[str, Any]) -> bool:
-    """Return whether anything is kept in them that a run goes on from."""
-    held = any(fields.get(name) for name in (_VALUE, _READ_UNTIL, UNFINISHED))
-    return held or _PREVIOUS_VALUE in fields
-
-
-def fields_of(kept: StreamState, replication_key: str | None) -> dict[str, Any]:
-    """Return the fields of what is kept; none for a stream without a replication key."""
+def fields_of(kept: StreamState, replication_key: str) -> dict[str, Any]:
+    """Return the fields of what is kept of a stream that has a replication key."""
     fields: dict[str, Any] = {}
     if kept.bookmark is not None:
         fields |= {_KEY: replication_key, _VALUE: kept.bookmark}
@@ -125,11 +119,13 @@ def fields_of(kept: StreamState, replication_key: str | None) -> dict[str, Any]:
         fields[_READ_UNTIL] = kept.created_at_read_until
     if kept.reading_began_at is not None:
         fields[_BEGUN] = kept.reading_began_at
-    if kept.unfinished:
+    if kept.unfinished is None:
+        fields[UNFINISHED_OF] = ""
+    elif kept.unfinished:
         fields[UNFINISHED] = dict(sorted(kept.unfinished.items()))
     if kept.set_aside:
         fields[_SET_ASIDE] = [*kept.set_aside]
-    return fields if replication_key else {}
+    return fields
 
 
 def unreadable(path: str, field: str, problem: str) -> StateError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container, Sequence
+from typing import cast
 
 from singer_sdk import Tap
 from singer_sdk.singerlib import StateMessage
@@ -13,7 +14,7 @@ from tap_llamaclassify.concurrency import Rest
 from tap_llamaclassify.config.json_schema import Configuration
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
-from tap_llamaclassify.replication.state import Partition, read_kept, write_kept
+from tap_llamaclassify.replication.state import Partition, State
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.stream_state import StreamState
 from tap_llamaclassify.singer.batches import Batches
@@ -33,9 +34,9 @@ class Run:
 
     Args:
         streams: The selected streams, in the order in which a step's rows are written.
-        tap: Holds the state, which is moved as reading goes on.
+        tap: Writes the messages; its state is moved as reading goes on.
+        state: What that state keeps.
         configuration: What the user set.
-        writer: Writes the messages.
         clock: Tells how long ago files were finished.
 
     Attributes:
@@ -47,19 +48,26 @@ class Run:
         self,
         streams: Sequence[ClassifyStream],
         tap: Tap,
+        state: State,
         configuration: Configuration,
-        writer: MessageWriter,
         clock: Clock,
     ) -> None:
         self._tap = tap
+        self._state = state
+        # Asked for here, so that the state names every stream that was begun.
+        self._entries = {
+            s.name: s.stream_state
+            for s in streams
+            if s.replication_method == REPLICATION_INCREMENTAL
+        }
         self._settings = configuration.settings
-        self._messages = writer
+        self._messages = cast("MessageWriter", tap.message_writer)
         self._clock = clock
         self._drift = SchemaDrift()
         self._versions = {s.name: version_of(s, tap.initialized_at) for s in streams}
         batches = configuration.batches
         names = {*tap.streams} | {m.stream_alias for s in streams for m in s.stream_maps}
-        self._batches = Batches(batches, writer, names) if batches else None
+        self._batches = Batches(batches, self._messages, names) if batches else None
         self.rows: dict[str, int] = {}
         self.writers = [
             StreamWriter(s, self._row_writer(s), self._drift, self.rows) for s in streams
@@ -82,9 +90,7 @@ class Run:
         """
         return {
             s.name: (
-                read_kept(
-                    s.name, s.stream_state, s.table.replication_key, self._partition(connection)
-                )
+                self._state.kept(s.name, self._partition(connection))
                 if s.replication_method == REPLICATION_INCREMENTAL
                 else None
             )
@@ -125,11 +131,10 @@ class Run:
         for writer in self.writers:
             writer.flush()
         self._flushed_at = self._clock.monotonic()
-        streams = {writer.stream.name: writer.stream for writer in self.writers}
         for (name, connection), kept in self._to_keep.items():
-            stream = streams[name]
-            key = stream.table.replication_key
-            write_kept(stream.stream_state, key, kept, self._partition(connection))
+            entry = self._entries[name]
+            entry.clear()
+            entry.update(self._state.keep(name, self._partition(connection), kept))
         self._to_keep.clear()
         self._tap.state_writer.write_state(self._tap.state)
 

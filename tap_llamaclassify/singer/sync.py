@@ -16,6 +16,7 @@ from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.http.client import Client, Exchange
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.readers import Failed, steps_of
+from tap_llamaclassify.replication.state import State
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.summary import (
     Part,
@@ -25,7 +26,6 @@ from tap_llamaclassify.replication.summary import (
     warn_of_nothing,
     warn_of_the_unmissed,
 )
-from tap_llamaclassify.singer.messages import MessageWriter
 from tap_llamaclassify.singer.run import Run
 from tap_llamaclassify.singer.streams import ClassifyStream
 from tap_llamaclassify.tables.rows import Row
@@ -45,14 +45,14 @@ class OnePass:
     def __init__(
         self,
         tap: Tap,
+        state: State,
         configuration: Configuration,
-        writer: MessageWriter,
         clock: Clock | None = None,
     ) -> None:
         self._tap = tap
+        self._state = state
         self._configuration = configuration
         self._settings = configuration.settings
-        self._writer = writer
         self._clock = clock or Clock()
         self._served: set[str] = set()
 
@@ -85,7 +85,7 @@ class OnePass:
             return
         ours = [s for s in self._tap.streams.values() if isinstance(s, ClassifyStream)]
         streams = sorted((s for s in ours if s.selected), key=lambda s: TABLES.index(s.table))
-        run = Run(streams, self._tap, self._configuration, self._writer, self._clock)
+        run = Run(streams, self._tap, self._state, self._configuration, self._clock)
         others = [stream for stream in streams if stream is not driver]
         for stream in others:
             stream.announce()

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -25,7 +25,7 @@ from typing_extensions import override
 from tap_llamaclassify.config.batch_config import COMPRESSIONS
 from tap_llamaclassify.errors import CatalogError, CheckError
 from tap_llamaclassify.replication.shared_state import spelled_out
-from tap_llamaclassify.replication.state import check_state, unused
+from tap_llamaclassify.replication.state import State
 from tap_llamaclassify.singer import cli
 from tap_llamaclassify.singer.messages import MessageWriter
 
@@ -108,10 +108,16 @@ class TapLlamaClassify(Tap):
         from tap_llamaclassify.singer.sync import OnePass  # noqa: PLC0415 - see the top
         from tap_llamaclassify.tables.tables import TABLES  # noqa: PLC0415 - see the top
 
-        writer = cast("MessageWriter", self.message_writer)
-        one_pass = OnePass(self, self.configuration, writer)
+        one_pass = OnePass(self, self._kept, self.configuration)
         is_parquet = self.configuration.is_parquet
         return [ClassifyStream(self, one_pass, table, is_parquet=is_parquet) for table in TABLES]
+
+    @cached_property
+    def _kept(self) -> State:
+        """What the state keeps; the streams are not discovered yet when the first asks for it."""
+        from tap_llamaclassify.tables.tables import TABLES  # noqa: PLC0415 - see the top
+
+        return State({table.name: table.replication_key for table in TABLES})
 
     @property
     def _own_streams(self) -> Sequence[ClassifyStream]:
@@ -149,13 +155,12 @@ class TapLlamaClassify(Tap):
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
-        keys = {stream.name: stream.table.replication_key for stream in self._own_streams}
         state = spelled_out(state) if isinstance(state, dict) else state
-        for stream in check_state(state, keys):
+        for stream in self._kept.load(state):
             self.logger.warning("The state's bookmarks.%s is of no stream of this tap", stream)
         settings = self.configuration.settings
         names = [connection.name for connection in settings.connections or ()]
-        for text in unused(state, keys, names, settings.adopt_state):
+        for text in self._kept.unused(names, settings.adopt_state):
             self.logger.warning(text)
         super().load_state(state)
 

@@ -8,13 +8,7 @@ from typing import Any
 import pytest
 
 from tap_llamaclassify.errors import StateError
-from tap_llamaclassify.replication.state import (
-    Partition,
-    check_state,
-    read_kept,
-    unused,
-    write_kept,
-)
+from tap_llamaclassify.replication.state import Partition, State
 from tap_llamaclassify.replication.stream_state import StreamState
 from tests.support.runs import bookmark_at
 
@@ -48,14 +42,23 @@ def partition(name: str, **fields: Any) -> dict[str, Any]:
     return {"context": {"connection": name}, **fields}
 
 
+def state_of(entry: Any, key: str | None = KEY) -> State:
+    state = State({"classify_jobs": key})
+    state.load({"bookmarks": {"classify_jobs": entry}})
+    return state
+
+
 def read(entry: dict[str, Any], place: Partition = EMEA, key: str | None = KEY) -> StreamState:
-    return read_kept("classify_jobs", entry, key, place)
+    return state_of(entry, key).kept("classify_jobs", place)
 
 
-def written(entry: dict[str, Any], kept: StreamState, place: Partition = EMEA) -> dict[str, Any]:
-    entry = copy.deepcopy(entry)
-    write_kept(entry, KEY, kept, place)
-    return entry
+def written(
+    entry: dict[str, Any], kept: StreamState, place: Partition = EMEA, key: str | None = KEY
+) -> dict[str, Any]:
+    before = copy.deepcopy(entry)
+    after = state_of(entry, key).keep("classify_jobs", place, kept)
+    assert entry == before
+    return after
 
 
 # One key.
@@ -69,16 +72,17 @@ def written(entry: dict[str, Any], kept: StreamState, place: Partition = EMEA) -
         (StreamState(NEW, shifts=True), AT_NEW | {"previous_replication_key_value": None}),
         (StreamState(created_at_read_until=OLD), {"created_at_read_until": OLD}),
         (StreamState(unfinished={"a": OLD}), {"unfinished": {"a": OLD}}),
+        (StreamState(unfinished=None), {"unfinished_of": ""}),
         (ALL, ALL_FIELDS),
     ],
-    ids=["nothing", "a bookmark", "shifts", "read until", "unfinished", "all"],
+    ids=["nothing", "a bookmark", "shifts", "read until", "unfinished", "not known", "all"],
 )
 @pytest.mark.parametrize("place", [SINGLE, EMEA], ids=["one key", "a connection"])
 def test_what_is_written_is_read_again(
     kept: StreamState, fields: dict[str, Any], place: Partition
 ) -> None:
     entry = written(LEFTOVERS, kept, place)
-    connected = LEFTOVERS | {"partitions": [partition("emea", **fields)]}
+    connected = {"partitions": [partition("emea", **fields)]}
     assert entry == (fields if place is SINGLE else connected)
     assert read(entry, place) == kept
 
@@ -99,8 +103,7 @@ def test_instants_in_any_form_are_read_in_the_fixed_one() -> None:
 
 
 def test_stream_may_have_another_replication_key() -> None:
-    entry: dict[str, Any] = {}
-    write_kept(entry, "job_updated_at", StreamState(NEW), SINGLE)
+    entry = written({}, StreamState(NEW), SINGLE, "job_updated_at")
     assert entry == {"replication_key": "job_updated_at", "replication_key_value": NEW}
     assert read(entry, SINGLE, "job_updated_at") == StreamState(NEW)
     with pytest.raises(StateError, match=r"classify_jobs\.replication_key is not updated_at"):
@@ -111,10 +114,8 @@ def test_stream_may_have_another_replication_key() -> None:
 
 @pytest.mark.parametrize("place", [SINGLE, EMEA], ids=["one key", "a connection"])
 def test_stream_without_a_replication_key_keeps_nothing(place: Partition) -> None:
-    entry = dict(LEFTOVERS)
-    assert read(entry, place, None) == StreamState()
-    write_kept(entry, None, StreamState(NEW), place)
-    assert entry == {}
+    assert read(LEFTOVERS, place, None) == StreamState()
+    assert written(LEFTOVERS, StreamState(NEW), place, None) == {}
     for name in ALL_FIELDS:
         with pytest.raises(StateError, match=f"classify_jobs.{name} is not known"):
             read({name: ALL_FIELDS[name]}, place, None)
@@ -234,17 +235,11 @@ def test_partitions_that_keep_nothing_are_dropped_for_one_key(partitions: list[A
 def test_partition_that_is_not_understood_is_refused_with_stream_connection_and_field(
     partitions: Any, field: str
 ) -> None:
-    entry = {"partitions": partitions}
-    for refuses in (
-        lambda: check_state({"bookmarks": {"classify_jobs": entry}}, {"classify_jobs": KEY}),
-        lambda: read(entry, SINGLE),
-        lambda: read(entry),
-    ):
-        with pytest.raises(StateError) as caught:
-            refuses()
-        assert str(caught.value).startswith(f"state: bookmarks.classify_jobs.{field}")
-        assert "; correct it, or remove bookmarks.classify_jobs" in str(caught.value)
-        assert "llx-" not in str(caught.value)
+    with pytest.raises(StateError) as caught:
+        state_of({"partitions": partitions})
+    assert str(caught.value).startswith(f"state: bookmarks.classify_jobs.{field}")
+    assert "; correct it, or remove bookmarks.classify_jobs" in str(caught.value)
+    assert "llx-" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -262,11 +257,10 @@ def test_partition_that_is_not_understood_is_refused_with_stream_connection_and_
 def test_field_that_cannot_be_read_is_refused_at_the_top_and_in_a_partition(
     fields: dict[str, Any], field: str
 ) -> None:
-    streams = {"classify_jobs": KEY}
     entries = {"": fields, "partitions.emea.": {"partitions": [partition("emea", **fields)]}}
     for path, entry in entries.items():
         with pytest.raises(StateError) as caught:
-            check_state({"bookmarks": {"classify_jobs": entry}}, streams)
+            state_of(entry)
         assert str(caught.value).startswith(f"state: bookmarks.classify_jobs.{path}{field}; ")
 
 
@@ -279,11 +273,11 @@ def test_whole_state_is_checked_by_each_streams_replication_key() -> None:
         "projects": {},
         "gone": {"anything": 5},
     }
-    assert check_state({"bookmarks": bookmarks}, streams) == ["gone"]
+    assert State(streams).load({"bookmarks": bookmarks}) == ["gone"]
     with pytest.raises(StateError, match=r"bookmarks\.projects\.replication_key is not known"):
-        check_state({"bookmarks": bookmarks | {"projects": results}}, streams)
+        State(streams).load({"bookmarks": bookmarks | {"projects": results}})
     with pytest.raises(StateError, match=r"classify_jobs\.replication_key is not updated_at"):
-        check_state({"bookmarks": bookmarks | {"classify_jobs": results}}, streams)
+        State(streams).load({"bookmarks": bookmarks | {"classify_jobs": results}})
 
 
 # Unused.
@@ -323,5 +317,8 @@ GONE = "The state has bookmarks of connections that are not set (apac, latam); t
 def test_what_no_connection_goes_on_from_is_named(
     entries: dict[str, Any], names: list[str], adopts: str | None, texts: list[str]
 ) -> None:
-    assert unused({"bookmarks": entries}, ["a", "b", "c"], names, adopts) == texts
-    assert unused({}, ["a", "b", "c"], names, adopts) == []
+    streams = dict.fromkeys("abc", KEY)
+    state = State(streams)
+    assert state.unused(names, adopts) == []
+    state.load({"bookmarks": {"a": {}} | entries})
+    assert state.unused(names, adopts) == texts
