@@ -13,10 +13,16 @@ from typing import Generic, TypeVar
 _T = TypeVar("_T")
 
 
-def start_in_thread(work: Callable[[], _T]) -> Callable[[], _T]:
+def start_in_thread(
+    work: Callable[[], _T], then: Callable[[], None] | None = None
+) -> Callable[[], _T]:
     """Begin work in a thread; return a function that waits for what comes of it.
 
     The thread is a daemon, so that a process told to stop need not wait for the network.
+
+    Args:
+        work: Whatever is to be done.
+        then: Called in that thread when there is nothing to wait for any more.
     """
     future: Future[_T] = Future()
 
@@ -25,6 +31,8 @@ def start_in_thread(work: Callable[[], _T]) -> Callable[[], _T]:
             future.set_result(work())
         except BaseException as error:  # noqa: BLE001 - it is raised again where it is waited for
             future.set_exception(error)
+        if then:
+            then()
 
     threading.Thread(target=run, name="ahead", daemon=True).start()
     return future.result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -41,76 +40,107 @@ class Paginator:
             **(filters or {}),
         }
         self._began: tuple[datetime, bool] | None = None
+        self._restarts = 0
+        self._start()
+
+    def _start(self) -> None:
+        self._seen: set[int] = set()
+        self._ids: set[str] = set()
+        self._listed = 0
+        self._number = 0
+        self._request: Request[Page] | None = self._request_of(None)
+        self._sent: Callable[[], None] | None = None
 
     @property
     def activity(self) -> Activity:
         """What has been read so far, pages that are only fetched left out."""
         return self._client.activity
 
-    def pages(self, *, ahead: bool = True, tentative: bool = False) -> Iterator[Page]:
-        """Read the listing to its end: a token that is absent, null or empty.
+    @property
+    def is_over(self) -> bool:
+        """Whether the last page was read: its token is absent, null or empty."""
+        return self._request is None
+
+    def fetch(self, then: Callable[[], None] | None = None) -> None:
+        """Ask for the next page, and do not wait for it.
 
         Args:
-            ahead: Fetch the next page while one is worked on. Two pages are held at most.
-            tentative: Wait with that until the first page was worked on: it may be the only one
-                that is wanted.
+            then: Called, in the thread that has asked, when `next` need not wait any more.
+        """
+        if self._request and self._sent is None:
+            self._sent = start_in_thread(self._request.send, then)
+
+    def next(self) -> Page:
+        """Return the next page; there must be one.
 
         Should the API no longer take a page token that it gave, the listing starts again from the
         top, so that jobs may come twice.
 
         Raises:
-            ApiError: A page cannot be had, or a token comes twice and there would be no end.
+            ApiError: It cannot be had, or a token comes twice and there would be no end.
         """
-        self._began = None
-        for restarts in itertools.count(1):
+        while True:
             try:
-                yield from self._pages(ahead=ahead, tentative=tentative)
+                return self._next()
             except PageTokenError as error:
-                if restarts > MOST_RESTARTS:
+                self._restarts += 1
+                if self._restarts > MOST_RESTARTS:
                     raise
                 what = "%s. Starting again from the top, for time %d of %d at most"
-                _logger.warning(what, error, restarts, MOST_RESTARTS)
-            else:
-                return
+                _logger.warning(what, error, self._restarts, MOST_RESTARTS)
+                self._start()
 
-    def _pages(self, *, ahead: bool, tentative: bool) -> Iterator[Page]:
-        following: Callable[[], Page] | None = self._follow(None, 1, ahead=False)
-        seen: set[int] = set()
-        ids: set[str] = set()
-        listed = 0
-        for number in itertools.count(1):
-            if following is None:
-                return
-            page = following()
-            token = page.next_page_token
-            _guard(token, seen, number)
-            is_sure = number > 1 or not tentative
-            following = self._follow(token, number + 1, ahead=ahead and is_sure) if token else None
-            listed += len(page.items)
-            ids_before, ids = ids, {item["id"] for item in page.items} or ids
-            # When the listing starts again, it still began when it first did.
-            self._began = self._began or (page.asked_at, page.is_server_clock)
-            page.asked_at, page.is_server_clock = self._began
-            page.overlaps = bool(page.items) and not ids.isdisjoint(ids_before)
-            page.listed = listed
-            self.activity.pages += 1
-            self.activity.jobs += len(page.items) if self._endpoint.lists_jobs else 0
+    def pages(self, *, ahead: bool = True) -> Iterator[Page]:
+        """Read the listing from its top to its end; raises as `next` does.
+
+        Args:
+            ahead: Fetch the next page while one is worked on. Two pages are held at most.
+        """
+        self._began, self._restarts = None, 0
+        self._start()
+        while not self.is_over:
+            page = self.next()
+            if ahead:
+                self.fetch()
             yield page
             # Let go of this page before the next one comes in.
             del page
 
-    def _follow(self, token: str | None, number: int, *, ahead: bool) -> Callable[[], Page]:
-        params = self._params if token is None else {**self._params, "page_token": token}
-        request = Request(
+    def _next(self) -> Page:
+        number = self._number + 1
+        page = self._receive(number)
+        token = page.next_page_token
+        _guard(token, self._seen, number)
+        self._number = number
+        self._request, self._sent = self._request_of(token) if token else None, None
+        self._listed += len(page.items)
+        ids_before, self._ids = self._ids, {item["id"] for item in page.items} or self._ids
+        # When the listing starts again, it still began when it first did.
+        self._began = self._began or (page.asked_at, page.is_server_clock)
+        page.asked_at, page.is_server_clock = self._began
+        page.overlaps = bool(page.items) and not self._ids.isdisjoint(ids_before)
+        page.listed = self._listed
+        self.activity.pages += 1
+        self.activity.jobs += len(page.items) if self._endpoint.lists_jobs else 0
+        return page
+
+    def _receive(self, number: int) -> Page:
+        assert self._request is not None  # noqa: S101 - it is not over
+        request, sent = self._request, self._sent or self._request.send
+        try:
+            sent()
+            return request.answer()
+        except ApiError as error:
+            place = f"page {number:,}: " if self._endpoint.is_paged else ""
+            raise type(error)(f"{place}{error}").with_traceback(error.__traceback__) from None
+
+    def _request_of(self, token: str | None) -> Request[Page]:
+        return Request(
             self._client,
             self._endpoint.path,
-            params=params,
+            params=self._params if token is None else {**self._params, "page_token": token},
             read=partial(page_of, endpoint=self._endpoint),
             later=token is not None,
-        )
-        place = f"page {number:,}: " if self._endpoint.is_paged else ""
-        return partial(
-            _receive, start_in_thread(request.send) if ahead else request.send, request, place
         )
 
 
@@ -125,14 +155,6 @@ def page_of(reply: Reply, endpoint: Endpoint) -> Page:
     page = endpoint.parse(reply.body)
     page.asked_at, page.is_server_clock = reply.asked_at, reply.is_server_clock
     return page
-
-
-def _receive(sent: Callable[[], None], request: Request[Page], place: str) -> Page:
-    try:
-        sent()
-        return request.answer()
-    except ApiError as error:
-        raise type(error)(f"{place}{error}").with_traceback(error.__traceback__) from None
 
 
 def _guard(token: str | None, seen: set[int], number: int) -> None:

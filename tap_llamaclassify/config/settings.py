@@ -144,6 +144,11 @@ class Settings(BaseModel):
         description="Fill the usage columns of classify_v2_jobs: one request for each finished "
         "v2 job.",
     )
+    parallel_windows: AtOnce = Field(
+        default=4,
+        description="How many windows of a long v2 history a connection reads at once. 1 for one "
+        "after the other.",
+    )
     parallel_requests: AtOnce = Field(
         default=4,
         description="How many requests for single jobs a connection has under way at once.",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tap_llamaclassify.replication.read_spans import Spans
 from tap_llamaclassify.replication.stream_state import StreamState
 from tap_llamaclassify.timestamps import moved
 
@@ -35,13 +36,15 @@ class Bookmark:
         self.is_trusted = kept.bookmark is None or kept.bookmark <= ahead
         self.kept = kept
         self._last = kept.bookmark if self.is_trusted else None
-        is_past = (kept.reading_began_at or ahead) <= ahead and (
-            kept.created_at_read_until or ahead
-        ) <= ahead
+        is_past = all(
+            instant <= ahead
+            for instant in (
+                kept.reading_began_at or ahead,
+                *(end for _, end in kept.created_at_read),
+            )
+        )
         begun = (
-            kept.reading_began_at
-            if self.is_trusted and is_past and kept.created_at_read_until
-            else None
+            kept.reading_began_at if self.is_trusted and is_past and kept.created_at_read else None
         )
         # Meltano may merge what an older run left into the state of a full refresh.
         self.is_under_way = begun is not None and begun >= (kept.bookmark or begun)
@@ -51,9 +54,9 @@ class Bookmark:
         self._lookback_seconds = lookback_seconds
 
     @property
-    def read_until(self) -> str | None:
-        """The instant until which a run that was broken off has read, by creation."""
-        return self.kept.created_at_read_until if self.is_under_way else None
+    def read(self) -> Spans:
+        """What a run that was broken off has read, by creation."""
+        return self.kept.created_at_read if self.is_under_way else ()
 
     @property
     def begin(self) -> str | None:
@@ -77,9 +80,7 @@ class Bookmark:
         shifts = self.kept.shifts or shifted
         kept = replace(self.kept, bookmark=self._up_to(newest), shifts=shifts)
         return (
-            kept
-            if self.is_under_way
-            else replace(kept, created_at_read_until=None, reading_began_at=None)
+            kept if self.is_under_way else replace(kept, created_at_read=(), reading_began_at=None)
         )
 
     def after(self, newest: str | None, *, shifted: bool) -> StreamState:

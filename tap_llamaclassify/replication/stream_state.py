@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tap_llamaclassify.errors import StateError
+from tap_llamaclassify.replication.read_spans import Spans, joined
 from tap_llamaclassify.replication.shared_state import UNFINISHED, UNFINISHED_OF
 from tap_llamaclassify.timestamps import to_fixed
 
@@ -14,9 +15,20 @@ _KEY = "replication_key"
 _VALUE = "replication_key_value"
 _PREVIOUS_VALUE = "previous_replication_key_value"
 _READ_UNTIL = "created_at_read_until"
+_READ = "created_at_read"
 _BEGUN = "reading_began_at"
 _SET_ASIDE = "set_aside"
-_OWN = {_KEY, _VALUE, _PREVIOUS_VALUE, _READ_UNTIL, _BEGUN, UNFINISHED, UNFINISHED_OF, _SET_ASIDE}
+_OWN = {
+    _KEY,
+    _VALUE,
+    _PREVIOUS_VALUE,
+    _READ_UNTIL,
+    _READ,
+    _BEGUN,
+    UNFINISHED,
+    UNFINISHED_OF,
+    _SET_ASIDE,
+}
 _LEFTOVERS = {"progress_markers", "replication_key_signpost", "starting_replication_value"}
 """What singer-sdk leaves in an entry when a run of a tap built on it is broken off."""
 
@@ -32,8 +44,8 @@ class StreamState:
         shifts: Whether jobs were ever seen to move from page to page while they were listed.
         previous_bookmark: Where `shifts`, the bookmark that the last run began with; None for the
             beginning.
-        created_at_read_until: Every job created until then has been read since the bookmark was
-            last set; None for none.
+        created_at_read: Every job created in these spans has been read since the bookmark was last
+            set. One that has no beginning is written as `created_at_read_until`.
         reading_began_at: The server's clock when the reading began that came so far; None for none.
         unfinished: Ids of jobs that were unfinished when last seen, and when each was created;
             None when that is not known any more.
@@ -43,7 +55,7 @@ class StreamState:
     bookmark: str | None = None
     shifts: bool = False
     previous_bookmark: str | None = None
-    created_at_read_until: str | None = None
+    created_at_read: Spans = ()
     reading_began_at: str | None = None
     unfinished: Mapping[str, str] | None = field(default_factory=dict)
     set_aside: Sequence[str] = ()
@@ -69,11 +81,28 @@ def read_fields(
         bookmark,
         _PREVIOUS_VALUE in entry,
         _instant(path, entry, _PREVIOUS_VALUE),
-        _instant(path, entry, _READ_UNTIL),
+        _read(path, entry),
         _instant(path, entry, _BEGUN),
         _unfinished(path, entry),
         _set_aside(path, entry),
     )
+
+
+def _read(path: str, entry: Mapping[str, Any]) -> Spans:
+    until = _instant(path, entry, _READ_UNTIL)
+    given = entry.get(_READ, [])
+    if not isinstance(given, list):
+        raise unreadable(path, f".{_READ}", "is no list")
+    spans = []
+    for span in given:
+        match (
+            [to_fixed(at) for at in span if isinstance(at, str)] if isinstance(span, list) else ()
+        ):
+            case [str(begin), str(end)] if len(span) == 2:  # noqa: PLR2004 - a span has two ends
+                spans.append((begin, end))
+            case _:
+                raise unreadable(path, f".{_READ}", "holds what is no pair of timestamps")
+    return joined([("", until), *spans] if until else spans)
 
 
 def _unfinished(path: str, entry: Mapping[str, Any]) -> dict[str, str] | None:
@@ -115,8 +144,11 @@ def fields_of(kept: StreamState, replication_key: str) -> dict[str, Any]:
         fields |= {_KEY: replication_key, _VALUE: kept.bookmark}
     if kept.shifts:
         fields[_PREVIOUS_VALUE] = kept.previous_bookmark
-    if kept.created_at_read_until is not None:
-        fields[_READ_UNTIL] = kept.created_at_read_until
+    for begin, end in kept.created_at_read:
+        if begin:
+            fields.setdefault(_READ, []).append([begin, end])
+        else:
+            fields[_READ_UNTIL] = end
     if kept.reading_began_at is not None:
         fields[_BEGUN] = kept.reading_began_at
     if kept.unfinished is None:

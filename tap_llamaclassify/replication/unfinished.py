@@ -41,6 +41,7 @@ class Unfinished:
     def __init__(self, known: Iterable[Mapping[str, str]], label: str = "") -> None:
         self._jobs = {id_: created for each in known for id_, created in each.items()}
         self._not_met = {*self._jobs}
+        self._again: dict[str, str] = {}
         self._label = label
 
     def note(self, jobs: Sequence[Json], clock: str) -> None:
@@ -57,11 +58,19 @@ class Unfinished:
         self.note(jobs, clock)
         self._not_met |= {job["id"] for job in jobs} & self._jobs.keys()
 
+    def ask_again(self, job: Json, clock: str) -> None:
+        """Ask for a job once more although it was met, and may have finished."""
+        self._again[job["id"]] = job.get("created_at") or clock
+
+    def met_again(self) -> None:
+        """Take down that those which were to be asked for once more have been."""
+        self._again.clear()
+
     def not_met(self) -> Iterator[Sequence[str]]:
         """Return the ids of jobs that have not been seen yet, so many as one request may have."""
         ids: list[str] = []
         length = 0
-        for id_ in filter(_can_be_asked_for, sorted(self._not_met)):
+        for id_ in filter(_can_be_asked_for, sorted(self._not_met | self._again.keys())):
             if len(ids) == MOST_A_REQUEST or length + _length(id_) > LONGEST_QUERY:
                 yield ids
                 ids, length = [], 0
@@ -76,7 +85,7 @@ class Unfinished:
         jobs = self._jobs.items()
         young = [job for job in jobs if job[1] >= oldest and _can_be_asked_for(job[0])]
         newest = sorted(young, key=lambda job: job[1], reverse=True)[:MOST]
-        return dict(sorted(newest))
+        return dict(sorted([*newest, *self._again.items()]))
 
     def warn(self, clock: str) -> None:
         """Say how many jobs are not asked for again although they are unfinished."""

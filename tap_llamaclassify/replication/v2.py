@@ -7,21 +7,26 @@ that were unfinished when last seen are asked for by their ids.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import reduce
 
 from tap_llamaclassify.api import endpoints
 from tap_llamaclassify.api.models import Page
 from tap_llamaclassify.api.pagination import Paginator
 from tap_llamaclassify.config.settings import A_DAY, Settings
-from tap_llamaclassify.http.client import Client, Params
+from tap_llamaclassify.http.client import Client
+from tap_llamaclassify.json_text import encoder
 from tap_llamaclassify.replication.bookmarks import Bookmark
 from tap_llamaclassify.replication.listing_bookmarks import ListingBookmarks, Wanted
+from tap_llamaclassify.replication.read_spans import Spans, common, gaps, joined
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.stream_state import StreamState
 from tap_llamaclassify.replication.unfinished import BEGUN, DAYS, MOST, Unfinished, is_finished
 from tap_llamaclassify.replication.usage import Usage
-from tap_llamaclassify.replication.windows import Window, Windows, WindowStats
+from tap_llamaclassify.replication.window_listings import WindowListings
+from tap_llamaclassify.replication.window_plan import WindowPlan
+from tap_llamaclassify.replication.windows import Window, WindowStats
 from tap_llamaclassify.tables.tables import V2_JOBS
 from tap_llamaclassify.timestamps import LAST, moved, whole_second
 
@@ -32,7 +37,7 @@ _logger = logging.getLogger(__name__)
 
 
 class V2Reader:
-    """The jobs created since the bookmark in windows, oldest first; each may be kept when read.
+    """The jobs created since the bookmark, in windows side by side; each may be kept when read.
 
     Args:
         client: Asks.
@@ -59,8 +64,9 @@ class V2Reader:
             else None
         )
         self._page_size = min(client.connection.page_size, endpoints.V2_LARGEST_PAGE)
-        self._windows = Windows(self._page_size)
-        self._begin: str | None = None
+        self._plan = WindowPlan(self._page_size, settings.parallel_windows)
+        self._read: Spans = ()
+        self._versions: dict[str, int] = {}
         self._end: str | None = None
         self._not_seen_again: set[str] = set()
         self._is_filtered = True
@@ -76,18 +82,21 @@ class V2Reader:
             yield from self._of_ids()
             self._unfinished.warn(self._clock)
             self._bookmarks.note(
-                *filter(None, (b.read_until for b in self._bookmarks.bookmarks_by_table.values()))
+                *(b.read[-1][1] for b in self._bookmarks.bookmarks_by_table.values() if b.read)
             )
             yield Step(kept=self._with_unfinished(self._bookmarks.after()))
 
     def _in_one_listing(self) -> Iterator[Step]:
         """Read all jobs there are, without a filter: one may have no `created_at`."""
-        jobs = later = 0
-        for page in self._listing({}).pages(ahead=self._limit is None, tentative=True):
-            if not self._has_looked and not page.is_last:
-                yield from self._look(page, None)
-                yield from self._in_one_listing()
+        listing = self._listing(Window())
+        if not self._has_looked:
+            first = listing.next()
+            if first.is_last:
+                yield self._step(first)
                 return
+            yield from self._look(first, None)
+        jobs = later = 0
+        for page in listing.pages(ahead=self._limit is None):
             yield self._step(page)
             jobs += len(page.items)
             if self._limit is not None and jobs >= self._limit:
@@ -104,54 +113,64 @@ class V2Reader:
                 return
 
     def _at_once(self, window: Window) -> Iterator[Step]:
-        for page in self._listing(window.filters).pages():
+        for page in self._listing(window).pages():
             yield self._step(page)
 
     def _in_windows(self) -> Iterator[Step]:
         # Until the first reply tells the server's clock, each bookmark is taken to be right.
-        self._begin = self._begin_of(self._bookmarks.bookmarks_at(LAST).values())
-        self._windows.start(Window(self._begin))
-        while self._windows:
-            sight = self._windows.next()
-            is_read = yield from self._through(sight)
-            if not self._is_filtered:
-                yield from self._in_one_listing()
-                return
-            if is_read and self._windows and sight.window.end:
-                yield Step(kept=self._with_unfinished(self._kept_until(sight.window.end)))
-        if self._not_seen_again:
-            # The API does not count the end of a window as we do.
-            yield from self._at_once(Window(self._begin))
-
-    def _through(self, sight: WindowStats) -> Generator[Step, None, bool]:
-        """Read a window to its end; return whether that was reached, or other windows are due."""
-        jobs = again = 0
-        for page in self._listing(sight.window.filters).pages(tentative=True):
-            self._bookmarks.start(page)
-            if (
-                begin := self._begin_of(self._bookmarks.bookmarks_by_table.values())
-            ) != self._begin:
-                self._begin = begin
-                self._windows.start(Window(begin))
-                return False
-            if not self._has_looked and not page.is_last:
-                yield from self._look(page, begin)
-                self._expect(page, begin)
-                self._windows.start(Window(begin, self._last))
-                return False
+        begin = self._begin_of(self._bookmarks.bookmarks_at(LAST).values())
+        page = self._listing(Window(begin)).next()
+        self._bookmarks.start(page)
+        bookmarks = self._bookmarks.bookmarks_by_table.values()
+        if (trusted := self._begin_of(bookmarks)) != begin:
+            begin = trusted
+            page = self._listing(Window(begin)).next()
+        if page.is_last:
             yield self._step(page)
-            self._check(sight, page)
-            if not self._is_filtered:
-                return False
-            jobs += len(page.items)
-            again += sight.window.in_overlap(page.items)
-            if page.is_last:
-                continue
-            sight.add(page)
-            if self._windows.cut(sight):
-                return False
-        self._windows.note_read(jobs, again=again)
-        return True
+            self._check(WindowStats(Window(begin), self._page_size), page)
+        else:
+            yield from self._look(page, begin)
+            self._expect(page, begin)
+            self._plan.start(gaps(self._covered(bookmarks), self._last))
+            yield from self._side_by_side()
+        if not self._is_filtered:
+            yield from self._in_one_listing()
+        elif self._not_seen_again:
+            # The API does not count the end of a window as we do.
+            yield from self._at_once(Window(begin))
+
+    def _side_by_side(self) -> Iterator[Step]:
+        """Read the windows of the plan, each to its end or until it is cut."""
+        listings = WindowListings(self._listing)
+        while self._is_filtered:
+            while stats := self._plan.next():
+                listings.begin(stats)
+            if not listings:
+                return
+            stats, page = listings.next()
+            stats.add(page)
+            if self._check(stats, page):
+                for given_up in self._plan.stop_cutting(stats):
+                    listings.end(given_up)
+            if page.is_last or self._plan.cut(stats):
+                listings.end(stats)
+            else:
+                listings.go_on(stats)
+            self._note_versions(stats.window, page)
+            yield self._step(page)
+            if page.is_last and self._is_filtered and self._plan.note_read(stats):
+                yield Step(kept=self._so_far(stats.window))
+            # Let go of this page before the next one comes in.
+            del page
+
+    def _note_versions(self, window: Window, page: Page) -> None:
+        """See which jobs came in two versions: the newer one may have been written first."""
+        if self._settings.parallel_windows == 1:
+            return
+        for job in window.shared(page.items):
+            version = hash(encoder.encode(job))
+            if self._versions.setdefault(job["id"], version) != version:
+                self._unfinished.ask_again(job, self._clock)
 
     def _expect(self, first: Page, begin: str | None) -> None:
         """Remember which jobs of a first page, that has no upper end, are to come again."""
@@ -176,7 +195,9 @@ class V2Reader:
         for status in BEGUN:
             # All at once as far as can be, so that none can move.
             filters = {**since, "status": status, "page_size": str(endpoints.V2_LARGEST_PAGE)}
-            for number, page in enumerate(self._listing(filters).pages(ahead=False), 1):
+            for number, page in enumerate(
+                Paginator(self._client, endpoints.V2_JOBS, filters).pages(ahead=False), 1
+            ):
                 yield self._step(page)
                 self._unfinished.expect(page.items, self._clock)
                 is_filtered = all(job.get("status") == status for job in page.items)
@@ -185,26 +206,29 @@ class V2Reader:
 
     def _of_ids(self) -> Iterator[Step]:
         for ids in self._unfinished.not_met():
-            for page in self._listing({"job_ids": ids}).pages():
+            for page in Paginator(self._client, endpoints.V2_JOBS, {"job_ids": ids}).pages():
                 yield self._step(page)
                 if not {*ids}.issuperset(job["id"] for job in page.items):
                     # The API lists others: what was asked for is among all of them.
                     yield from self._at_once(Window(None, self._end))
+                    self._unfinished.met_again()
                     return
+        self._unfinished.met_again()
 
-    def _check(self, sight: WindowStats, page: Page) -> None:
-        """See whether the API keeps to the bounds of a window."""
-        outside = sight.window.seconds_outside(page.items)
-        if outside:
-            # It may go by the hour or by the day, so that windows only make it list jobs twice.
-            self._windows.stop_cutting()
-        if outside > A_DAY and self._is_filtered:
+    def _check(self, stats: WindowStats, page: Page) -> bool:
+        """Return whether the API does not keep to the bounds of a window.
+
+        It may go by the hour or by the day, so that windows only make it list jobs twice.
+        """
+        outside = stats.window.seconds_outside(page.items)
+        if outside > A_DAY:
             self._is_filtered = False
             _logger.warning(
                 "%sThe API lists jobs that were created at other times than was asked for: all of "
                 "them are read",
                 self._label,
             )
+        return bool(outside)
 
     def _step(self, page: Page) -> Step:
         items = self._bookmarks.due_of(page)
@@ -223,41 +247,53 @@ class V2Reader:
         """When the last job was created that this run lists; later ones are the next run's."""
         return self._end or LAST
 
-    def _listing(self, filters: Params) -> Paginator:
-        return Paginator(self._client, endpoints.V2_JOBS, filters)
+    def _listing(self, window: Window) -> Paginator:
+        return Paginator(self._client, endpoints.V2_JOBS, window.filters)
 
     def _begin_of(self, bookmarks: Iterable[Bookmark]) -> str | None:
         """Return the earliest `created_at` that is of interest; None for any."""
-        begins = [self._begin_of_one(bookmark) for bookmark in bookmarks]
-        return None if None in begins else min(filter(None, begins))
+        return gaps(self._covered(bookmarks), None)[0].begin
 
-    def _begin_of_one(self, bookmark: Bookmark) -> str | None:
+    def _covered(self, bookmarks: Iterable[Bookmark]) -> Spans:
+        """Return the spans of creation that no table needs to be read."""
+        return reduce(common, map(self._covered_by, bookmarks))
+
+    def _covered_by(self, bookmark: Bookmark) -> Spans:
         # A job that was updated after the start date may have been created before it.
         start_date = self._settings.start_date
-        floor = start_date and moved(start_date, -DAYS * A_DAY)
-        if bookmark.kept.unfinished is None:
-            # Some may have finished meanwhile, so that they are to be met in a listing of all.
-            return floor
+        begins = [start_date and moved(start_date, -DAYS * A_DAY)]
+        read: Spans = ()
         lookback: int = self._settings.lookback_seconds
-        if bookmark.read_until:
-            return moved(bookmark.read_until, -lookback)
-        reach = max(lookback, self._settings.reconcile_days * A_DAY)
-        begin = bookmark.begin and moved(bookmark.begin, -reach)
-        return max(begin, floor or begin) if begin else floor
+        # Where they are not known, some may have finished meanwhile: they are to be met.
+        if bookmark.kept.unfinished is not None:
+            reach = max(lookback, self._settings.reconcile_days * A_DAY)
+            begins.append(bookmark.begin and moved(bookmark.begin, -reach))
+            read = bookmark.read
+        spans = [("", begin) for begin in begins if begin]
+        return joined([*spans, *((at, moved(end, -lookback) or end) for at, end in read)])
 
-    def _kept_until(self, end: str) -> dict[str, StreamState]:
-        """Return what to keep when all jobs that were created until then were read."""
+    def _so_far(self, window: Window) -> dict[str, StreamState]:
+        """Return what to keep when all jobs that were created in a window were read."""
         kept, meanwhile = {}, self._bookmarks.meanwhile()
+        self._read = joined([*self._read, (window.begin or "", window.end or LAST)])
         for name, bookmark in self._bookmarks.bookmarks_by_table.items():
-            begin = self._begin_of_one(bookmark)
-            if begin is None or end > begin:
+            covered = self._covered_by(bookmark)
+            # What is read before that is of no interest to it.
+            begin = covered[0][1] if covered and not covered[0][0] else ""
+            spans = joined([*bookmark.read, *self._read])
+            read = tuple(
+                ("" if at <= begin else at, min(end, self._clock))
+                for at, end in spans
+                if begin < end and at < self._clock
+            )
+            if read:
                 so_far = meanwhile[name]
                 kept[name] = replace(
                     so_far,
-                    created_at_read_until=min(end, self._clock),
+                    created_at_read=read,
                     reading_began_at=so_far.reading_began_at or self._bookmarks.known_until,
                 )
-        return kept
+        return self._with_unfinished(kept)
 
     def _with_unfinished(self, kept: dict[str, StreamState]) -> dict[str, StreamState]:
         unfinished = self._unfinished.left(self._clock)
