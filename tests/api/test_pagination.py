@@ -14,7 +14,7 @@ import pytest
 from typing_extensions import override
 
 from llamacloud_sandbox.server import Sandbox
-from llamacloud_sandbox.settings import AtEnd, Settings
+from llamacloud_sandbox.settings import Settings
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.api.endpoints import V1_JOBS, Endpoint
 from tap_llamaclassify.api.models import Page
@@ -106,23 +106,6 @@ def test_listing_of_a_thousand_jobs_takes_ten_requests(sandbox: Sandbox, *, ahea
     assert ids_of(listing.pages(ahead=ahead)) == ids
     assert listing.activity == Activity(pages=10, jobs=1000, requests=10)
     assert len(sandbox.requests) == 10
-
-
-@pytest.mark.parametrize("at_end", ["null", "empty", "absent"])
-def test_listing_ends_where_there_is_no_token(at_end: AtEnd) -> None:
-    with Sandbox(World.empty(), Settings(at_end=at_end)) as sandbox:
-        ids = fill(sandbox, 5)
-
-        assert ids_of(listing_of(sandbox, page_size=2).pages()) == ids
-        assert len(sandbox.requests) == 3
-
-
-def test_listing_goes_on_after_an_empty_page_that_has_a_token() -> None:
-    with Sandbox(World.empty(), Settings(empty_pages=1)) as sandbox:
-        ids = fill(sandbox, 4)
-        pages = list(listing_of(sandbox, page_size=2).pages())
-
-    assert [[each["id"] for each in page.items] for page in pages] == [ids[:2], [], ids[2:], []]
 
 
 def test_listing_of_nothing_is_one_empty_page(sandbox: Sandbox) -> None:
