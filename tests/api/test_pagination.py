@@ -301,33 +301,20 @@ def test_what_is_no_error_of_the_api_reaches_whoever_takes_the_page(sandbox: San
 # What errors say.
 
 
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        ("<html>", "answered HTML instead of JSON; check api_url and any proxy"),
-        ("text", "answered what is no JSON; check api_url and any proxy"),
-        ("[]", "answered JSON of another shape than a page of jobs; check api_url"),
-        (
-            '{"items": [{"id": "a"}, {}]}',
-            "answered a job that has no usable id, at position 1 of the page",
-        ),
-    ],
-    ids=["HTML", "no JSON", "another shape", "a job without an id"],
-)
 @pytest.mark.parametrize("page", [1, 2], ids=["first page", "second page"])
 def test_reply_that_is_no_page_is_named_with_its_page_and_request(
-    sandbox: Sandbox, page: int, body: str, text: str
+    sandbox: Sandbox, page: int
 ) -> None:
     chain(sandbox, *["more"] * (page - 1))
     sandbox.answer_next(503)
-    sandbox.answer_next(200, body)
+    sandbox.answer_next(200, "text")
     with pytest.raises(ReplyError) as caught:
         list(listing_of(sandbox).pages())
 
     assert type(caught.value) is ReplyError
     assert str(caught.value) == (
         f"page {page}: GET {V1_JOBS.path} at {urlsplit(sandbox.url).netloc}, "
-        f"request {page + 1}, {text}"
+        f"request {page + 1}, answered what is no JSON; check api_url and any proxy"
     )
 
 

@@ -245,7 +245,7 @@ def each_value(table: dict[str, dict[str, list[Any]]]) -> pytest.MarkDecorator:
 
 
 NO_TEXT = [7, 1.5, True, [], {"a": "b"}]
-NO_TIMESTAMP = ["yesterday", "", "0001-01-01T00:00:00+01:00", 1795444388, {}]
+NO_TIMESTAMP = ["yesterday", "2026-02-30T00:00:00.000000Z", "0001-01-01T00:00:00+01:00", 7, {}]
 NO_OBJECT = ["none", 7, True, [], [{"mode": "FAST"}]]
 NO_INTEGER = ["ten", "10", True, 3.0, 2**63, -(2**63) - 1, [3]]
 MISFITTING: dict[str, dict[str, list[Any]]] = {
