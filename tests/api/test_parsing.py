@@ -247,6 +247,7 @@ def each_value(table: dict[str, dict[str, list[Any]]]) -> pytest.MarkDecorator:
 NO_TEXT = [7, 1.5, True, [], {"a": "b"}]
 NO_TIMESTAMP = ["yesterday", "2026-02-30T00:00:00.000000Z", "0001-01-01T00:00:00+01:00", 7, {}]
 NO_OBJECT = ["none", 7, True, [], [{"mode": "FAST"}]]
+NO_NUMBER = ["high", "0.5", "NaN", "Infinity", True, [0.5], 2**53 + 1, -(2**53) - 1]
 NO_INTEGER = ["ten", "10", True, 3.0, 2**63, -(2**63) - 1, [3]]
 MISFITTING: dict[str, dict[str, list[Any]]] = {
     "v1 jobs": {
@@ -271,7 +272,7 @@ MISFITTING: dict[str, dict[str, list[Any]]] = {
         "configuration.parsing_configuration.target_pages": [[0, 1], 3],
         "result": NO_OBJECT,
         "result.type": [7],
-        "result.confidence": ["high", True, [0.5], "0.5"],
+        "result.confidence": NO_NUMBER,
         "result.reasoning": [["because"]],
         "usage": NO_OBJECT,
         "usage.credits": ["1.5"],
@@ -280,7 +281,7 @@ MISFITTING: dict[str, dict[str, list[Any]]] = {
     "results": {
         "result": ["invoice", [{"type": "t"}]],
         "result.type": [7],
-        "result.confidence": ["high"],
+        "result.confidence": NO_NUMBER,
     },
     "projects": {"is_default": [0, 1, "true", [True], {}]},
 }

@@ -39,16 +39,8 @@ def without(name: str, item: Json) -> Json:
 
 @pytest.mark.parametrize(
     ("text", "kept"),
-    [
-        (str(2**53 + 1), 2**53 + 1),
-        (str(-(2**53) - 1), -(2**53) - 1),
-        ("1" + "0" * 400, 10**400),
-        ("9" * 5000, "9" * 5000),
-        ("1e400", "1e400"),
-        ('"NaN"', "NaN"),
-        ('"Infinity"', "Infinity"),
-    ],
-    ids=["2^53+1", "-2^53-1", "400 digits", "5,000 digits", "1e400", "NaN", "Infinity"],
+    [("1" + "0" * 400, 10**400), ("9" * 5000, "9" * 5000), ("1e400", "1e400")],
+    ids=["400 digits", "5,000 digits", "1e400"],
 )
 def test_number_that_a_float64_cannot_hold_is_a_misfit(text: str, kept: Any) -> None:
     body = f'{{"items": [{{"id": "a", "result": {{"confidence": {text}}}}}]}}'.encode()
@@ -125,24 +117,18 @@ def test_v2_job_got_by_its_id_comes_in_as_one_of_a_page() -> None:
 
 
 def test_projects_are_read_from_a_bare_list_or_a_page() -> None:
-    projects = [project("a"), project("b", is_default=None, settings={"x": [1]})]
-    bare = PROJECTS.parse(msgspec.json.encode(projects))
-
-    assert bare == Page(projects, next_page_token=None, total_size=None)
-    assert PROJECTS.parse(msgspec.json.encode({"items": projects})) == bare
-    assert PROJECTS.parse(b"[]").items == []
-
-
-def test_bare_list_of_projects_comes_in_as_a_page_does() -> None:
-    odd = project("a", created_at="2026-11-01T09:00:00+02:00", name="\ud800", is_default="yes")
-    page = PROJECTS.parse(json.dumps([odd]).encode())
+    odd = project("b", created_at="2026-11-01T09:00:00+02:00", name="\ud800", is_default="yes")
+    sent = [project("a", is_default=None, settings={"x": [1]}), odd]
     expected = without("is_default", odd) | {
         "created_at": "2026-11-01T07:00:00.000000Z",
         "name": "\ufffd",
         MISFITS: {"is_default": "yes"},
     }
 
-    assert page == Page([expected], None, None, replaced=1, has_misfits=True)
+    page = Page([sent[0], expected], None, None, replaced=1, has_misfits=True)
+    assert PROJECTS.parse(json.dumps(sent).encode()) == page
+    assert PROJECTS.parse(json.dumps({"items": sent}).encode()) == page
+    assert PROJECTS.parse(b"[]").items == []
 
 
 # The names of misfits

@@ -393,15 +393,18 @@ def test_results_are_made_up_for_odd_jobs_too(odd: dict[str, Any]) -> None:
             assert item["result"]["type"] is None
 
 
-def test_results_of_a_pending_job_are_none_or_not_found() -> None:
-    world = V1.filled("waits", "empty", status="PENDING")
+def test_results_of_a_pending_job_are_none_or_not_found_unless_made_by_hand() -> None:
+    raw = [{"id": "r"}, "no result", None, {"id": 5, "result": [1]}]
+    world = V1.filled("waits", "made", "empty", status="PENDING")
     world.touch("empty", status="SUCCESS")
     world.put_results("empty", [])
+    world.put_results("made", raw)
     with Sandbox(world) as sandbox:
         waits = ask(sandbox, results_path("waits")).json()
         sandbox.settings.pending_results = "404"
         refused = ask(sandbox, results_path("waits"))
         assert ask(sandbox, results_path("empty")).json()["items"] == []
+        assert ask(sandbox, results_path("made")).json()["items"] == raw
 
     assert waits == {"items": [], "next_page_token": None, "total_size": 0}
     assert refused.status_code == 404
@@ -425,14 +428,6 @@ def test_results_of_a_job_that_is_unknown_expired_or_anothers_are_not_found() ->
             world.results(job_id)
     with pytest.raises(KeyError, match="ghost"):
         world.expire("ghost")
-
-
-def test_results_made_by_hand_are_answered_as_they_are() -> None:
-    raw = [{"id": "r"}, "no result", None, {"id": 5, "result": [1]}]
-    world = V1.filled("a", status="PENDING")
-    world.put_results("a", raw)
-    with Sandbox(world, Settings(pending_results="404")) as sandbox:
-        assert ask(sandbox, results_path("a")).json()["items"] == raw
 
 
 # Projects and keys.
