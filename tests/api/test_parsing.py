@@ -480,7 +480,9 @@ def test_ids_that_hold_a_lone_surrogate_are_refused_because_they_might_become_on
 def test_names_that_spell_out_a_lone_surrogate_are_kept_beside_it() -> None:
     names = r'"k\\ud801": 1, "k\ud800": 2, "k\ud801": 3, "k\\ud801\ufffd": 4, "k\ufffd": 5'
     page = V1_JOBS.parse(raw_page_of(f'{{"id": "a", {names}}}'))
-    assert sorted(page.items[0].values(), key=str) == [1, 2, 3, 4, 5, "a"]
+    (item,) = page.items
+    assert sorted(item.values(), key=str) == [1, 2, 3, 4, 5, "a"]
+    assert (item["k\\ud801"], item["k\\ud801\ufffd"], item["k\ufffd"]) == (1, 4, 5)
     assert page.replaced == 2
 
 

@@ -150,12 +150,6 @@ def statuses() -> Iterator[Sandbox]:
         yield running
 
 
-@pytest.fixture
-def clock() -> SimulatedClock:
-    """Make a clock on which waits cost nothing."""
-    return SimulatedClock()
-
-
 def client_of(
     api: Sandbox | str, on_exchange: Callable[[Exchange], None] | None = None, **changes: Any
 ) -> Client:
@@ -585,15 +579,14 @@ def test_proxy_whose_reply_drips_is_a_timeout(wire: Wire, monkeypatch: pytest.Mo
 # How long is waited.
 
 
-@pytest.mark.parametrize(
-    ("retry_seconds", "waits"),
-    [
-        (0, []),
-        (1, [1]),
-        (10, [1, 2, 4, 3]),
-        (300, [1, 2, 4, 8, 16, 32, 60, 60, 60, 57]),
-    ],
-    ids=["no second try", "one more", "cut by the end", "up to a minute"],
+@cases(
+    "retry_seconds, waits",
+    {
+        "no second try": (0, []),
+        "one more": (1, [1]),
+        "cut by the end": (10, [1, 2, 4, 3]),
+        "up to a minute": (300, [1, 2, 4, 8, 16, 32, 60, 60, 60, 57]),
+    },
 )
 def test_waits_double_up_to_a_minute_within_retry_seconds(
     sandbox: Sandbox, retry_seconds: int, waits: list[float]
@@ -611,16 +604,15 @@ def test_waits_double_up_to_a_minute_within_retry_seconds(
     )
 
 
-@pytest.mark.parametrize(
-    ("headers", "times", "warned"),
-    [
-        ({}, 9, [16.0]),
-        ({}, 4, []),
-        ({"Retry-After": "30"}, 3, [30.0]),
-        ({"Retry-After": "31"}, 3, [31.0]),
-        ({"Retry-After": "30"}, 1, []),
-    ],
-    ids=["many waits", "few waits", "second wait", "long wait", "one wait"],
+@cases(
+    "headers, times, warned",
+    {
+        "many waits": ({}, 9, [16.0]),
+        "few waits": ({}, 4, []),
+        "second wait": ({"Retry-After": "30"}, 3, [30.0]),
+        "long wait": ({"Retry-After": "31"}, 3, [31.0]),
+        "one wait": ({"Retry-After": "30"}, 1, []),
+    },
 )
 def test_waits_of_more_than_30_seconds_in_all_are_a_warning_once_a_request(
     sandbox: Sandbox,
@@ -638,17 +630,16 @@ def test_waits_of_more_than_30_seconds_in_all_are_a_warning_once_a_request(
     assert [float(text.split()[1]) for text in warnings] == warned * 2
 
 
-@pytest.mark.parametrize(
-    ("status", "headers", "naps"),
-    [
-        (429, {"Retry-After": "7"}, [7, 7]),
-        (503, {"Retry-After": "7"}, [7, 7]),
-        (429, {}, [1]),
-        (429, {"Retry-After": "0"}, [1]),
-        (429, {"Retry-After": "soon"}, [1]),
-        (429, {"Retry-After": "Sun, 01 Nov 2026 12:00:07 GMT", "Date": "soon"}, [7, 7]),
-    ],
-    ids=["429", "503", "nothing asked for", "no wait asked for", "nonsense", "date"],
+@cases(
+    "status, headers, naps",
+    {
+        "429": (429, {"Retry-After": "7"}, [7, 7]),
+        "503": (503, {"Retry-After": "7"}, [7, 7]),
+        "date": (429, {"Retry-After": "Sun, 01 Nov 2026 12:00:07 GMT", "Date": "soon"}, [7, 7]),
+        "nonsense": (429, {"Retry-After": "soon"}, [1]),
+        "nothing asked for": (429, {}, [1]),
+        "no wait asked for": (429, {"Retry-After": "0"}, [1]),
+    },
 )
 def test_retry_after_holds_every_request_of_the_connection(
     sandbox: Sandbox, status: int, headers: dict[str, str], naps: list[float]
@@ -685,8 +676,9 @@ def test_each_request_has_its_own_patience(sandbox: Sandbox) -> None:
 
 
 def test_time_between_a_reply_and_its_reading_is_not_taken_off_retry_seconds(
-    sandbox: Sandbox, clock: SimulatedClock
+    sandbox: Sandbox,
 ) -> None:
+    clock = SimulatedClock()
     client = Client(connection(sandbox, retry_seconds=60), clock=clock)
     request = Request(client, V1_JOBS.path, params={}, read=READ)
     sandbox.answer_next(200, PAGE_BYTES[:-30])
@@ -720,11 +712,11 @@ def test_retry_after_that_is_too_long_ends_the_run_at_once_and_is_named(
     assert (len(sandbox.requests), naps(client)) == (1, [])
 
 
-def test_requests_per_minute_holds_tries_back_too(sandbox: Sandbox, clock: SimulatedClock) -> None:
-    client = Client(connection(sandbox, requests_per_minute=3), clock=clock)
-    begin = clock.monotonic()
+def test_requests_per_minute_holds_tries_back_too(sandbox: Sandbox) -> None:
+    client = client_of(sandbox, requests_per_minute=3)
+    begin = client.clock.monotonic()
     seconds: list[float] = []
-    sandbox.before_page = lambda _: seconds.append(clock.monotonic() - begin)
+    sandbox.before_page = lambda _: seconds.append(client.clock.monotonic() - begin)
     for _ in range(2):
         ask(client)
     sandbox.answer_next(503)
@@ -1058,13 +1050,7 @@ MARKED_REPLIES = {
     ),
     "302 to nonsense": reply_of(b"", f"Location: http://[{BODY}", status="302 Found"),
     "422": reply_of(
-        msgspec.json.encode(
-            {
-                "detail": [
-                    {"loc": ["query", PROJECT], "msg": f"{ORGANIZATION}, {TOKEN}", "input": BODY}
-                ]
-            }
-        ),
+        msgspec.json.encode({"detail": [{"loc": ["query", PROJECT], "msg": TOKEN, "input": BODY}]}),
         status=f"422 {BODY}",
     ),
     "422 in words": reply_of(f'{{"detail": "{BODY}"}}'.encode(), status="422 No"),
