@@ -508,20 +508,20 @@ def test_key_goes_through_no_proxy_to_this_machine(
 
 
 @cases(
-    "url",
+    "url, trouble",
     {
-        "empty label": "http://a..b",
-        "long label": f"http://{'a' * 64}.example",
-        "no certificates": "https://127.0.0.1:1",
+        "empty label": ("http://a..b", "the address cannot be used"),
+        "long label": (f"http://{'a' * 64}.example", "the address cannot be used"),
+        "no certificates": ("https://127.0.0.1:1", "the file with trusted certificates is missing"),
     },
 )
 def test_host_or_certificates_that_cannot_be_are_an_api_error_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, trouble: str
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing.pem"))
     client = client_of(url)
 
-    assert refusal_of(client).startswith(f"{where(url)} failed: ")
+    assert refusal_of(client).startswith(f"{where(url)} failed: {trouble}: ")
     assert naps(client) == []
 
 
