@@ -16,11 +16,12 @@ from tests.support.commands import COMMAND
 
 @contextmanager
 def started(
-    folder: Path, *arguments: Any, env: Mapping[str, str] | None = None
+    folder: Path, *arguments: Any, env: Mapping[str, str] | None = None, **streams: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start the command and leave it running, its output in the files `stdout` and `stderr`.
 
-    Dictionaries become files. It is killed at the end, should it still be.
+    Streams that are given take the place of a file. Dictionaries become files. It is killed at
+    the end, should it still be.
     """
     words = []
     for number, argument in enumerate(arguments):
@@ -32,7 +33,9 @@ def started(
         (folder / "stdout").open("wb") as stdout,
         (folder / "stderr").open("wb") as stderr,
         subprocess.Popen(
-            [COMMAND, *words], stdout=stdout, stderr=stderr, env=os.environ | (env or {})
+            [COMMAND, *words],
+            env=os.environ | (env or {}),
+            **{"stdout": stdout, "stderr": stderr} | streams,
         ) as process,
     ):
         try:
