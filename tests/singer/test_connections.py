@@ -475,11 +475,12 @@ def test_defect_in_one_connection_s_thread_ends_the_run_with_one_line(
         assert "apac" not in kept(message["value"])
 
 
+@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_while_several_listings_wait_ends_the_run_at_once_without_state(
-    hosts: Callable[[int], list[Sandbox]], tmp_path: Path, number: signal.Signals
+def test_signal_while_listings_wait_ends_the_run_at_once_without_state(
+    hosts: Callable[[int], list[Sandbox]], tmp_path: Path, number: signal.Signals, count: int
 ) -> None:
-    running = put_into(hosts(3), 3)
+    running = put_into(hosts(count), 3)
     settings = config_of(running, page_size=1)
     with Hold() as hold, started(tmp_path, "--config", settings) as process:
         for host in running:
@@ -489,6 +490,7 @@ def test_signal_while_several_listings_wait_ends_the_run_at_once_without_state(
         assert process.wait(PATIENCE) == 128 + number
     assert whole_lines(tmp_path).of_type("STATE") == []
     said = (tmp_path / "stderr").read_text()
+    assert " Broken off after " in said
     assert said.endswith(
         f"ERROR: stopped by {number.name}; run again to go on from the last STATE\n"
     )
@@ -496,7 +498,7 @@ def test_signal_while_several_listings_wait_ends_the_run_at_once_without_state(
     assert "Traceback" not in said
     for host in running:
         host.before_page = None
-    assert len(fetch(running[0], settings).ids()) == 9
+    assert len(fetch(running[0], settings).ids()) == 3 * count
 
 
 def test_version_is_activated_only_when_every_connection_was_whole(
