@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib import metadata
 from typing import Any
 
@@ -54,17 +53,9 @@ def test_connection_by_default_is_what_the_readme_says() -> None:
     )
 
 
-def test_settings_given_as_null_take_their_defaults() -> None:
+def test_settings_given_as_null_and_an_address_of_blanks_take_their_defaults() -> None:
     nulls = dict.fromkeys(Settings.model_fields.keys() - {"api_key"})
-    assert connected(**nulls) == connected()
-
-
-def test_scope_is_sent_only_when_it_is_set() -> None:
-    assert connected(project_id="p").scope == {"project_id": "p"}
-    assert connected(project_id="p", organization_id="o").scope == {
-        "organization_id": "o",
-        "project_id": "p",
-    }
+    assert connected({"LLAMA_CLOUD_BASE_URL": " "}, **nulls) == connected()
 
 
 @pytest.mark.parametrize(
@@ -109,14 +100,6 @@ def test_missing_key_is_an_error_that_names_setting_and_variable(environ: dict[s
 def test_api_url_is_brought_into_one_form(given: str, url: str) -> None:
     assert connected(api_url=given).api_url == url
     assert connected({"LLAMA_CLOUD_BASE_URL": given}).api_url == url
-
-
-def test_api_url_setting_comes_before_the_environment() -> None:
-    environ = {"LLAMA_CLOUD_BASE_URL": "https://elsewhere.example.com"}
-    assert connected(environ, api_url="https://here.example.com").api_url.endswith(
-        "here.example.com"
-    )
-    assert connected({"LLAMA_CLOUD_BASE_URL": " "}).api_url == DEFAULT_API_URL
 
 
 @pytest.mark.parametrize(
@@ -301,6 +284,10 @@ def test_environment_texts_become_typed_settings() -> None:
         ("API_KEY", "", "api_key is empty"),
         ("START_DATE", SECRET, "start_date is no ISO 8601"),
         ("STREAM_MAPS", SECRET, "stream_maps is no JSON"),
+        *(
+            ("CONNECTIONS", text, "connections is no JSON")
+            for text in ("", SECRET, f"[{SECRET}", "[" * 100_000)
+        ),
         ("FLATTENING_MAX_DEPTH", SECRET, "flattening_max_depth is no JSON"),
     ],
 )
@@ -354,9 +341,3 @@ def test_settings_that_the_environment_may_supply_have_no_default_in_the_schema(
         "request_timeout_seconds",
         "retry_seconds",
     ]
-
-
-def test_connection_does_not_show_its_key() -> None:
-    shown = repr(connected(api_key=SECRET)) + repr(parse_settings({"api_key": SECRET}))
-    assert SECRET not in shown
-    assert "LLAMA_CLOUD_API_KEY" not in os.environ
