@@ -315,17 +315,6 @@ def test_fault_that_stays_is_retried_ever_more_slowly_and_then_named(
     assert_stopped(ran, MIDDLE, f" {reason} (try {len(waits) + 1}): {TRY_LATER}")
 
 
-def test_listener_that_is_closed_at_the_start_is_outlasted(
-    history: Sandbox, clock: WorldClock, log: Log, tally: Tally
-) -> None:
-    history.refuse()
-
-    assert run(history) == undisturbed()
-    assert waits_in(log) == [(1.0, "failed: the connection was refused; try 2")]
-    assert clock.naps == [1.0]
-    tally("faults of the wire", 1)
-
-
 @pytest.mark.parametrize(
     "seed", [*range(1, 6), *(pytest.param(seed, marks=pytest.mark.heavy) for seed in range(6, 51))]
 )
@@ -395,14 +384,16 @@ def test_fault_that_stops_a_run_is_one_error_line_on_the_command_line(
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_key_that_is_refused_once_in_the_middle_is_tried_once_more_after_a_pause(
+def test_key_that_is_refused_once_is_tried_once_more_after_a_pause_on_any_page_but_the_first(
     history: Sandbox, clock: WorldClock, log: Log, kind: str
 ) -> None:
-    fail_at(history, MIDDLE, kind)
+    history.before_page = lambda page: history.fail_next(kind) if page < PAGES else None
 
+    # Each page is a request of its own: it is asked for once more, however the others went.
     assert run(history) == undisturbed()
-    assert clock.naps == [10.0]
-    assert waits_in(log) == [(10.0, f"{reason_for(kind)}; try 2")]
+    assert met(history) == PAGES - 1
+    assert clock.naps == [10.0] * (PAGES - 1)
+    assert waits_in(log) == [(10.0, f"{reason_for(kind)}; try 2")] * (PAGES - 1)
 
 
 @pytest.mark.parametrize(("page", "times", "tries"), [(1, 1, ""), (MIDDLE, 2, " (try 2)")])
@@ -415,16 +406,6 @@ def test_key_that_is_refused_on_the_first_page_or_twice_in_the_middle_stops_the_
     assert_stopped(run(history), page, REFUSED[kind].format(tries=tries))
     assert (len(clock.naps), met(history)) == (times - 1, times)
     assert len(history.requests) == page + times - 1
-
-
-def test_key_that_is_refused_may_be_refused_again_on_a_later_page(
-    history: Sandbox, clock: WorldClock
-) -> None:
-    history.before_page = lambda page: history.fail_next("401") if page < PAGES else None
-
-    # Each page is a request of its own: it is asked for once more, however the others went.
-    assert run(history) == undisturbed()
-    assert (len(clock.naps), met(history)) == (PAGES - 1, PAGES - 1)
 
 
 # A page token that is rejected.
@@ -473,15 +454,6 @@ def test_tokens_that_expire_during_a_long_wait_cost_a_listing_and_no_rows(
     assert clock.naps == [1, 2, 4, 8, 16, 32]
     statuses = [request.status for request in history.requests]
     assert statuses == [200, 200, *[503] * 6, 400, *[200] * PAGES]
-
-
-def test_tokens_that_never_last_for_a_listing_stop_the_run(
-    history: Sandbox, clock: WorldClock
-) -> None:
-    history.settings.token_requests = PAGES - 1
-
-    assert_stopped(run(history), PAGES, REJECTED["token-400"])
-    assert (clock.naps, len(history.requests)) == ([], 3 * PAGES)
 
 
 # The rate limit.
