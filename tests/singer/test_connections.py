@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -28,18 +26,19 @@ from tap_llamaclassify.http.pacing import RateLimiter
 from tap_llamaclassify.singer import messages, run
 from tap_llamaclassify.singer.tap import TapLlamaClassify
 from tap_llamaclassify.tables import additional_fields
+from tests.support.batch_files import batch_config
 from tests.support.builders import (
     ALL_STREAMS,
+    DEFAULT_STREAMS,
     STREAMS,
     V2_STREAMS,
     Output,
     captured,
     catalog_with,
     job,
-    parse,
     sync,
 )
-from tests.support.commands import Command
+from tests.support.commands import Command, ended
 from tests.support.items import v2_job
 from tests.support.moments import PATIENCE, at
 from tests.support.processes import started, whole_lines
@@ -159,18 +158,29 @@ def test_state_has_a_partition_for_each_connection_by_name_and_no_key(sandbox: S
     assert "llx-" not in json.dumps(output.state)
 
 
-def test_rows_of_every_connection_are_there_with_their_project(sandbox: Sandbox) -> None:
-    put(sandbox, 8, 5)
-    output = fetch(sandbox, config(sandbox, 8, page_size=2))
-    projects = {row["id"]: row["project_id"] for row in output.records("classify_jobs")}
-    assert projects == {
+def test_rows_of_every_connection_come_whole_with_their_project_and_before_its_bookmark(
+    sandbox: Sandbox, quick_command: Command
+) -> None:
+    put(sandbox, 8, 6, error_message="x" * 20_000)
+    settings = config(sandbox, 8, parallel_connections=8, page_size=2)
+    # No line is torn: all are JSON.
+    output = success(quick_command("--config", settings))
+    seen: dict[str, str] = {}
+    for message in output.messages:
+        if message["type"] == "RECORD" and message["stream"] == "classify_jobs":
+            seen[message["record"]["id"]] = message["record"]["project_id"]
+        elif message["type"] == "STATE":
+            done = [name for name, reached in kept(message["value"]).items() if reached]
+            assert {*seen} >= {*ids_of(*done, jobs=6)}
+    assert seen == {
         f"{name} {number}": project_id
         for name, project_id in zip(NAMES, sandbox.keys, strict=True)
-        for number in range(5)
+        for number in range(6)
     }
-    assert len(output.ids()) == 40
-    assert len(sandbox.requests) == 8 * 3
-    assert len(output.of_type("SCHEMA")) == 3
+    assert len(output.ids()) == 8 * 6
+    assert [request.path for request in sandbox.requests].count(V1) == 8 * 3
+    assert len(output.of_type("SCHEMA")) == len(DEFAULT_STREAMS)
+    assert len(output.of_type("STATE")) > 1
 
 
 def test_every_stream_of_every_connection_keeps_its_own(sandbox: Sandbox) -> None:
@@ -197,26 +207,6 @@ def test_every_stream_of_every_connection_keeps_its_own(sandbox: Sandbox) -> Non
     again = fetch(sandbox, settings, state=output.state, catalog=catalog)
     assert sorted(again.ids()) == ["apac 2", "emea 2"]
     assert {row["job_id"] for row in again.records("classify_job_results")} == {*again.ids()}
-
-
-def test_no_line_is_torn_between_connections(sandbox: Sandbox, quick_command: Command) -> None:
-    put(sandbox, 8, 6, error_message="x" * 20_000)
-    ended = quick_command("--config", config(sandbox, 8, parallel_connections=8, page_size=2))
-    assert sorted(success(ended).ids()) == ids_of(*NAMES, jobs=6)
-    assert all(len(line) > 10 for line in ended.stdout.splitlines())
-
-
-def test_bookmark_of_a_connection_stands_behind_its_rows(sandbox: Sandbox) -> None:
-    put(sandbox, 8, 6)
-    output = fetch(sandbox, config(sandbox, 8, parallel_connections=8, page_size=2))
-    seen: set[str] = set()
-    for message in output.messages:
-        if message["type"] == "RECORD" and message["stream"] == "classify_jobs":
-            seen.add(message["record"]["id"])
-        elif message["type"] == "STATE":
-            done = [name for name, reached in kept(message["value"]).items() if reached]
-            assert seen >= {f"{name} {number}" for name in done for number in range(6)}
-    assert len(output.of_type("STATE")) > 1
 
 
 def test_log_names_whose_listing_it_is_and_no_key(sandbox: Sandbox, quick_command: Command) -> None:
@@ -303,8 +293,7 @@ def test_state_of_a_connection_that_is_done_waits_for_no_other(
     monkeypatch.setattr(messages, "_write", noted)
     monkeypatch.setattr(run, "FILES_SECONDS", 0.1)
     hung.before_page = lambda _: assert_came(done)
-    batches = {"encoding": {"format": "jsonl"}, "storage": {"root": str(tmp_path)}}
-    more = {"batch_config": batches} if in_files else {}
+    more = {"batch_config": batch_config(tmp_path, "jsonl")} if in_files else {}
     fetch(hung, config_of([hung, quick], **more))
     assert kept(states[0]) == {"apac": at(1)}
     assert kept(states[-1]) == {"emea": at(1), "apac": at(1)}
@@ -458,20 +447,10 @@ def test_defect_in_one_connection_s_thread_ends_the_run_with_one_line(
     put(sandbox, 4, 6)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config(sandbox, 4, page_size=2)), encoding="utf-8")
-    ended = subprocess.run(
-        [sys.executable, "-c", DEFECT, "--config", path],
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-        env=os.environ,
-        timeout=PATIENCE,
-    )
-    assert ended.returncode == 1
-    (line,) = [line for line in ended.stderr.splitlines() if "| ERROR" in line]
-    assert "this is a defect of the tap: KeyError in <string>, line " in line
-    assert "document" not in ended.stderr
-    assert "Traceback" not in ended.stderr
-    for message in parse(ended.stdout).of_type("STATE"):
+    broken = ended([sys.executable, "-c", DEFECT, "--config", path], timeout=PATIENCE)
+    assert "this is a defect of the tap: KeyError in <string>, line " in failure(broken)
+    assert "document" not in broken.stderr
+    for message in broken.output.of_type("STATE"):
         assert "apac" not in kept(message["value"])
 
 
