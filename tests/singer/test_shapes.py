@@ -72,6 +72,7 @@ def test_output_is_what_singer_sdk_gives(api: Sandbox, case: dict[str, Any]) -> 
     catalog["streams"] = [each for each in catalog["streams"] if each["tap_stream_id"] in STREAMS]
     theirs = stock(api, catalog, config)
 
+    assert ours.bookmarks().keys() == {*STREAMS}
     assert schemas(ours) == schemas(theirs)
     aliases = {message["stream"] for message in theirs.of_type("SCHEMA")}
     assert aliases

@@ -153,21 +153,6 @@ def test_full_table_does_not_activate_a_version_after_a_dry_run(two_jobs: Sandbo
 # Stream maps and flattening
 
 
-def test_stream_map_changes_schema_and_records(two_jobs: Sandbox) -> None:
-    maps = {
-        "classify_jobs": {"status": "status.lower()", "user_id": "__NULL__", "both": "id + mode"},
-        "classify_job_rules": {"__filter__": "job_id == 'b'", "__alias__": "rules"},
-        "classify_job_parsing_configs": None,
-    }
-    output = sync(two_jobs, stream_maps=maps)
-    assert {m["stream"] for m in output.of_type("SCHEMA")} == {"classify_jobs", "rules"}
-    record = output.records("classify_jobs")[0]
-    assert (record["status"], record["both"], "user_id" in record) == ("success", "aFAST", False)
-    assert [rule["job_id"] for rule in output.records("rules")] == ["b"]
-    assert output.records("classify_job_parsing_configs") == []
-    assert len(output.bookmarks()) == 3
-
-
 def test_settings_of_singer_sdk_that_are_null_are_as_absent(two_jobs: Sandbox) -> None:
     nulls = dict.fromkeys(["stream_maps", "flattening_enabled", "batch_config", "faker_config"])
     tap = TapLlamaClassify(
@@ -197,12 +182,6 @@ def test_stream_map_with_an_unknown_function_shows_the_expression(sandbox: Sandb
     sandbox.world.put(job("a", project_id=sandbox.project_id))
     with pytest.raises(MappingError, match=r"nope\(id\)"):
         sync(sandbox, stream_maps={"classify_jobs": {"n": "nope(id)"}})
-
-
-def test_stream_map_that_cannot_be_parsed_is_refused_before_any_request(sandbox: Sandbox) -> None:
-    with pytest.raises(MappingError):
-        sync(sandbox, stream_maps={"classify_jobs": {"n": "1 +"}})
-    assert sandbox.requests == []
 
 
 # Streams by themselves
