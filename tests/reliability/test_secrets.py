@@ -135,27 +135,27 @@ def test_keys_are_shown_by_no_way_to_start_the_command(
     assert sorted(request.headers["authorization"] for request in sandbox.requests) == expected
 
 
-@pytest.mark.parametrize("variable", ["LLAMA_CLOUD_API_KEY", "LLAMA_PARSE_API_KEY"])
-def test_key_and_page_token_are_not_shown_by_a_whole_run(
-    sandbox: Sandbox, told: Command, variable: str
-) -> None:
-    sandbox.answer_next(200, {"items": [job("a")], "next_page_token": TOKEN})
-    sandbox.answer_next(200, {"items": [job("b")]}, times=2)
-    ended = told(env={variable: OTHER_KEY, "LLAMA_CLOUD_BASE_URL": sandbox.url})
-    assert (ended.code, ended.output.ids()) == (0, ["a", "b"])
-    assert sandbox.requests[1].query["page_token"] == TOKEN
-    assert "http_request_duration" in ended.stderr
-
-
-def test_keys_of_connections_in_the_environment_are_not_shown(
-    sandbox: Sandbox, told: Command
+@pytest.mark.parametrize(
+    ("arguments", "env"),
+    [
+        ([], {"LLAMA_CLOUD_API_KEY": OTHER_KEY}),
+        ([], {"LLAMA_PARSE_API_KEY": OTHER_KEY}),
+        (
+            ["--config=ENV"],
+            {"TAP_LLAMACLASSIFY_CONNECTIONS": json.dumps(TWO), "KEY_OF_APAC": SECOND_KEY},
+        ),
+    ],
+    ids=["the variable", "the older variable", "connections"],
+)
+def test_keys_in_the_environment_and_page_tokens_are_not_shown_by_a_whole_run(
+    sandbox: Sandbox, told: Command, arguments: list[str], env: dict[str, str]
 ) -> None:
     sandbox.answer_next(200, {"items": [job("a")], "next_page_token": TOKEN})
     sandbox.answer_next(200, {"items": [job("b")]}, times=4)
-    env = {"TAP_LLAMACLASSIFY_CONNECTIONS": json.dumps(TWO), "KEY_OF_APAC": SECOND_KEY}
-    ended = told("--config=ENV", "--config", {"api_url": sandbox.url}, env=env)
+    ended = told(*arguments, env=env | {"LLAMA_CLOUD_BASE_URL": sandbox.url})
     assert (ended.code, {*ended.output.ids()}) == (0, {"a", "b"})
     assert {request.query.get("page_token") for request in sandbox.requests} == {None, TOKEN}
+    assert "http_request_duration" in ended.stderr
 
 
 def test_project_stands_in_rows_and_nowhere_else(sandbox: Sandbox, told: Command) -> None:
