@@ -242,36 +242,23 @@ def test_start_date_is_an_instant(given: str, fixed: str) -> None:
 
 
 def test_environment_texts_become_typed_settings() -> None:
-    environ = {
-        "TAP_LLAMACLASSIFY_API_KEY": "llx-key",
-        "TAP_LLAMACLASSIFY_API_URL": "localhost",
-        "TAP_LLAMACLASSIFY_ALLOW_INSECURE_HTTP": "true",
-        "TAP_LLAMACLASSIFY_PROJECT_ID": "123",
-        "TAP_LLAMACLASSIFY_PAGE_SIZE": "7",
-        "TAP_LLAMACLASSIFY_RECONCILE_DAYS": "0",
-        "TAP_LLAMACLASSIFY_FETCH_USAGE": "true",
-        "TAP_LLAMACLASSIFY_START_DATE": "2026-01-31",
-        "TAP_LLAMACLASSIFY_STREAM_MAPS": '{"classify_jobs": {"status": "status"}}',
-        "TAP_LLAMACLASSIFY_FLATTENING_ENABLED": "Yes",
-        "TAP_LLAMACLASSIFY_FLATTENING_MAX_DEPTH": "2",
-        "TAP_LLAMACLASSIFY_FLATTENING_SEPARATOR": "__",
-        "TAP_LLAMACLASSIFY_NO_SETTING": "x",
+    texts = {
+        "api_key": ("llx-key", "llx-key"),
+        "api_url": ("localhost", "https://localhost"),
+        "allow_insecure_http": ("true", True),
+        "project_id": ("123", "123"),
+        "page_size": ("7", 7),
+        "reconcile_days": ("0", 0),
+        "fetch_usage": ("true", True),
+        "start_date": ("2026-01-31", "2026-01-31T00:00:00.000000Z"),
+        "stream_maps": ('{"classify_jobs": {"x": "id"}}', {"classify_jobs": {"x": "id"}}),
+        "flattening_enabled": ("Yes", True),
+        "flattening_max_depth": ("2", 2),
+        "flattening_separator": ("__", "__"),
     }
-    read = read_environment(whole_schema(), PREFIX, environ)
-    assert read == {
-        "api_key": "llx-key",
-        "api_url": "https://localhost",
-        "allow_insecure_http": True,
-        "project_id": "123",
-        "page_size": 7,
-        "reconcile_days": 0,
-        "fetch_usage": True,
-        "start_date": "2026-01-31T00:00:00.000000Z",
-        "stream_maps": {"classify_jobs": {"status": "status"}},
-        "flattening_enabled": True,
-        "flattening_max_depth": 2,
-        "flattening_separator": "__",
-    }
+    environ = {PREFIX + name.upper(): text for name, (text, _) in texts.items()}
+    read = read_environment(whole_schema(), PREFIX, environ | {f"{PREFIX}NO_SETTING": "x"})
+    assert read == {name: value for name, (_, value) in texts.items()}
     parse_configuration(read, whole_schema(), {})
 
 
@@ -329,15 +316,7 @@ def test_compressions_of_the_tap_are_not_those_of_every_plugin_of_the_process() 
 
 def test_settings_that_the_environment_may_supply_have_no_default_in_the_schema() -> None:
     properties = config_jsonschema()["properties"]
-    assert [name for name in properties if "default" in properties[name]] == [
-        "allow_insecure_http",
-        "parallel_connections",
-        "page_size",
-        "lookback_seconds",
-        "reconcile_days",
-        "fetch_results",
-        "fetch_usage",
-        "parallel_requests",
-        "request_timeout_seconds",
-        "retry_seconds",
-    ]
+    shown = {name: each["default"] for name, each in properties.items() if "default" in each}
+    defaults = {name: each.default for name, each in Settings.model_fields.items()}
+    assert shown == {name: value for name, value in defaults.items() if value is not None}
+    assert not {"api_key", "api_url"} & shown.keys()
