@@ -111,6 +111,7 @@ def test_broken_file_ends_in_one_line_that_names_its_option(
     ("arguments", "text"),
     [
         (["--config", {}], "api_key is missing"),
+        (["--check"], "api_key is missing"),
         (["--config=ENV"], "page_size must be a whole number"),
         (["--config", {"page_size": SECRET}, "--test"], "page_size must be a whole number"),
         (["--config", {"page_size": SECRET}, "--test=schema"], "page_size must be a whole number"),
