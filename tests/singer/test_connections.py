@@ -47,7 +47,6 @@ from tests.support.runs import (
     Row,
     assert_version_activated_last,
     at_page,
-    bookmark_at,
     failure,
     select,
     success,
@@ -101,15 +100,11 @@ def ids_of(*connections: str, jobs: int) -> list[str]:
     return sorted(f"{name} {number}" for name in connections for number in range(jobs))
 
 
-def connections(sandbox: Sandbox, count: int) -> list[Row]:
-    """Make the first connections, each with the key of a project."""
-    keys = zip(NAMES[:count], sandbox.keys.values(), strict=False)
-    return [{"name": name, "api_key": key} for name, key in keys]
-
-
 def config(sandbox: Sandbox, count: int, **more: Any) -> Row:
     """Make settings of the first connections, without retries and without lookback."""
-    own = {"api_url": sandbox.url, "connections": connections(sandbox, count)}
+    keys = zip(NAMES[:count], sandbox.keys.values(), strict=False)
+    connections = [{"name": name, "api_key": key} for name, key in keys]
+    own = {"api_url": sandbox.url, "connections": connections}
     return own | {"retry_seconds": 0, "lookback_seconds": 0} | more
 
 
@@ -144,18 +139,6 @@ def keys_of(sandbox: Sandbox) -> list[str]:
 
 
 # What there is then.
-
-
-def test_state_has_a_partition_for_each_connection_by_name_and_no_key(sandbox: Sandbox) -> None:
-    put(sandbox, 3, 2)
-    output = fetch(sandbox, config(sandbox, 3))
-    for stream in STREAMS:
-        entry = output.state["bookmarks"][stream]
-        assert entry["partitions"] == [
-            {"context": {"connection": name}} | bookmark_at(at(1)) for name in sorted(NAMES[:3])
-        ]
-        assert entry.keys() == {"partitions"}
-    assert "llx-" not in json.dumps(output.state)
 
 
 def test_rows_of_every_connection_come_whole_with_their_project_and_before_its_bookmark(
@@ -282,19 +265,18 @@ def test_state_of_a_connection_that_is_done_waits_for_no_other(
     in_files: bool,  # noqa: FBT001 - a column of the table above
 ) -> None:
     hung, quick = put_into(hosts(2), seconds=1)
-    done, write, states = threading.Event(), messages._write, []  # noqa: SLF001 - the one place
+    done, states = threading.Event(), []
 
-    def noted(lines: bytes) -> None:
-        write(lines)
+    def note(lines: bytes) -> None:
         if b'"type":"STATE"' in lines:
             states.append(json.loads(lines)["value"])
             done.set()
 
-    monkeypatch.setattr(messages, "_write", noted)
     monkeypatch.setattr(run, "FILES_SECONDS", 0.1)
     hung.before_page = lambda _: assert_came(done)
     more = {"batch_config": batch_config(tmp_path, "jsonl")} if in_files else {}
-    fetch(hung, config_of([hung, quick], **more))
+    with watched(messages, "_write", note):
+        fetch(hung, config_of([hung, quick], **more))
     assert kept(states[0]) == {"apac": at(1)}
     assert kept(states[-1]) == {"emea": at(1), "apac": at(1)}
 
