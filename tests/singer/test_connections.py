@@ -520,17 +520,6 @@ def test_connection_that_was_removed_and_comes_back_goes_on_where_it_was(
     assert sorted(back.ids()) == ["apac 0", "apac 2", "emea 2"]
 
 
-def test_order_of_connections_and_their_keys_may_change(sandbox: Sandbox) -> None:
-    put(sandbox, 3, 3)
-    settings = config(sandbox, 3)
-    state = fetch(sandbox, settings).state
-    with Sandbox(sandbox.world) as elsewhere:
-        own = [each | {"api_url": elsewhere.url} for each in settings["connections"][::-1]]
-        output = fetch(sandbox, settings | {"connections": own}, state=state)
-        assert len(elsewhere.requests) == 3
-    assert sorted(output.ids()) == ["apac 2", "emea 2", "latam 2"]
-
-
 def test_retries_of_one_connection_hold_up_no_other(
     hosts: Callable[[int], list[Sandbox]], caplog: pytest.LogCaptureFixture
 ) -> None:
