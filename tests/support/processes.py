@@ -16,11 +16,16 @@ from tests.support.commands import COMMAND
 
 @contextmanager
 def started(
-    folder: Path, *arguments: Any, env: Mapping[str, str] | None = None
+    folder: Path,
+    *arguments: Any,
+    env: Mapping[str, str] | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start the command and leave it running, its output in the files `stdout` and `stderr`.
 
-    Dictionaries become files. It is killed at the end, should it still be.
+    It goes elsewhere if told so. Dictionaries become files. The command is killed at the end,
+    should it still be running.
     """
     words = []
     for number, argument in enumerate(arguments):
@@ -29,10 +34,13 @@ def started(
             path.write_text(json.dumps(argument), encoding="utf-8")
         words.append(path if isinstance(argument, dict) else argument)
     with (
-        (folder / "stdout").open("wb") as stdout,
-        (folder / "stderr").open("wb") as stderr,
+        (folder / "stdout").open("wb") as out,
+        (folder / "stderr").open("wb") as err,
         subprocess.Popen(
-            [COMMAND, *words], stdout=stdout, stderr=stderr, env=os.environ | (env or {})
+            [COMMAND, *words],
+            stdout=stdout or out,
+            stderr=stderr or err,
+            env=os.environ | (env or {}),
         ) as process,
     ):
         try:

@@ -191,7 +191,7 @@ class Life:
 class ClientClock(Clock):
     """The clock of a machine that may be wrong; the world goes on while somebody sleeps by it."""
 
-    def __init__(self, life: Life, wrong_by: float) -> None:
+    def __init__(self, life: Life, wrong_by: float = 0) -> None:
         self._life = life
         self._wrong_by = timedelta(seconds=wrong_by)
 
