@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,35 +15,34 @@ from typing_extensions import override
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
+from tests.support.api_rows import (
+    ALL_KEYS,
+    JOB_TIMES,
+    KEYS,
+    TIMES,
+    Row,
+    Tables,
+    api_shows,
+    expected,
+    keyed_by,
+)
 from tests.support.builders import DEFAULT_STREAMS
 from tests.support.commands import Command
 from tests.support.loaders import (
     AWKWARD,
-    JOB_TIMES,
-    KEYS,
-    ODD,
-    PYARROW,
-    Row,
-    Tables,
-    expected,
-    installed,
-    keyed,
-    keyed_by,
-    loader,
-    plugin,
-)
-from tests.support.loaders_v2 import (
     AWKWARD_V2,
     EVERYTHING,
     NUMBERS,
-    TIMES,
+    ODD,
+    PYARROW,
     Pipeline,
-    api_shows,
     check_two_runs,
+    installed,
+    loader,
+    plugin,
     put_awkward,
     select_all,
 )
-from tests.support.loaders_v2 import KEYS as ALL_KEYS
 from tests.support.postgres import HOST, USER, Server, running_server
 
 pytestmark = pytest.mark.heavy
@@ -100,13 +99,9 @@ class IntoPostgres(Pipeline):
         """Let the database give its clients another time zone than UTC."""
         self._server.query(f"ALTER DATABASE \"{self.database}\" SET timezone = '{zone}'")
 
-    def tables(self, where: str = "true") -> Tables:
+    def tables(self, where: str = "true", keys: Mapping[str, Sequence[str]] = KEYS) -> Tables:
         """Read back what is in the database, less the loader's own columns."""
-        return {table: keyed(table, self._rows(table, where)) for table in KEYS}
-
-    def all_tables(self) -> Tables:
-        """Read back the same when every stream was selected."""
-        return {table: keyed_by(key, self._rows(table, "true")) for table, key in ALL_KEYS.items()}
+        return {table: keyed_by(key, self._rows(table, where)) for table, key in keys.items()}
 
     def _rows(self, table: str, where: str) -> list[Row]:
         # No value from outside is among these words.
@@ -166,7 +161,7 @@ def test_all_streams_equal_the_api_cell_by_cell_after_each_of_two_runs(
         settings = {"api_url": both.url, "api_key": both.key, "retry_seconds": 0} | EVERYTHING
         pipeline = IntoPostgres(command, settings, target, server=server, folder=tmp_path)
         run = partial(pipeline.run, "--catalog", select_all(both))
-        landed, shows = pipeline.all_tables, partial(api_shows, both)
+        landed, shows = partial(pipeline.tables, keys=ALL_KEYS), partial(api_shows, both)
         check_two_runs(both, run, landed, shows, said="—\\N")
 
     types = pipeline.types()

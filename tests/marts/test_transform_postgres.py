@@ -16,11 +16,11 @@ import pytest
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
+from tests.support.api_rows import ALL_KEYS, Row
 from tests.support.awkward_jobs import awkward_api
 from tests.support.commands import ended, ran
 from tests.support.items import v2_job
-from tests.support.loaders import Row, loader, plugin
-from tests.support.loaders_v2 import KEYS as ALL_KEYS
+from tests.support.loaders import loader, plugin
 from tests.support.postgres import HOST, USER, Server, running_server
 from tests.support.transform import (
     KEYS,

@@ -14,9 +14,9 @@ from typing import Any
 import duckdb
 
 from llamacloud_sandbox.server import Sandbox
+from tests.support.api_rows import Row
 from tests.support.commands import COMMAND, ROOT, Ended, ended, ran
-from tests.support.loaders import Row, loader, plugin
-from tests.support.loaders_v2 import EVERYTHING, select_all
+from tests.support.loaders import EVERYTHING, loader, plugin, select_all
 
 SCHEMA = "llamaclassify"
 KEYS = {
