@@ -15,7 +15,7 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tests.support.builders import STREAMS, Output, parse, sync
-from tests.support.commands import COMMAND, ROOT
+from tests.support.commands import COMMAND, ROOT, words_of
 
 PAGE_SIZE = 500
 
@@ -39,9 +39,7 @@ def test_memory_does_not_grow_with_the_number_of_jobs(tmp_path: Path) -> None:
         with Sandbox(World(History(jobs=jobs, unknown_fields=0.01))) as sandbox:
             sandbox.prerender(PAGE_SIZE)
             settings = {"api_url": sandbox.url, "api_key": sandbox.key, "page_size": PAGE_SIZE}
-            path = tmp_path / f"{jobs}.json"
-            path.write_text(json.dumps(settings))
-            peaks.append(cost_of([COMMAND, "--config", str(path)]).peak)
+            peaks.append(cost_of([COMMAND, *words_of(["--config", settings], tmp_path)]).peak)
     assert peaks[1] < min(peaks[0] * 1.1, 90)
 
 

@@ -24,7 +24,11 @@ SAFE = (
     " form-action 'none'"
 )
 LARGEST = 1_000_000
-NEVER_ENDED = ("pending", "other", "cancelled")
+NEVER_ENDED = {
+    "pending": "none has ended",
+    "other": "No job has ended.",
+    "cancelled": "No job has ended.",
+}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +103,7 @@ ONLY = "Only {} jobs are loaded; there are none of {}."
 @cases(
     "jobs, shown",
     {
-        **{s: ([{"status": s, "duration_seconds": None}], "has ended") for s in NEVER_ENDED},
+        **{s: ([{"status": s, "duration_seconds": None}], t) for s, t in NEVER_ENDED.items()},
         "no time of a change": ([{"updated_at": None}], "Jobs per day"),
         "no time taken": ([{"duration_seconds": n} for n in (0.0, 777_600.0)], "Jobs per day"),
         "v1 only": ([{"api_version": "v1"}], ONLY.format("v1", "v2")),

@@ -18,12 +18,12 @@ import yaml
 from llamacloud_sandbox.server import Sandbox
 from tests.support.api_rows import KEYS, Row, Tables, keyed_by
 from tests.support.builders import ALL_STREAMS
-from tests.support.commands import ROOT, Command, Ended, ended
+from tests.support.commands import ROOT, Command, Ended, ended, words_of
 from tests.support.items import configuration, v2_job
 from tests.support.runs import put, select
 
 PYARROW = "pyarrow==26.0.1"
-EVERYTHING = {"fetch_results": True, "fetch_usage": True}
+EVERYTHING: Row = {"fetch_results": True, "fetch_usage": True}
 """The settings that let every column be filled."""
 
 AWKWARD: Row = {
@@ -200,10 +200,9 @@ class Pipeline:
         given = {name: v for name, v in (self._config | config).items() if v is not None}
         tapped = self._command("--config", given, "--state", self.state, *arguments)
         assert tapped.code == 0, tapped.stderr
-        path = self.folder / "target.json"
-        path.write_text(json.dumps(self.settings() | (target or {})), encoding="utf-8")
+        words = words_of(["--config", self.settings() | (target or {})], self.folder, "target ")
         environment = os.environ | self.sessions
-        loaded = ended([self._target, "--config", path], tapped.stdout, env=environment)
+        loaded = ended([self._target, *words], tapped.stdout, env=environment)
         return tapped.output.messages, loaded
 
     def run(self, *arguments: Any, target: Row | None = None, **config: Any) -> list[Row]:
