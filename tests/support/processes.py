@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.builders import Output, parse
-from tests.support.commands import COMMAND
+from tests.support.commands import COMMAND, words_of
 
 
 @contextmanager
@@ -27,12 +26,7 @@ def started(
     It goes elsewhere if told so. Dictionaries become files. The command is killed at the end,
     should it still be running.
     """
-    words = []
-    for number, argument in enumerate(arguments):
-        path = folder / f"started {number}.json"
-        if isinstance(argument, dict):
-            path.write_text(json.dumps(argument), encoding="utf-8")
-        words.append(path if isinstance(argument, dict) else argument)
+    words = words_of(arguments, folder, "started ")
     with (
         (folder / "stdout").open("wb") as out,
         (folder / "stderr").open("wb") as err,
