@@ -20,7 +20,7 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tests.support.api_rows import KEYS, Row, expected, utc
+from tests.support.api_rows import Row, expected, utc
 from tests.support.builders import job
 from tests.support.commands import COMMAND
 from tests.support.loaders import in_duckdb, loader, plugin
