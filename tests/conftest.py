@@ -20,7 +20,8 @@ from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.singer import messages
 from tests.support.builders import job
-from tests.support.commands import COMMAND, ROOT, Command, Ended
+from tests.support.commands import COMMAND, ROOT, Command, Ended, ended, words_of
+from tests.support.runs import config_of, put
 from tests.support.tally import DIVERGENCES, Tally
 
 TALLY = pytest.StashKey[Counter[str]]()
@@ -160,18 +161,8 @@ def command(tmp_path: Path) -> Command:
     """Run `tap-llamaclassify` in a process of its own; dictionaries become files."""
 
     def run(*arguments: Any, env: dict[str, str] | None = None, timeout: float = 60) -> Ended:
-        words = [_word(argument, tmp_path / f"{i}.json") for i, argument in enumerate(arguments)]
-        ended = subprocess.run(
-            [COMMAND, *words],
-            capture_output=True,
-            check=False,
-            cwd=tmp_path,
-            encoding="utf-8",
-            env=os.environ | (env or {}),
-            stdin=subprocess.DEVNULL,
-            timeout=timeout,
-        )
-        return Ended(ended.returncode, ended.stdout, ended.stderr)
+        words = [COMMAND, *words_of(arguments, tmp_path)]
+        return ended(words, cwd=tmp_path, env=os.environ | (env or {}), timeout=timeout)
 
     return run
 
@@ -215,7 +206,7 @@ def quick_command(_forking: tuple[Any, Path], tmp_path: Path) -> Command:
     process, folder = _forking
 
     def run(*arguments: Any, env: dict[str, str] | None = None) -> Ended:
-        words = [_word(argument, tmp_path / f"{i}.json") for i, argument in enumerate(arguments)]
+        words = words_of(arguments, tmp_path)
         process.stdin.write(json.dumps([words, {**os.environ, **(env or {})}]) + "\n")
         process.stdin.flush()
         code = process.stdout.readline()
@@ -229,29 +220,21 @@ def quick_command(_forking: tuple[Any, Path], tmp_path: Path) -> Command:
     return run
 
 
-def _word(argument: Any, path: Path) -> str:
-    if isinstance(argument, dict | list):
-        path.write_text(json.dumps(argument), encoding="utf-8")
-        return str(path)
-    return str(argument)
-
-
 @pytest.fixture
 def config(sandbox: Sandbox) -> dict[str, Any]:
     """Settings for the sandbox, without retries."""
-    return {"api_url": sandbox.url, "api_key": sandbox.key, "retry_seconds": 0}
+    return config_of(sandbox)
 
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Sandbox]:
     """Run an API with unknown fields, misfits, texts of all kinds and jobs without this or that."""
     with Sandbox(World(History(jobs=60, unknown_fields=0.2))) as sandbox:
-        project = sandbox.project_id
-        for odd in (
+        put(
+            sandbox,
             job("nulls", **dict.fromkeys(["rules", "parsing_configuration", "status"])),
             job("misfits", created_at="soon", mode=5, rules=["text", {"type": 1}]),
             job("config", parsing_configuration={"target_pages": [], "ocr": {"deep": [1, {}]}}),
             job("texts", error_message='quote " \\ 日本 🦙 \x00\n', extra={"": [None, 1.5, True]}),
-        ):
-            sandbox.world.put(odd | {"project_id": project})
+        )
         yield sandbox

@@ -27,25 +27,19 @@ class Underway:
         self.begun: list[int] = []
         self.most = 0
         self._now = 0
-        self._change = threading.Condition()
+        self._lock = threading.Lock()
 
     def enter(self, number: int) -> None:
         """Begin a work."""
-        with self._change:
+        with self._lock:
             self.begun.append(number)
             self._now += 1
             self.most = max(self.most, self._now)
-            self._change.notify_all()
 
     def leave(self) -> None:
         """End one."""
-        with self._change:
+        with self._lock:
             self._now -= 1
-
-    def wait_for(self, count: int) -> None:
-        """Wait until so many have begun."""
-        with self._change:
-            assert self._change.wait_for(lambda: len(self.begun) >= count, PATIENCE)
 
 
 def threads(name: str) -> list[threading.Thread]:
@@ -67,12 +61,6 @@ def test_what_is_begun_is_done_in_a_thread_that_nobody_need_wait_for() -> None:
     found = start_in_thread(threading.current_thread)()
     assert found is not threading.current_thread()
     assert found.daemon
-
-
-def test_error_of_what_is_begun_is_raised_where_it_is_waited_for() -> None:
-    wait = start_in_thread(lambda: 1 // 0)
-    with pytest.raises(ZeroDivisionError):
-        wait()
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 4, 9])
@@ -114,29 +102,6 @@ def test_one_at_once_is_done_where_it_is_asked_for_and_not_before() -> None:
     assert done == [threading.current_thread()]
 
 
-def test_no_work_is_begun_before_it_can_be_under_way() -> None:
-    underway, asked = Underway(), []
-    release = threading.Event()
-
-    def work(number: int) -> int:
-        underway.enter(number)
-        assert release.wait(PATIENCE)
-        return number
-
-    def works() -> Iterator[Callable[[], int]]:
-        for number in range(10):
-            asked.append(number)
-            yield partial(work, number)
-
-    answers = in_order(works(), 3)
-    waiting = start_in_thread(lambda: next(answers))
-    underway.wait_for(3)
-    assert asked == [0, 1, 2]
-    release.set()
-    assert waiting() == 0
-    assert asked == [0, 1, 2]
-
-
 def failing(number: int) -> int:
     """Fail at the third work."""
     if number == 2:
@@ -145,15 +110,9 @@ def failing(number: int) -> int:
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 9])
-def test_error_is_raised_when_its_turn_has_come(at_once: int) -> None:
-    answers = in_order([partial(failing, number) for number in range(9)], at_once)
-    assert [next(answers), next(answers)] == [0, 1]
-    with pytest.raises(ValueError, match="third"):
-        next(answers)
-
-
-@pytest.mark.parametrize("at_once", [1, 2, 3])
-def test_nothing_is_begun_after_an_error_beyond_what_is_under_way(at_once: int) -> None:
+def test_error_is_raised_when_its_turn_has_come_and_nothing_is_begun_beyond_what_is_under_way(
+    at_once: int,
+) -> None:
     asked = []
 
     def works() -> Iterator[Callable[[], int]]:
@@ -161,8 +120,10 @@ def test_nothing_is_begun_after_an_error_beyond_what_is_under_way(at_once: int) 
             asked.append(number)
             yield partial(failing, number)
 
+    answers = in_order(works(), at_once)
+    assert [next(answers), next(answers)] == [0, 1]
     with pytest.raises(ValueError, match="third"):
-        list(in_order(works(), at_once))
+        next(answers)
     assert asked == list(range(2 + at_once))
     assert_ended("ahead")
 
@@ -258,7 +219,7 @@ def test_sources_take_turns_so_that_none_is_ahead_of_another_that_it_waits_for()
     assert [sorted(served[n : n + 4]) for n in range(0, 80, 4)] == [[0, 1, 2, 3]] * 20
 
 
-def test_source_that_waits_does_not_keep_the_others_from_going_on() -> None:
+def test_source_that_waits_keeps_neither_the_others_nor_those_after_them_from_going_on() -> None:
     release = threading.Event()
 
     def slow() -> Iterator[str]:
@@ -266,27 +227,12 @@ def test_source_that_waits_does_not_keep_the_others_from_going_on() -> None:
         yield "slow"
 
     came = []
-    sources: list[Iterable[str]] = [slow(), Source(1, 30), Source(2, 30)]
-    for _, thing in side_by_side(sources, 3):
+    sources: list[Iterable[str]] = [slow(), *(Source(number, 30) for number in range(1, 4))]
+    for _, thing in side_by_side(sources, 2):
         came.append(thing)
-        if len(came) == 60:
+        if len(came) == 90:
             release.set()
     assert came[-1] == "slow"
-
-
-def test_next_source_begins_when_one_is_at_its_end_though_another_is_not() -> None:
-    underway = Underway()
-
-    def long() -> Iterator[str]:
-        underway.wait_for(3)
-        yield "long"
-
-    def short(number: int) -> Iterator[str]:
-        underway.enter(number)
-        yield "short"
-
-    sources = [long(), *(short(number) for number in range(3))]
-    assert len(list(side_by_side(sources, 2))) == 4
 
 
 def test_error_of_a_source_is_raised_from_where_it_came_and_no_thread_is_left_behind() -> None:
@@ -309,19 +255,6 @@ def test_closing_early_leaves_no_thread_behind(at_once: int) -> None:
     assert_ended("source")
     assert [source.is_closed for source in sources] == [n < at_once for n in range(4)]
     assert all(source.asked <= 1 for source in sources)
-
-
-def test_error_of_whoever_works_on_things_leaves_no_thread_behind() -> None:
-    sources = [Source(number, 1000) for number in range(3)]
-
-    def work() -> None:
-        for _ in side_by_side(sources, 3):
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        work()
-    assert_ended("source")
-    assert all(source.is_closed for source in sources)
 
 
 def test_thread_that_waits_for_the_network_ends_once_it_was_answered() -> None:

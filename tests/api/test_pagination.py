@@ -14,7 +14,7 @@ import pytest
 from typing_extensions import override
 
 from llamacloud_sandbox.server import Sandbox
-from llamacloud_sandbox.settings import AtEnd, Settings
+from llamacloud_sandbox.settings import Settings
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.api.endpoints import V1_JOBS, Endpoint
 from tap_llamaclassify.api.models import Page
@@ -106,23 +106,6 @@ def test_listing_of_a_thousand_jobs_takes_ten_requests(sandbox: Sandbox, *, ahea
     assert ids_of(listing.pages(ahead=ahead)) == ids
     assert listing.activity == Activity(pages=10, jobs=1000, requests=10)
     assert len(sandbox.requests) == 10
-
-
-@pytest.mark.parametrize("at_end", ["null", "empty", "absent"])
-def test_listing_ends_where_there_is_no_token(at_end: AtEnd) -> None:
-    with Sandbox(World.empty(), Settings(at_end=at_end)) as sandbox:
-        ids = fill(sandbox, 5)
-
-        assert ids_of(listing_of(sandbox, page_size=2).pages()) == ids
-        assert len(sandbox.requests) == 3
-
-
-def test_listing_goes_on_after_an_empty_page_that_has_a_token() -> None:
-    with Sandbox(World.empty(), Settings(empty_pages=1)) as sandbox:
-        ids = fill(sandbox, 4)
-        pages = list(listing_of(sandbox, page_size=2).pages())
-
-    assert [[each["id"] for each in page.items] for page in pages] == [ids[:2], [], ids[2:], []]
 
 
 def test_listing_of_nothing_is_one_empty_page(sandbox: Sandbox) -> None:
@@ -318,33 +301,20 @@ def test_what_is_no_error_of_the_api_reaches_whoever_takes_the_page(sandbox: San
 # What errors say.
 
 
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        ("<html>", "answered HTML instead of JSON; check api_url and any proxy"),
-        ("text", "answered what is no JSON; check api_url and any proxy"),
-        ("[]", "answered JSON of another shape than a page of jobs; check api_url"),
-        (
-            '{"items": [{"id": "a"}, {}]}',
-            "answered a job that has no usable id, at position 1 of the page",
-        ),
-    ],
-    ids=["HTML", "no JSON", "another shape", "a job without an id"],
-)
 @pytest.mark.parametrize("page", [1, 2], ids=["first page", "second page"])
 def test_reply_that_is_no_page_is_named_with_its_page_and_request(
-    sandbox: Sandbox, page: int, body: str, text: str
+    sandbox: Sandbox, page: int
 ) -> None:
     chain(sandbox, *["more"] * (page - 1))
     sandbox.answer_next(503)
-    sandbox.answer_next(200, body)
+    sandbox.answer_next(200, "text")
     with pytest.raises(ReplyError) as caught:
         list(listing_of(sandbox).pages())
 
     assert type(caught.value) is ReplyError
     assert str(caught.value) == (
         f"page {page}: GET {V1_JOBS.path} at {urlsplit(sandbox.url).netloc}, "
-        f"request {page + 1}, {text}"
+        f"request {page + 1}, answered what is no JSON; check api_url and any proxy"
     )
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tap_llamaclassify.api.endpoints import V1_JOBS
 from tap_llamaclassify.api.models import MISFITS, Json, Page
 from tap_llamaclassify.errors import CutShortError, ReplyError
-from tests.support.builders import cases, job
+from tests.support.builders import cases
 from tests.support.items import KINDS, Kind
 
 NO_JSON = "answered what is no JSON; check api_url and any proxy"
@@ -44,11 +44,6 @@ def one(body: bytes, kind: Kind = KINDS["v1 jobs"]) -> Any:
     """Read a page and answer its only item."""
     (only,) = kind.read(body).items
     return only
-
-
-def without(name: str, item: Json) -> Json:
-    """Leave a field out."""
-    return {other: value for other, value in item.items() if other != name}
 
 
 def nested(levels: int) -> str:
@@ -221,143 +216,153 @@ def test_page_cut_anywhere_is_cut_short(
             kind.read(body[:length])
 
 
-@pytest.mark.parametrize(
-    ("text", "fixed"),
-    [
-        ("2026-11-23T14:33:08Z", FIXED),
-        ("2026-11-23T16:33:08+02:00", FIXED),
-        ("2026-11-23T14:33:08", FIXED),
-        (FIXED, FIXED),
-        (None, None),
-    ],
-    ids=["no fraction", "offset", "no zone", "fixed already", "null"],
-)
-def test_timestamps_take_the_fixed_form(kind: Kind, text: str | None, fixed: str | None) -> None:
+def test_timestamps_take_the_fixed_form_or_stay_null(kind: Kind) -> None:
     for name in kind.timestamps:
-        read = one(page_of(kind.make("a") | {name: text}), kind)
-        assert read == kind.make("a") | {name: fixed}
+        page = kind.read(page_of(kind.make("a", **{name: "2026-11-23T16:33:08+02:00"})))
+        assert page.items == [kind.make("a", **{name: FIXED})]
+        assert not page.has_misfits
+        assert one(page_of(kind.make("a", **{name: None})), kind)[name] is None
 
 
-@pytest.mark.parametrize(
-    "value",
-    ["yesterday", "", "2026-02-30T00:00:00.000000Z", "0001-01-01T00:00:00+01:00", 1795444388, {}],
-    ids=["a word", "empty", "no such day", "before any year", "number", "object"],
-)
-def test_timestamp_that_is_none_becomes_a_misfit(kind: Kind, value: Any) -> None:
-    for name in kind.timestamps:
-        page = kind.read(page_of(kind.make("a") | {name: value}))
-        assert page.items == [without(name, kind.make("a")) | {MISFITS: {name: value}}]
-        assert page.has_misfits
+def owner_of(item: Json, path: str) -> tuple[Json, str]:
+    """Follow a path such as `rules.0.type`; return the object that it ends in, and a name there."""
+    owner: Any = item
+    *steps, name = path.split(".")
+    for step in steps:
+        owner = owner[int(step) if step.isdigit() else step]
+    return owner, name
 
 
-@pytest.mark.parametrize("value", [7, 1.5, True, [], {"a": "b"}], ids=repr)
-def test_text_of_another_type_becomes_a_misfit(kind: Kind, value: Any) -> None:
-    for name in kind.texts:
-        page = kind.read(page_of(kind.make("a") | {name: value}))
-        assert page.items == [without(name, kind.make("a")) | {MISFITS: {name: value}}]
-        assert page.has_misfits
+def each_value(table: dict[str, dict[str, list[Any]]]) -> pytest.MarkDecorator:
+    """Parametrize a test by every value of a table by kind and path."""
+    rows = [
+        (name, path, value)
+        for name, paths in table.items()
+        for path, values in paths.items()
+        for value in values
+    ]
+    return pytest.mark.parametrize(("name", "path", "value"), rows)
 
 
-def test_page_without_misfits_says_so(kind: Kind) -> None:
-    assert not kind.read(page_of(kind.make("a", created_at="2026-11-23", x=1))).has_misfits
-
-
-OF_ANOTHER_TYPE: dict[str, list[Any]] = {
-    "rules": ["none", 7, True, {"0": {}}],
-    "parsing_configuration": ["fast", 7, False, [], [{}]],
+NO_TEXT = [7, 1.5, True, [], {"a": "b"}]
+NO_TIMESTAMP = ["yesterday", "2026-02-30T00:00:00.000000Z", "0001-01-01T00:00:00+01:00", 7, {}]
+NO_OBJECT = ["none", 7, True, [], [{"mode": "FAST"}]]
+NO_NUMBER = ["high", "0.5", "NaN", "Infinity", True, [0.5], 2**53 + 1, -(2**53) - 1]
+NO_INTEGER = ["ten", "10", True, 3.0, 2**63, -(2**63) - 1, [3]]
+MISFITTING: dict[str, dict[str, list[Any]]] = {
+    "v1 jobs": {
+        "rules": ["none", 7, True, {"0": {}}],
+        "rules.0.type": [7],
+        "rules.0.description": [{}],
+        "parsing_configuration": NO_OBJECT,
+        "parsing_configuration.lang": [7, ["en"]],
+        "parsing_configuration.max_pages": NO_INTEGER,
+        "parsing_configuration.target_pages": [
+            *("1,3", 1, {"0": 1}, [1, "two", 3, None, 4.0, True], [1, 2**64], [[1]])
+        ],
+    },
+    "v2 jobs": {
+        "configuration": NO_OBJECT,
+        "configuration.mode": [7, {"name": "FAST"}],
+        "configuration.rules": ["none", {"0": {}}],
+        "configuration.rules.0.type": [7],
+        "configuration.parsing_configuration": [[1]],
+        "configuration.parsing_configuration.lang": [7],
+        "configuration.parsing_configuration.max_pages": NO_INTEGER,
+        "configuration.parsing_configuration.target_pages": [[0, 1], 3],
+        "result": NO_OBJECT,
+        "result.type": [7],
+        "result.confidence": NO_NUMBER,
+        "result.reasoning": [["because"]],
+        "usage": NO_OBJECT,
+        "usage.credits": ["1.5"],
+        "usage.parse_credits": [{"sum": 1}],
+    },
+    "results": {
+        "result": ["invoice", [{"type": "t"}]],
+        "result.type": [7],
+        "result.confidence": NO_NUMBER,
+    },
+    "projects": {"is_default": [0, 1, "true", [True], {}]},
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [(name, each) for name, values in OF_ANOTHER_TYPE.items() for each in values]
+@each_value(
+    {
+        name: dict.fromkeys(kind.texts, NO_TEXT)
+        | dict.fromkeys(kind.timestamps, NO_TIMESTAMP)
+        | MISFITTING.get(name, {})
+        for name, kind in KINDS.items()
+    }
 )
-def test_object_or_list_of_another_type_becomes_a_misfit(name: str, value: Any) -> None:
-    expected = without(name, job("a")) | {MISFITS: {name: value}}
-
-    assert one(page_of(job("a") | {name: value})) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("lang", 7),
-        ("lang", ["en"]),
-        ("max_pages", "ten"),
-        ("max_pages", "10"),
-        ("max_pages", True),
-        ("max_pages", 3.0),
-        ("max_pages", 2**63),
-        ("max_pages", -(2**63) - 1),
-        ("max_pages", [3]),
-        ("target_pages", "1,3"),
-        ("target_pages", 1),
-        ("target_pages", {"0": 1}),
-        ("target_pages", [1, "two", 3, None, 4.0, True]),
-        ("target_pages", [1, 2**64]),
-        ("target_pages", [[1]]),
-    ],
-    ids=lambda value: value if isinstance(value, str) else repr(value),
-)
-def test_parsing_value_that_does_not_fit_becomes_a_misfit_of_the_configuration(
-    name: str, value: Any
+def test_value_that_does_not_fit_becomes_a_misfit_of_the_object_that_held_it(
+    name: str, path: str, value: Any
 ) -> None:
-    fitting = {"lang": "en", "max_pages": 5, "target_pages": [0, 1], "ocr": True}
-    expected = without(name, fitting)
+    kind = KINDS[name]
+    before, sent, expected, after = (kind.make(identity) for identity in "zaab")
+    owner, field = owner_of(sent, path)
+    owner |= {field: value, "x": 1}
+    owner, _ = owner_of(expected, path)
+    owner |= {"x": 1, MISFITS: {field: value}}
+    del owner[field]
 
-    read = one(page_of(job("a", parsing_configuration=fitting | {name: value})))
-    assert read == job("a", parsing_configuration=expected | {MISFITS: {name: value}})
+    page = kind.read(page_of(before, sent, after))
+    assert page.items == [before, expected, after]
+    assert page.has_misfits
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("max_pages", 2**63 - 1),
-        ("max_pages", -(2**63)),
-        ("max_pages", 0),
-        ("max_pages", None),
-        ("target_pages", []),
-        ("target_pages", [2**63 - 1, 0, 0]),
-        ("target_pages", None),
-        ("lang", ""),
-        ("lang", None),
-    ],
-    ids=repr,
+NUMBERS = [0, 1, -3, 7.5, 1e-300, 1e300, -0.0, 2**53, -(2**53), 1.0, None]
+OUTCOMES = [None, {}, {"type": None, "confidence": 0, "reasoning": "", "page": 3}]
+
+
+@each_value(
+    {
+        "v1 jobs": {
+            "parsing_configuration.lang": ["", None],
+            "parsing_configuration.max_pages": [2**63 - 1, -(2**63), 0, None],
+            "parsing_configuration.target_pages": [[], [2**63 - 1, 0, 0], None],
+        },
+        "v2 jobs": {
+            "configuration": [None, {}],
+            "configuration.rules": [[], [{"type": "t", "weight": 1}]],
+            "configuration.mode": [None],
+            "configuration.cache": [{"x": [1]}],
+            "configuration.parsing_configuration": [None, {"target_pages": None, "x": 1}],
+            "result": OUTCOMES,
+            "result.confidence": NUMBERS,
+            "usage": [None, {}, {"credits": None, "seconds": 1}],
+            "usage.credits": NUMBERS,
+        },
+        "results": {"result": OUTCOMES, "classify_job_id": ["other"]},
+    }
 )
-def test_parsing_value_that_fits_stays(name: str, value: Any) -> None:
-    fitting = job("a", parsing_configuration={name: value})
+def test_value_that_fits_stays_as_it_was_sent(name: str, path: str, value: Any) -> None:
+    kind = KINDS[name]
+    sent = kind.make("a")
+    owner, field = owner_of(sent, path)
+    owner[field] = value
+    page = kind.read(page_of(sent))
 
-    assert one(page_of(fitting)) == fitting
-
-
-def test_values_that_do_not_fit_are_kept_apart_by_owner() -> None:
-    odd = job(
-        "a",
-        status=7,
-        mode=["FAST"],
-        rules=[{"type": 7, "description": "d"}, {"type": "t", "description": {}, "x": 1}],
-        parsing_configuration={"lang": 7, "max_pages": "ten", "x": 1},
-    )
-    expected: Json = job(
-        "a",
-        rules=[{"description": "d", MISFITS: {"type": 7}}, {"type": "t", "x": 1}],
-        parsing_configuration={"x": 1, MISFITS: {"lang": 7, "max_pages": "ten"}},
-    )
-    expected["rules"][1][MISFITS] = {"description": {}}
-    expected[MISFITS] = {"status": 7, "mode": ["FAST"]}
-    del expected["status"], expected["mode"]
-
-    jobs = V1_JOBS.parse(page_of(job("z"), odd, job("b"))).items
-    assert jobs == [job("z"), expected, job("b")]
+    # 1 is not 1.0 here, nor 0.0 the same as -0.0.
+    assert repr(page.items) == repr([sent])
+    assert not page.has_misfits
 
 
 @pytest.mark.parametrize("rule", ["text", None, 7, [], [{"type": "t"}]], ids=repr)
-def test_rule_that_is_no_object_keeps_its_position_and_the_raw_rules_are_kept(rule: Any) -> None:
-    rules = [{"type": "first"}, rule, {"type": "third"}, rule]
+@pytest.mark.parametrize(
+    ("name", "path"), [("v1 jobs", "rules"), ("v2 jobs", "configuration.rules")]
+)
+def test_rule_that_is_no_object_keeps_its_position_and_the_raw_rules_are_kept(
+    name: str, path: str, rule: Any
+) -> None:
+    rules: list[Any] = [{"type": 7, "description": "first"}, rule, {"type": "third"}, rule]
+    sent, expected = (KINDS[name].make("a") for _ in range(2))
+    owner_of(sent, path)[0]["rules"] = rules
+    first = {"description": "first", MISFITS: {"type": 7}}
+    owner, field = owner_of(expected, path)
+    owner |= {field: [first, None, {"type": "third"}, None], MISFITS: {"rules": rules}}
 
-    read = one(page_of(job("a", rules=rules)))
-    assert read == job("a", rules=[{"type": "first"}, None, {"type": "third"}, None]) | {
-        MISFITS: {"rules": rules}
-    }
+    assert one(page_of(sent), KINDS[name]) == expected
 
 
 @pytest.mark.parametrize(
@@ -396,15 +401,6 @@ def test_lone_surrogate_is_replaced_and_counted(
     expected = [{"id": "a", "x": read}]
 
     assert kind.read(body) == Page(expected, None, None, replaced=count)
-
-
-def test_lone_surrogates_are_counted_over_the_whole_page() -> None:
-    body = (
-        rb'{"items": [{"id": "a", "mode": "\ud800"}, {"id": "b", "mode": "\udc00"}], "x": "\ud800"}'
-    )
-    jobs = [{"id": "a", "mode": "\ufffd"}, {"id": "b", "mode": "\ufffd"}]
-
-    assert V1_JOBS.parse(body) == Page(jobs, None, None, replaced=3)
 
 
 @cases(
@@ -481,16 +477,13 @@ def test_ids_that_hold_a_lone_surrogate_are_refused_because_they_might_become_on
         kind.read(rb'{"items": [{"id": "b"}, {"id": "a\ud800"}, {"id": "a\ud801"}]}')
 
 
-def test_names_that_differ_by_a_lone_surrogate_only_are_all_kept() -> None:
-    page = V1_JOBS.parse(rb'{"items": [{"id": "a", "k\ud800": 1, "k\ud801": 2, "k\ufffd": 3}]}')
-    assert [*page.items[0].values()] == ["a", 1, 2, 3]
-    assert page.replaced == 2
-
-
 def test_names_that_spell_out_a_lone_surrogate_are_kept_beside_it() -> None:
     names = r'"k\\ud801": 1, "k\ud800": 2, "k\ud801": 3, "k\\ud801\ufffd": 4, "k\ufffd": 5'
     page = V1_JOBS.parse(raw_page_of(f'{{"id": "a", {names}}}'))
-    assert sorted(page.items[0].values(), key=str) == [1, 2, 3, 4, 5, "a"]
+    (item,) = page.items
+    assert sorted(item.values(), key=str) == [1, 2, 3, 4, 5, "a"]
+    assert (item["k\\ud801"], item["k\\ud801\ufffd"], item["k\ufffd"]) == (1, 4, 5)
+    assert page.replaced == 2
 
 
 def test_page_token_that_holds_a_lone_surrogate_is_refused(kind: Kind) -> None:

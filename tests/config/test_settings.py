@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib import metadata
 from typing import Any
 
@@ -54,17 +53,9 @@ def test_connection_by_default_is_what_the_readme_says() -> None:
     )
 
 
-def test_settings_given_as_null_take_their_defaults() -> None:
+def test_settings_given_as_null_and_an_address_of_blanks_take_their_defaults() -> None:
     nulls = dict.fromkeys(Settings.model_fields.keys() - {"api_key"})
-    assert connected(**nulls) == connected()
-
-
-def test_scope_is_sent_only_when_it_is_set() -> None:
-    assert connected(project_id="p").scope == {"project_id": "p"}
-    assert connected(project_id="p", organization_id="o").scope == {
-        "organization_id": "o",
-        "project_id": "p",
-    }
+    assert connected({"LLAMA_CLOUD_BASE_URL": " "}, **nulls) == connected()
 
 
 @pytest.mark.parametrize(
@@ -109,14 +100,6 @@ def test_missing_key_is_an_error_that_names_setting_and_variable(environ: dict[s
 def test_api_url_is_brought_into_one_form(given: str, url: str) -> None:
     assert connected(api_url=given).api_url == url
     assert connected({"LLAMA_CLOUD_BASE_URL": given}).api_url == url
-
-
-def test_api_url_setting_comes_before_the_environment() -> None:
-    environ = {"LLAMA_CLOUD_BASE_URL": "https://elsewhere.example.com"}
-    assert connected(environ, api_url="https://here.example.com").api_url.endswith(
-        "here.example.com"
-    )
-    assert connected({"LLAMA_CLOUD_BASE_URL": " "}).api_url == DEFAULT_API_URL
 
 
 @pytest.mark.parametrize(
@@ -259,36 +242,23 @@ def test_start_date_is_an_instant(given: str, fixed: str) -> None:
 
 
 def test_environment_texts_become_typed_settings() -> None:
-    environ = {
-        "TAP_LLAMACLASSIFY_API_KEY": "llx-key",
-        "TAP_LLAMACLASSIFY_API_URL": "localhost",
-        "TAP_LLAMACLASSIFY_ALLOW_INSECURE_HTTP": "true",
-        "TAP_LLAMACLASSIFY_PROJECT_ID": "123",
-        "TAP_LLAMACLASSIFY_PAGE_SIZE": "7",
-        "TAP_LLAMACLASSIFY_RECONCILE_DAYS": "0",
-        "TAP_LLAMACLASSIFY_FETCH_USAGE": "true",
-        "TAP_LLAMACLASSIFY_START_DATE": "2026-01-31",
-        "TAP_LLAMACLASSIFY_STREAM_MAPS": '{"classify_jobs": {"status": "status"}}',
-        "TAP_LLAMACLASSIFY_FLATTENING_ENABLED": "Yes",
-        "TAP_LLAMACLASSIFY_FLATTENING_MAX_DEPTH": "2",
-        "TAP_LLAMACLASSIFY_FLATTENING_SEPARATOR": "__",
-        "TAP_LLAMACLASSIFY_NO_SETTING": "x",
+    texts = {
+        "api_key": ("llx-key", "llx-key"),
+        "api_url": ("localhost", "https://localhost"),
+        "allow_insecure_http": ("true", True),
+        "project_id": ("123", "123"),
+        "page_size": ("7", 7),
+        "reconcile_days": ("0", 0),
+        "fetch_usage": ("true", True),
+        "start_date": ("2026-01-31", "2026-01-31T00:00:00.000000Z"),
+        "stream_maps": ('{"classify_jobs": {"x": "id"}}', {"classify_jobs": {"x": "id"}}),
+        "flattening_enabled": ("Yes", True),
+        "flattening_max_depth": ("2", 2),
+        "flattening_separator": ("__", "__"),
     }
-    read = read_environment(whole_schema(), PREFIX, environ)
-    assert read == {
-        "api_key": "llx-key",
-        "api_url": "https://localhost",
-        "allow_insecure_http": True,
-        "project_id": "123",
-        "page_size": 7,
-        "reconcile_days": 0,
-        "fetch_usage": True,
-        "start_date": "2026-01-31T00:00:00.000000Z",
-        "stream_maps": {"classify_jobs": {"status": "status"}},
-        "flattening_enabled": True,
-        "flattening_max_depth": 2,
-        "flattening_separator": "__",
-    }
+    environ = {PREFIX + name.upper(): text for name, (text, _) in texts.items()}
+    read = read_environment(whole_schema(), PREFIX, environ | {f"{PREFIX}NO_SETTING": "x"})
+    assert read == {name: value for name, (_, value) in texts.items()}
     parse_configuration(read, whole_schema(), {})
 
 
@@ -301,6 +271,10 @@ def test_environment_texts_become_typed_settings() -> None:
         ("API_KEY", "", "api_key is empty"),
         ("START_DATE", SECRET, "start_date is no ISO 8601"),
         ("STREAM_MAPS", SECRET, "stream_maps is no JSON"),
+        *(
+            ("CONNECTIONS", text, "connections is no JSON")
+            for text in ("", SECRET, f"[{SECRET}", "[" * 100_000)
+        ),
         ("FLATTENING_MAX_DEPTH", SECRET, "flattening_max_depth is no JSON"),
     ],
 )
@@ -342,21 +316,7 @@ def test_compressions_of_the_tap_are_not_those_of_every_plugin_of_the_process() 
 
 def test_settings_that_the_environment_may_supply_have_no_default_in_the_schema() -> None:
     properties = config_jsonschema()["properties"]
-    assert [name for name in properties if "default" in properties[name]] == [
-        "allow_insecure_http",
-        "parallel_connections",
-        "page_size",
-        "lookback_seconds",
-        "reconcile_days",
-        "fetch_results",
-        "fetch_usage",
-        "parallel_requests",
-        "request_timeout_seconds",
-        "retry_seconds",
-    ]
-
-
-def test_connection_does_not_show_its_key() -> None:
-    shown = repr(connected(api_key=SECRET)) + repr(parse_settings({"api_key": SECRET}))
-    assert SECRET not in shown
-    assert "LLAMA_CLOUD_API_KEY" not in os.environ
+    shown = {name: each["default"] for name, each in properties.items() if "default" in each}
+    defaults = {name: each.default for name, each in Settings.model_fields.items()}
+    assert shown == {name: value for name, value in defaults.items() if value is not None}
+    assert not {"api_key", "api_url"} & shown.keys()

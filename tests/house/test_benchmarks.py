@@ -1,13 +1,11 @@
-"""The benchmark is fair, and what it shows besides time holds for a short run, too."""
+"""The benchmark is fair, and what it shows of memory holds for a short run, too."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,8 +14,8 @@ from benchmarks.measure import Cost, cost_of
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tests.support.builders import STREAMS, Output, catalog_with, parse, sync
-from tests.support.commands import COMMAND, ROOT, Command
+from tests.support.builders import STREAMS, Output, parse, sync
+from tests.support.commands import COMMAND, ROOT, words_of
 
 PAGE_SIZE = 500
 
@@ -35,38 +33,13 @@ def test_plain_loop_writes_the_rows_that_the_tap_writes(options: list[str]) -> N
         assert theirs.records(stream) == ours.records(stream)
 
 
-@pytest.fixture
-def served() -> Iterator[Sandbox]:
-    """Run an API with some 5,000 jobs, its pages rendered beforehand."""
-    with Sandbox(World(History(jobs=6_300, unknown_fields=0.01))) as sandbox:
-        sandbox.prerender(PAGE_SIZE)
-        yield sandbox
-
-
-def test_short_run_sends_one_request_a_page_and_writes_every_row(
-    served: Sandbox, command: Command
-) -> None:
-    jobs = served.world.jobs(served.project_id)
-    config: dict[str, Any] = {"api_url": served.url, "api_key": served.key, "page_size": PAGE_SIZE}
-    output = command("--config", config, "--catalog", catalog_with(served)).output
-    assert len(jobs) > 4_500
-    assert len(served.requests) == -(-len(jobs) // PAGE_SIZE)
-    assert output.ids() == [job["id"] for job in reversed(jobs)]
-    assert len(output.records("classify_job_rules")) == sum(len(job["rules"]) for job in jobs)
-    assert len(output.records("classify_job_parsing_configs")) == sum(
-        job["parsing_configuration"] is not None for job in jobs
-    )
-
-
 def test_memory_does_not_grow_with_the_number_of_jobs(tmp_path: Path) -> None:
     peaks = []
     for jobs in (1_300, 6_300):
         with Sandbox(World(History(jobs=jobs, unknown_fields=0.01))) as sandbox:
             sandbox.prerender(PAGE_SIZE)
             settings = {"api_url": sandbox.url, "api_key": sandbox.key, "page_size": PAGE_SIZE}
-            path = tmp_path / f"{jobs}.json"
-            path.write_text(json.dumps(settings))
-            peaks.append(cost_of([COMMAND, "--config", str(path)]).peak)
+            peaks.append(cost_of([COMMAND, *words_of(["--config", settings], tmp_path)]).peak)
     assert peaks[1] < min(peaks[0] * 1.1, 90)
 
 

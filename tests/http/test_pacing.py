@@ -14,6 +14,7 @@ from tests.support.builders import SimulatedClock, cases
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
+MOMENT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def starts_of(pace: RateLimiter, clock: SimulatedClock, pauses: list[int]) -> list[float]:
@@ -116,20 +117,8 @@ def test_patience_counts_the_time_that_replies_take() -> None:
         "no seconds": ({"Retry-After": "0"}, 0),
         "thirty years": ({"Retry-After": "999999999"}, 999999999),
         "date": ({"Retry-After": "Mon, 23 Nov 2026 12:00:42 GMT", "Date": DATE}, 42),
-        "date in the form of RFC 850": (
-            {"Retry-After": "Monday, 23-Nov-26 12:00:42 GMT", "Date": DATE},
-            42,
-        ),
-        "date in the form of asctime": (
-            {"Retry-After": "Mon Nov 23 12:00:42 2026", "Date": DATE},
-            42,
-        ),
         "date in the past": ({"Retry-After": "Mon, 23 Nov 2026 11:59:00 GMT", "Date": DATE}, 0),
         "date against this machine's clock": ({"Retry-After": "Sun, 01 Nov 2026 12:00:42 GMT"}, 42),
-        "date against this machine's clock, for the reply's is unreadable": (
-            {"Retry-After": "Sun, 01 Nov 2026 12:00:42 GMT", "Date": "soon"},
-            42,
-        ),
         "empty": ({"Retry-After": ""}, None),
         "negative": ({"Retry-After": "-5"}, None),
         "a word": ({"Retry-After": "soon"}, None),
@@ -138,11 +127,6 @@ def test_patience_counts_the_time_that_replies_take() -> None:
         "no number": ({"Retry-After": "nan"}, None),
         "a unit": ({"Retry-After": "7 s"}, None),
         "digit that is not ASCII": ({"Retry-After": "\u0667"}, None),
-        "no such day": ({"Retry-After": "Mon, 32 Nov 2026 12:00:00 GMT"}, None),
-        "year that no calendar has": (
-            {"Retry-After": "Mon, 23 Nov 99999999999999999999 12:00:00 GMT"},
-            None,
-        ),
     },
 )
 def test_retry_after_is_read_as_seconds_from_now(
@@ -154,11 +138,14 @@ def test_retry_after_is_read_as_seconds_from_now(
 @cases(
     "text, moment",
     {
-        "GMT": (DATE, datetime(2026, 11, 23, 12, tzinfo=UTC)),
-        "no zone": ("Mon, 23 Nov 2026 12:00:00 -0000", datetime(2026, 11, 23, 12, tzinfo=UTC)),
-        "another zone": ("Mon, 23 Nov 2026 12:00:00 +0200", datetime(2026, 11, 23, 10, tzinfo=UTC)),
+        "GMT": (DATE, MOMENT),
+        "form of RFC 850": ("Monday, 23-Nov-26 12:00:00 GMT", MOMENT),
+        "form of asctime": ("Mon Nov 23 12:00:00 2026", MOMENT),
+        "no zone": ("Mon, 23 Nov 2026 12:00:00 -0000", MOMENT),
+        "another zone": ("Mon, 23 Nov 2026 14:00:00 +0200", MOMENT),
         "empty": ("", None),
         "a word": ("yesterday", None),
+        "no such day": ("Mon, 32 Nov 2026 12:00:00 GMT", None),
         "year beyond any calendar": ("Mon, 23 Nov 99999999999999999999 12:00:00 GMT", None),
         "zone beyond any map": ("Mon, 23 Nov 2026 12:00:00 +99999999999999999999", None),
     },

@@ -13,17 +13,19 @@ from typing_extensions import override
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
+from tests.support.api_rows import ALL_KEYS, Row, Tables, api_shows, expected
 from tests.support.commands import Command
-from tests.support.loaders import AWKWARD, Row, Tables, expected, in_duckdb, loader, plugin
-from tests.support.loaders_v2 import (
+from tests.support.loaders import (
+    AWKWARD,
     AWKWARD_V2,
     EVERYTHING,
-    KEYS,
     NUMBERS,
     Pipeline,
-    api_shows,
     check_two_runs,
+    in_duckdb,
     live_on,
+    loader,
+    plugin,
     put_awkward,
     select_all,
 )
@@ -69,7 +71,7 @@ class IntoDuckdb(Pipeline):
 
     def tables(self) -> Tables:
         """Read back all that is in the file."""
-        return in_duckdb(self.file, KEYS)
+        return in_duckdb(self.file, ALL_KEYS)
 
     def types(self) -> dict[str, str]:
         """Return the types of the columns of a table, by the names of both."""

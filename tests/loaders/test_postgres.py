@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,36 +15,35 @@ from typing_extensions import override
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
+from tests.support.api_rows import (
+    ALL_KEYS,
+    KEYS,
+    TIMES,
+    Row,
+    Tables,
+    api_shows,
+    expected,
+    keyed_by,
+)
 from tests.support.builders import DEFAULT_STREAMS
 from tests.support.commands import Command
 from tests.support.loaders import (
     AWKWARD,
-    JOB_TIMES,
-    KEYS,
-    ODD,
-    PYARROW,
-    Row,
-    Tables,
-    expected,
-    installed,
-    keyed,
-    keyed_by,
-    loader,
-    plugin,
-)
-from tests.support.loaders_v2 import (
     AWKWARD_V2,
     EVERYTHING,
     NUMBERS,
-    TIMES,
+    ODD,
+    PYARROW,
     Pipeline,
-    api_shows,
     check_two_runs,
+    installed,
+    loader,
+    plugin,
     put_awkward,
     select_all,
 )
-from tests.support.loaders_v2 import KEYS as ALL_KEYS
 from tests.support.postgres import HOST, USER, Server, running_server
+from tests.support.runs import select
 
 pytestmark = pytest.mark.heavy
 
@@ -70,8 +69,10 @@ def target_with_pyarrow() -> Path:
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(World(History(jobs=400, days=30, unknown_fields=0.2))) as running:
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """Run an API that has v1 jobs, and so many v2 jobs as a test says."""
+    history = History(jobs=400, v2_jobs=getattr(request, "param", 0), days=30, unknown_fields=0.2)
+    with Sandbox(World(history)) as running:
         yield running
 
 
@@ -100,13 +101,9 @@ class IntoPostgres(Pipeline):
         """Let the database give its clients another time zone than UTC."""
         self._server.query(f"ALTER DATABASE \"{self.database}\" SET timezone = '{zone}'")
 
-    def tables(self, where: str = "true") -> Tables:
+    def tables(self, where: str = "true", keys: Mapping[str, Sequence[str]] = KEYS) -> Tables:
         """Read back what is in the database, less the loader's own columns."""
-        return {table: keyed(table, self._rows(table, where)) for table in KEYS}
-
-    def all_tables(self) -> Tables:
-        """Read back the same when every stream was selected."""
-        return {table: keyed_by(key, self._rows(table, "true")) for table, key in ALL_KEYS.items()}
+        return {table: keyed_by(key, self._rows(table, where)) for table, key in keys.items()}
 
     def _rows(self, table: str, where: str) -> list[Row]:
         # No value from outside is among these words.
@@ -144,50 +141,33 @@ def shown(sandbox: Sandbox) -> Tables:
     return expected(sandbox.world.jobs(sandbox.project_id))
 
 
-def full_tables(command: Command) -> Row:
-    """Make a catalog that reads every stream as a whole."""
-    catalog: Row = json.loads(command("--discover").stdout)
-    for entry in catalog["streams"]:
-        entry["replication_method"] = "FULL_TABLE"
-    return catalog
-
-
 def kinds_of(messages: list[Row]) -> Counter[str]:
     """Count messages by their types."""
     return Counter(message["type"] for message in messages)
 
 
+@pytest.mark.parametrize("sandbox", [400], ids=["v2, too"], indirect=True)
 def test_all_streams_equal_the_api_cell_by_cell_after_each_of_two_runs(
-    command: Command, target: Path, server: Server, tmp_path: Path
+    sandbox: Sandbox, pipeline: IntoPostgres
 ) -> None:
-    history = History(jobs=400, v2_jobs=400, days=30, unknown_fields=0.2)
-    with Sandbox(World(history)) as both:
-        put_awkward(both, AWKWARD, ODD, v2=AWKWARD_V2)
-        settings = {"api_url": both.url, "api_key": both.key, "retry_seconds": 0} | EVERYTHING
-        pipeline = IntoPostgres(command, settings, target, server=server, folder=tmp_path)
-        run = partial(pipeline.run, "--catalog", select_all(both))
-        landed, shows = pipeline.all_tables, partial(api_shows, both)
-        check_two_runs(both, run, landed, shows, said="—\\N")
+    put_awkward(sandbox, AWKWARD, ODD, v2=AWKWARD_V2)
+    run = partial(pipeline.run, "--catalog", select_all(sandbox), **EVERYTHING)
+    landed, shows = partial(pipeline.tables, keys=ALL_KEYS), partial(api_shows, sandbox)
+    check_two_runs(sandbox, run, landed, shows, said="—\\N")
 
-    types = pipeline.types()
-    assert {name for name in types if types[name] == "numeric"} == NUMBERS
-    assert types["classify_projects.is_default"] == "bool"
-    assert types["classify_v2_job_parsing_configs.target_pages"] == "text"
-
-
-def test_columns_have_types_to_query(pipeline: IntoPostgres) -> None:
-    pipeline.run()
-    types = {name: of for name, of in pipeline.types().items() if name.split(".")[0] in KEYS}
-    assert {name for name in types if types[name] == "timestamp"} == {
-        *(f"classify_jobs.{name}" for name in JOB_TIMES),
-        "classify_job_rules.updated_at",
-        "classify_job_parsing_configs.updated_at",
+    of_type = defaultdict(set)
+    for name, kind in pipeline.types().items():
+        of_type[kind].add(name)
+    names = {name for its in of_type.values() for name in its}
+    assert of_type.pop("text") > {"classify_v2_job_parsing_configs.target_pages"}
+    assert of_type == {
+        "_int8": {"classify_job_parsing_configs.target_pages"},
+        "bool": {"classify_projects.is_default"},
+        "int8": {n for n in names if n.endswith(("rule_index", "rule_count", "max_pages"))},
+        "jsonb": {n for n in names if n.endswith("additional_fields")},
+        "numeric": NUMBERS,
+        "timestamp": {n for n in names if n.partition(".")[2] in TIMES},
     }
-    assert {name for name in types if types[name] == "jsonb"} == {
-        f"{table}.additional_fields" for table in KEYS
-    }
-    assert types["classify_job_parsing_configs.target_pages"] == "_int8"
-    assert types["classify_job_parsing_configs.max_pages"] == "int8"
 
 
 @pytest.mark.parametrize(
@@ -198,7 +178,6 @@ def test_columns_have_types_to_query(pipeline: IntoPostgres) -> None:
 def test_full_table_removes_what_was_deleted_at_the_source(
     sandbox: Sandbox,
     pipeline: IntoPostgres,
-    command: Command,
     hard_delete: bool,  # noqa: FBT001 - a column of the table above
     still_there: str,
 ) -> None:
@@ -208,7 +187,7 @@ def test_full_table_removes_what_was_deleted_at_the_source(
         sandbox.world.delete(job_id)
     sandbox.world.advance(DAY)
     loader = {"hard_delete": hard_delete}
-    catalog = full_tables(command)
+    catalog = select(sandbox, *DEFAULT_STREAMS, replication_method="FULL_TABLE")
     for _ in range(2):
         # The second time, rows that carry the version of the time before have to go.
         sent = pipeline.run(

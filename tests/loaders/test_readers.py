@@ -13,14 +13,15 @@ import pytest
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
+from tests.support.api_rows import ALL_KEYS, TIMES, Row, Tables, api_shows, keyed_by, utc
 from tests.support.commands import Command, ran
-from tests.support.loaders import AWKWARD, ODD, PYARROW, Row, Tables, installed, keyed_by, utc
-from tests.support.loaders_v2 import (
+from tests.support.loaders import (
+    AWKWARD,
     AWKWARD_V2,
     EVERYTHING,
-    KEYS,
-    TIMES,
-    api_shows,
+    ODD,
+    PYARROW,
+    installed,
     live_on,
     put_awkward,
     select_all,
@@ -157,7 +158,7 @@ def story(command: Command, config: Row, sandbox: Sandbox, python: Path, tmp_pat
     files = sorted(path.name for path in folder.iterdir())
     # What a run that was killed leaves is no Parquet: no reader may come across it.
     (folder / f".{files[0]}.part").write_bytes(b"PAR1 but no more")
-    read = ran([python, "-c", READING, folder, json.dumps(KEYS)])
+    read = ran([python, "-c", READING, folder, json.dumps(ALL_KEYS)])
     return Story(shown, files, json.loads(read))
 
 
@@ -165,10 +166,10 @@ def test_every_reader_finds_the_rows_of_both_runs_with_types_to_query(story: Sto
     first, second = story.shown
     assert len(first["classify_jobs"]) > 900
     tables = [name.split("-")[0] for name in story.files]
-    assert min(tables.count(table) for table in KEYS.keys() - SHORT) > 3
+    assert min(tables.count(table) for table in ALL_KEYS.keys() - SHORT) > 3
     for reader, its in TYPES.items():
         names = dict(zip(OF_TYPES, its.split("|"), strict=True))
-        for table in KEYS:
+        for table in ALL_KEYS:
             types = story.said[reader][table][0]
             assert types == {name: names[kind_of(table, name)] for name in types}, reader
             assert _keyed_newest(table, story.rows(reader, table)) == second[table], reader
@@ -176,11 +177,11 @@ def test_every_reader_finds_the_rows_of_both_runs_with_types_to_query(story: Sto
 
 
 def test_the_newest_row_of_each_key_is_what_the_api_shows(story: Story) -> None:
-    for table in KEYS:
+    for table in ALL_KEYS:
         rows = story.rows("duckdb_newest", table)
-        assert keyed_by(KEYS[table], rows) == story.shown[1][table] != story.shown[0][table]
+        assert keyed_by(ALL_KEYS[table], rows) == story.shown[1][table] != story.shown[0][table]
 
 
 def _keyed_newest(table: str, rows: list[Row]) -> dict[tuple[Any, ...], Row]:
     """Keep the last row of each key: names sort by time, and readers take files in that order."""
-    return {tuple(row[name] for name in KEYS[table]): row for row in rows}
+    return {tuple(row[name] for name in ALL_KEYS[table]): row for row in rows}

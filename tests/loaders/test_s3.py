@@ -20,19 +20,9 @@ import pytest
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
+from tests.support.api_rows import JOB_TIMES, KEYS, Row, Tables, expected, keyed_by
 from tests.support.commands import ROOT, Ended, ended, ran
-from tests.support.loaders import (
-    AWKWARD,
-    JOB_TIMES,
-    KEYS,
-    ODD,
-    Row,
-    Tables,
-    expected,
-    installed,
-    keyed,
-)
-from tests.support.loaders_v2 import put_awkward
+from tests.support.loaders import AWKWARD, ODD, installed, put_awkward
 
 pytestmark = pytest.mark.heavy
 
@@ -194,7 +184,7 @@ def _landed(table: str, folder: Path) -> dict[tuple[Any, ...], Row]:
             row[name] = row[name] and row[name].replace(tzinfo=None)
         fields = row["additional_fields"]
         row["additional_fields"] = fields and json.loads(fields)
-    return keyed(table, rows)
+    return keyed_by(KEYS[table], rows)
 
 
 def manifests(done: Ended) -> list[str]:

@@ -15,6 +15,7 @@ from llamaclassify_report import history
 from llamaclassify_report.figures import figures_of
 from llamaclassify_report.links import JobPages, LinkError
 from llamaclassify_report.marts import MartsError, opened
+from tests.support.builders import cases
 from tests.support.report_marts import AS_OF, HOSTILE, Made, hostile, ordinary, several
 from tests.support.report_page import PATTERN, Page, made_of, read, rows_of
 
@@ -23,7 +24,11 @@ SAFE = (
     " form-action 'none'"
 )
 LARGEST = 1_000_000
-NEVER_ENDED = ("pending", "other", "cancelled")
+NEVER_ENDED = {
+    "pending": "none has ended",
+    "other": "No job has ended.",
+    "cancelled": "No job has ended.",
+}
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +89,6 @@ def test_page_of_no_data_says_so_and_draws_nothing(tmp_path: Path) -> None:
     assert "<svg" not in html
 
 
-@pytest.mark.parametrize(("has", "lacks"), [("v1", "v2"), ("v2", "v1")])
-def test_page_of_one_version_says_which(has: str, lacks: str, tmp_path: Path) -> None:
-    html = made_of(Made().job(api_version=has), tmp_path)
-    assert f"Only {has} jobs are loaded; there are none of {lacks}." in Page(html).text
-    assert "<svg" in html
-
-
 def test_page_says_that_data_is_older_than_two_days_and_not_that_it_is_younger(
     page: str, tmp_path: Path
 ) -> None:
@@ -99,16 +97,20 @@ def test_page_says_that_data_is_older_than_two_days_and_not_that_it_is_younger(
     assert "No job has changed for" not in Page(page).text
 
 
-@pytest.mark.parametrize(
-    ("jobs", "shown"),
-    [
-        *(([{"status": s, "duration_seconds": None}], "has ended") for s in NEVER_ENDED),
-        ([{"updated_at": None}], "Jobs per day"),
-        ([{"duration_seconds": 0.0}, {"duration_seconds": 777_600.0}], "Jobs per day"),
-    ],
-    ids=[*NEVER_ENDED, "no time of a change", "no time taken"],
+ONLY = "Only {} jobs are loaded; there are none of {}."
+
+
+@cases(
+    "jobs, shown",
+    {
+        **{s: ([{"status": s, "duration_seconds": None}], t) for s, t in NEVER_ENDED.items()},
+        "no time of a change": ([{"updated_at": None}], "Jobs per day"),
+        "no time taken": ([{"duration_seconds": n} for n in (0.0, 777_600.0)], "Jobs per day"),
+        "v1 only": ([{"api_version": "v1"}], ONLY.format("v1", "v2")),
+        "v2 only": ([{"api_version": "v2"}], ONLY.format("v2", "v1")),
+    },
 )
-def test_page_of_odd_jobs_is_no_failure(
+def test_page_of_odd_jobs_is_no_failure_and_says_what_there_is(
     jobs: list[dict[str, Any]], shown: str, tmp_path: Path
 ) -> None:
     made = Made()

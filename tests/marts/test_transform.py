@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 
@@ -15,11 +15,10 @@ import pytest
 import yaml
 
 from llamacloud_sandbox.server import Sandbox
+from tests.support.api_rows import Tables, api_shows
 from tests.support.awkward_jobs import RULES, awkward_api
 from tests.support.commands import ROOT
 from tests.support.expected_marts import STATUSES, expected_marts
-from tests.support.loaders import Tables
-from tests.support.loaders_v2 import api_shows
 from tests.support.transform import (
     KEYS,
     NO_TESTS,
@@ -102,14 +101,6 @@ def test_mart_is_what_python_computes_from_the_api_and_keeps_what_the_api_has_de
         assert found == expected
 
 
-def test_rules_that_a_job_has_lost_are_not_counted(story: Story) -> None:
-    before, after = (
-        each.marts["agg_rule_types"]["kept",]["jobs_offering"]
-        for each in (story.first, story.second)
-    )
-    assert (before, after) == (2, 1)
-
-
 def test_every_version_that_a_build_saw_is_kept(story: Story) -> None:
     first, second = story.first, story.second
     versions = {
@@ -170,52 +161,62 @@ def test_every_model_and_column_is_described(story: Story) -> None:
     assert there == described
 
 
-BEFORE = """
-    CREATE SCHEMA llamacloud;
-    CREATE TABLE llamacloud.classify_projects AS SELECT 'p' AS id, 'Invoices' AS name;
+PROJECTS = "SELECT 'p' AS id, 'Invoices' AS name"
+JOBS = """
+    SELECT unnest(['kept', 'gone']) AS ID, 'p' AS PROJECT_ID, 'SUCCESS' AS STATUS,
+        TIMESTAMPTZ '2020-11-20 12:00:00+02' AS CREATED_AT,
+        '2020-11-20T11:00:00.000000Z' AS UPDATED_AT,
+        '{"note": ["x", null]}' AS ADDITIONAL_FIELDS,
+        unnest([NULL, TIMESTAMP '2020-11-21']) AS _SDC_DELETED_AT
 """
-BY_HAND = """
-    CREATE TABLE llamacloud.classify_jobs AS
-        SELECT unnest(['kept', 'gone']) AS id, 'p' AS project_id, 'SUCCESS' AS status,
-            TIMESTAMPTZ '2026-11-20 12:00:00+02' AS created_at,
-            TIMESTAMPTZ '2026-11-20 13:00:00+03' AS updated_at,
-            unnest([NULL, TIMESTAMP '2026-11-21']) AS _sdc_deleted_at;
+CONFIGS = """
+    SELECT 'kept' AS job_id, 'p' AS project_id, 'de' AS lang, [1, 3] AS target_pages,
+        'null' AS additional_fields
+"""
+STAGED = """
+    SELECT jobs.additional_fields, configs.target_pages, configs.additional_fields
+    FROM llamaclassify.stg_classify_jobs AS jobs
+    JOIN llamaclassify.stg_classify_job_parsing_configs AS configs USING (job_id)
 """
 
 
-@pytest.fixture(scope="module")
-def of_little(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Mart], str]:
-    """Build twice: from projects alone, then from jobs that lack columns, too."""
-    folder = tmp_path_factory.mktemp("little")
-    as_of = datetime(2026, 11, 24)  # noqa: DTZ001 - as databases have it
+def load_elsewhere(folder: Path, **tables: str) -> None:
+    """Leave tables as views of Parquet files, in another schema."""
     with duckdb.connect(str(folder / "warehouse.duckdb")) as warehouse:
-        warehouse.execute(BEFORE)
-    well_built(folder, *NO_TESTS, as_of=as_of)
-    empty = marts_of(folder)
-    with duckdb.connect(str(folder / "warehouse.duckdb")) as warehouse:
-        warehouse.execute(BY_HAND)
-    said = well_built(folder, "--exclude-resource-type", "unit_test", as_of=as_of)
-    return empty | {f"then {name}": mart for name, mart in marts_of(folder).items()}, said
+        warehouse.execute("CREATE SCHEMA IF NOT EXISTS elsewhere")
+        for table, query in tables.items():
+            file = folder / f"{table}.parquet"
+            warehouse.execute(f"COPY ({query}) TO '{file}'")
+            warehouse.execute(f"CREATE VIEW elsewhere.{table} AS FROM '{file}'")
 
 
-def test_tables_that_were_never_loaded_make_empty_marts(
-    of_little: tuple[dict[str, Mart], str],
+def test_marts_are_empty_without_jobs_and_then_those_of_what_little_another_loader_has_left(
+    tmp_path: Path,
 ) -> None:
-    marts, _ = of_little
+    begun = datetime.now(UTC).replace(tzinfo=None)
+    there = ("--vars", "loaded_into: elsewhere")
+    load_elsewhere(tmp_path, classify_projects=PROJECTS)
+    well_built(tmp_path, *NO_TESTS, *there, as_of=begun)
+    marts = marts_of(tmp_path)
     assert {name: len(marts[name]) for name in KEYS if marts[name]} == {"classify_freshness": 2}
     assert {row["jobs"] for row in marts["classify_freshness"].values()} == {0}
 
-
-def test_little_that_was_loaded_is_shown_but_for_deleted_rows_in_utc_with_a_warning_of_its_age(
-    of_little: tuple[dict[str, Mart], str],
-) -> None:
-    marts, said = of_little
-    ((key, row),) = marts["then fct_classify_jobs"].items()
-    assert key == ("v1", "kept")
-    assert (row["mode"], row["language"], row["rule_count"]) == (None, None, None)
-    assert row["created_at"] == datetime(2026, 11, 20, 10)  # noqa: DTZ001 - as above
-    assert row["duration_seconds"] == 0
+    load_elsewhere(tmp_path, classify_jobs=JOBS, classify_job_parsing_configs=CONFIGS)
+    no_instant = {"LLAMACLASSIFY_AS_OF": "", "TZ": "Pacific/Auckland"}
+    no_unit_tests = ("--exclude-resource-type", "unit_test")
+    said = well_built(tmp_path, *no_unit_tests, *there, as_of=begun, **no_instant)
     assert re.search(r"WARN 1 fresh_fct_classify_jobs_updated_at", said)
+    marts = marts_of(tmp_path)
+    ((key, row),) = marts["fct_classify_jobs"].items()
+    assert key == ("v1", "kept")
+    assert (row["mode"], row["language"], row["rule_count"]) == (None, "de", None)
+    assert row["created_at"] == datetime(2020, 11, 20, 10)  # noqa: DTZ001 - as databases have it
+    assert row["duration_seconds"] == 3600
+    # Without an instant given, now is now, in UTC.
+    freshness = marts["classify_freshness"]["v1",]
+    assert timedelta(0) <= freshness["as_of"] - begun < timedelta(minutes=10)
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb"), read_only=True) as warehouse:
+        assert warehouse.execute(STAGED).fetchall() == [('{"note": ["x", null]}', "[1, 3]", None)]
 
 
 @pytest.mark.parametrize(

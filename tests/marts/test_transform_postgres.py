@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -16,11 +15,11 @@ import pytest
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
+from tests.support.api_rows import ALL_KEYS, Row
 from tests.support.awkward_jobs import awkward_api
-from tests.support.commands import ended, ran
+from tests.support.commands import ended, ran, words_of
 from tests.support.items import v2_job
-from tests.support.loaders import Row, loader, plugin
-from tests.support.loaders_v2 import KEYS as ALL_KEYS
+from tests.support.loaders import loader, plugin
 from tests.support.postgres import HOST, USER, Server, running_server
 from tests.support.transform import (
     KEYS,
@@ -66,10 +65,9 @@ def load(messages: str, server: Server, folder: Path) -> None:
     """Give target-postgres what the tap has written."""
     address: Row = {"host": HOST, "port": server.port, "user": USER, "password": "none"}
     settings = plugin("target-postgres")["config"] | address | {"database": DATABASE}
-    config = folder / "postgres.json"
-    config.write_text(json.dumps(settings), encoding="utf-8")
+    config = words_of(["--config", settings], folder)
     environment = os.environ | {"PGTZ": "UTC"}
-    ran([loader("target-postgres"), "--config", config], messages, env=environment)
+    ran([loader("target-postgres"), *config], messages, env=environment)
 
 
 def in_postgres(server: Server) -> dict[str, Mart]:

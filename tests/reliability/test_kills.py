@@ -14,16 +14,16 @@ from random import Random
 from subprocess import PIPE, Popen
 from typing import Any
 
-import duckdb
 import pytest
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
+from tests.support.api_rows import Row, expected, utc
 from tests.support.builders import job
 from tests.support.commands import COMMAND
-from tests.support.loaders import KEYS, Row, expected, in_duckdb, loader, plugin
+from tests.support.loaders import in_duckdb, loader, plugin
 from tests.support.pipe import Moment, Pipe, close
 from tests.support.tally import Tally
 
@@ -36,8 +36,6 @@ KILLS = 20
 CALM_AFTER = {5, 9, 13, 17}
 BYTES_A_JOB = 2_000
 DAY = 86_400.0
-
-Versions = dict[str, dict[tuple[Any, ...], str]]
 
 
 def moment(random: Random, kill: int, due: int) -> Moment:
@@ -151,43 +149,17 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def overclaimed(sandbox: Sandbox, warehouse: Warehouse) -> list[Any]:
-    """List the rows that the state claims and the tables do not hold in the world's version."""
+    """List the rows that the state claims and the tables do not hold as they are."""
     if not warehouse.state:
         return []
-    missing: list[Any] = []
-    held = versions_in_duckdb(warehouse.file)
-    for table, versions in versions_in_world(sandbox).items():
-        bookmark = warehouse.bookmark(table) or ""
-        claimed = {key for key, updated_at in versions.items() if updated_at <= bookmark}
-        missing += [(table, key) for key in claimed if held[table].get(key) != versions[key]]
-    return missing
-
-
-def versions_in_world(sandbox: Sandbox) -> Versions:
-    """Return when each row was updated last."""
-    jobs = sandbox.world.jobs(sandbox.project_id)
-    updates = [(job["id"], job["updated_at"], job) for job in jobs]
-    return {
-        "classify_jobs": {(id_,): at for id_, at, _ in updates},
-        "classify_job_rules": {
-            (id_, index): at for id_, at, job in updates for index in range(len(job["rules"]))
-        },
-        "classify_job_parsing_configs": {
-            (id_,): at for id_, at, job in updates if job["parsing_configuration"]
-        },
-    }
-
-
-def versions_in_duckdb(file: Path) -> Versions:
-    """Return the same of the rows that were loaded."""
-    versions = {}
-    with duckdb.connect(str(file), read_only=True) as warehouse:
-        for table, key in KEYS.items():
-            rows = warehouse.table(f"llamacloud.{table}").project(
-                f"{', '.join(key)}, strftime(updated_at, '%Y-%m-%dT%H:%M:%S.%fZ')"
-            )
-            versions[table] = {tuple(names): at for *names, at in rows.fetchall()}
-    return versions
+    held = in_duckdb(warehouse.file)
+    return [
+        (table, key)
+        for table, rows in expected(sandbox.world.jobs(sandbox.project_id)).items()
+        if (bookmark := utc(warehouse.bookmark(table)))
+        for key, row in rows.items()
+        if row["updated_at"] <= bookmark and held[table].get(key) != row
+    ]
 
 
 @contextmanager

@@ -22,8 +22,7 @@ from tap_llamaclassify.api.endpoints import Endpoint
 from tap_llamaclassify.api.models import Page
 from tests.support.builders import V2_STREAMS, seconds_after
 from tests.support.histories import AT_A_TIME, SEED, SEEDS, Histories, Place, Plan, simulate
-from tests.support.simulated import Life, Row, fixed
-from tests.support.simulated_v2 import V2Life
+from tests.support.simulated import Life, Row, V2Life, fixed
 from tests.support.tally import Tally
 
 A_FEW = 25

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from datetime import timedelta
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -15,7 +15,7 @@ from llamacloud_sandbox.api.app import PATH, PROJECTS_PATH, V2_PATH
 from llamacloud_sandbox.api.filters import Filter
 from llamacloud_sandbox.api.listing import KEPT
 from llamacloud_sandbox.server import Sandbox
-from llamacloud_sandbox.settings import Order, Settings, Tokens
+from llamacloud_sandbox.settings import Settings
 from llamacloud_sandbox.world.clock import Clock, instant, stamp
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
@@ -26,11 +26,9 @@ from tests.support.sandboxes import (
     V1,
     V2,
     ask,
-    get,
     ids_of,
     listed,
     walk,
-    without_usage,
     world_of,
 )
 
@@ -49,24 +47,13 @@ def test_v1_and_v2_jobs_do_not_depend_on_each_other() -> None:
     assert v1.v2_jobs() == v2.jobs() == []
 
 
-def test_v2_job_has_the_fields_of_the_reference() -> None:
+def test_v2_jobs_have_every_kind_of_input_with_and_without_what_may_be_null() -> None:
     jobs = world_of(v2_jobs=2000).v2_jobs()
 
-    assert {frozenset(job) for job in jobs} == {
-        frozenset(
-            {
-                *("id", "project_id", "user_id", "status", "configuration", "configuration_id"),
-                *("transaction_id", "parse_job_id", "error_message", "document_input_type"),
-                *("file_input", "result", "usage", "created_at", "updated_at"),
-            }
-        )
-    }
     prefixes = {"file_id": "dfl-", "parse_job_id": "pjb-", "url": "https://"}
     assert {job["document_input_type"] for job in jobs} == set(prefixes)
     for job in jobs:
-        assert job["id"].startswith("clj-")
         assert job["file_input"].startswith(prefixes[job["document_input_type"]])
-        assert set(job["configuration"]) == {"rules", "mode", "parsing_configuration"}
         assert job["configuration"]["mode"] == "FAST"
         assert 1 <= len(job["configuration"]["rules"]) <= 6
     configurations = [job["configuration"]["parsing_configuration"] for job in jobs]
@@ -168,44 +155,6 @@ def test_projects_share_jobs_equally_unless_they_are_three(kind: str) -> None:
 # The listing.
 
 
-@pytest.mark.parametrize("tokens", get_args(Tokens))
-@pytest.mark.parametrize("order", ["newest", "oldest"])
-@pytest.mark.parametrize("name", ["status", "configuration_id", "job_ids", "window", "all"])
-def test_v2_filters_narrow_the_listing_on_every_page(
-    name: str, order: Order, tokens: Tokens
-) -> None:
-    world = world_of(v2_jobs=600)
-    with Sandbox(world, Settings(order=order, tokens=tokens, empty_pages=2)) as sandbox:
-        jobs = world.v2_jobs(sandbox.project_id)
-        saved = next(job["configuration_id"] for job in jobs if job["configuration_id"])
-        early, late = jobs[50]["created_at"], jobs[350]["created_at"]
-        queries: dict[str, dict[str, Any]] = {
-            "status": {"status": "FAILED"},
-            "configuration_id": {"configuration_id": saved},
-            "job_ids": {"job_ids": [*ids_of(jobs[::7]), "clj-none"]},
-            "window": {"created_at_on_or_after": early, "created_at_on_or_before": late},
-        }
-        queries["all"] = {
-            each: value for query in queries.values() for each, value in query.items()
-        } | {"status": "COMPLETED", "job_ids": ids_of(jobs[:300])}
-        query = queries[name]
-        pages = walk(sandbox, V2_PATH, page_size=8, **query)
-
-    wanted = [
-        job
-        for job in jobs
-        if query.get("status") in {None, job["status"]}
-        and query.get("configuration_id") in {None, job["configuration_id"]}
-        and job["id"] in query.get("job_ids", ids_of(jobs))
-        and query.get("created_at_on_or_after", "") <= job["created_at"]
-        and job["created_at"] <= query.get("created_at_on_or_before", "9")
-    ]
-    assert 3 < len(wanted) < len(jobs)
-    items = [item for page in pages for item in page["items"]]
-    assert items == without_usage(wanted if order == "oldest" else wanted[::-1])
-    assert {page["total_size"] for page in pages} == {len(wanted)}
-
-
 @pytest.mark.parametrize(
     "bound",
     [
@@ -222,8 +171,9 @@ def test_v2_bounds_are_inclusive_in_any_iso_form(bound: str) -> None:
     for micros in (499, 500, 501):
         world.put_v2(v2_job(str(micros), created_at=f"2026-03-04T10:00:00.000{micros}Z"))
     after, before = {"created_at_on_or_after": bound}, {"created_at_on_or_before": bound}
+    queries = (after, before, after | before)
     with Sandbox(world, Settings(order="oldest")) as sandbox:
-        found = [ids_of(listed(sandbox, V2_PATH, **q)) for q in (after, before, after | before)]
+        found = [ids_of(listed(sandbox, V2_PATH, page_size=1, **query)) for query in queries]
 
     assert found == [["500", "501"], ["499", "500"], ["500"]]
 
@@ -233,9 +183,9 @@ def test_v2_bound_may_be_a_date_which_is_its_midnight() -> None:
     world.put_v2(v2_job("evening", created_at="2026-03-03T23:59:59Z"))
     world.put_v2(v2_job("midnight", created_at="2026-03-04T00:00:00Z"))
     with Sandbox(world) as sandbox:
-        found = listed(sandbox, V2_PATH, created_at_on_or_after="2026-03-04")
+        page = ask(sandbox, V2_PATH, created_at_on_or_after="2026-03-04").json()
 
-    assert ids_of(found) == ["midnight"]
+    assert (ids_of(page["items"]), page["total_size"]) == (["midnight"], 1)
 
 
 def test_v2_job_without_readable_created_at_is_out_of_sight_of_a_window_only() -> None:
@@ -443,15 +393,18 @@ def test_results_are_made_up_for_odd_jobs_too(odd: dict[str, Any]) -> None:
             assert item["result"]["type"] is None
 
 
-def test_results_of_a_pending_job_are_none_or_not_found() -> None:
-    world = V1.filled("waits", "empty", status="PENDING")
+def test_results_of_a_pending_job_are_none_or_not_found_unless_made_by_hand() -> None:
+    raw = [{"id": "r"}, "no result", None, {"id": 5, "result": [1]}]
+    world = V1.filled("waits", "made", "empty", status="PENDING")
     world.touch("empty", status="SUCCESS")
     world.put_results("empty", [])
+    world.put_results("made", raw)
     with Sandbox(world) as sandbox:
         waits = ask(sandbox, results_path("waits")).json()
         sandbox.settings.pending_results = "404"
         refused = ask(sandbox, results_path("waits"))
         assert ask(sandbox, results_path("empty")).json()["items"] == []
+        assert ask(sandbox, results_path("made")).json()["items"] == raw
 
     assert waits == {"items": [], "next_page_token": None, "total_size": 0}
     assert refused.status_code == 404
@@ -477,14 +430,6 @@ def test_results_of_a_job_that_is_unknown_expired_or_anothers_are_not_found() ->
         world.expire("ghost")
 
 
-def test_results_made_by_hand_are_answered_as_they_are() -> None:
-    raw = [{"id": "r"}, "no result", None, {"id": 5, "result": [1]}]
-    world = V1.filled("a", status="PENDING")
-    world.put_results("a", raw)
-    with Sandbox(world, Settings(pending_results="404")) as sandbox:
-        assert ask(sandbox, results_path("a")).json()["items"] == raw
-
-
 # Projects and keys.
 
 
@@ -505,9 +450,6 @@ def test_projects_are_a_bare_array_of_all_whatever_key_asks() -> None:
     assert {project["organization_id"] for project in own} == {world.organization_id}
     assert len({project["name"] for project in own}) == 5
     for project in own:
-        assert set(project) == {
-            *("id", "name", "organization_id", "is_default", "created_at", "updated_at")
-        }
         assert project["created_at"] <= project["updated_at"] < stamp(START)
 
 
@@ -554,27 +496,19 @@ def test_api_that_is_gone_answers_so_and_the_others_as_ever() -> None:
 
 # The strings a test pulls.
 
-CALLS = (V2_PATH, f"{V2_PATH}/a", f"{PATH}/a/results", PROJECTS_PATH)
-KINDS = {"503": 503, "429-after-seconds": 429, "html-200": 200, "redirect-same-host": 307}
 
-
-@pytest.mark.parametrize(("kind", "status"), KINDS.items())
-@pytest.mark.parametrize("path", CALLS)
-def test_faults_meet_every_call_whose_reply_can_be_cut_too(
-    path: str, kind: str, status: int
-) -> None:
+@pytest.mark.parametrize("path", [V2_PATH, f"{V2_PATH}/a", results_path("a"), PROJECTS_PATH])
+def test_faults_meet_every_call_whose_reply_can_be_cut_too(path: str) -> None:
     world = V2.filled("a")
     world.put(V1.make("a"))
     with Sandbox(world) as sandbox:
         fine = ask(sandbox, path).content
-        sandbox.fail_next(kind)
-        failed = get(sandbox, path, allow_redirects=False)
-        sandbox.fail_next("cut-chunked")
+        for kind in ("503", "html-200", "cut-chunked"):
+            sandbox.fail_next(kind)
+        assert [ask(sandbox, path).status_code for _ in range(2)] == [503, 200]
         with pytest.raises(requests.exceptions.ChunkedEncodingError):
             ask(sandbox, path)
         assert ask(sandbox, path).content == fine
         faults = [request.fault for request in sandbox.requests]
 
-    assert faults == [None, kind, "cut-chunked", None]
-    assert failed.status_code == status
-    assert failed.content != fine
+    assert faults == [None, "503", "html-200", "cut-chunked", None]

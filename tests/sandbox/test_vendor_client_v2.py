@@ -82,11 +82,6 @@ class Vendor:
         answers: list[list[Any]] = json.loads(ran(command, stdin, env=environment))
         return answers
 
-    def listed(self, **query: Any) -> list[Any]:
-        """List v2 jobs, page after page."""
-        (jobs,) = self.calls(("classify.list", query, []))
-        return jobs
-
 
 @pytest.fixture
 def vendor(library: Path, sandbox: Sandbox) -> Vendor:
@@ -112,9 +107,8 @@ def test_vendor_client_lists_every_v2_job_across_pages(
 ) -> None:
     sandbox.settings.tokens = tokens
     organization_id = sandbox.world.organization_id
-    jobs = vendor.listed(
-        page_size=30, project_id=sandbox.project_id, organization_id=organization_id
-    )
+    query = {"project_id": sandbox.project_id, "organization_id": organization_id}
+    (jobs,) = vendor.calls(("classify.list", query | {"page_size": 30}, []))
 
     expected = sandbox.world.v2_jobs(sandbox.project_id)
     assert typed(jobs) == newest_first(expected)

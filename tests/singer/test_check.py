@@ -126,12 +126,6 @@ def test_check_tries_every_connection_and_names_the_one_that_fails(
     assert "emea" not in error
 
 
-def test_check_without_a_key_fails_before_it_asks(sandbox: Sandbox, command: Command) -> None:
-    ended = command("--check", env={"LLAMA_CLOUD_BASE_URL": sandbox.url})
-    assert "api_key is missing" in failure(ended)
-    assert not sandbox.requests
-
-
 def test_check_shows_what_has_some_though_the_api_does_not_count(command: Command) -> None:
     with Sandbox(World.empty()) as empty:
         empty.settings.total_size = False

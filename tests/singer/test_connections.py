@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -28,18 +26,19 @@ from tap_llamaclassify.http.pacing import RateLimiter
 from tap_llamaclassify.singer import messages, run
 from tap_llamaclassify.singer.tap import TapLlamaClassify
 from tap_llamaclassify.tables import additional_fields
+from tests.support.batch_files import batch_config
 from tests.support.builders import (
     ALL_STREAMS,
+    DEFAULT_STREAMS,
     STREAMS,
     V2_STREAMS,
     Output,
     captured,
     catalog_with,
     job,
-    parse,
     sync,
 )
-from tests.support.commands import Command
+from tests.support.commands import Command, ended
 from tests.support.items import v2_job
 from tests.support.moments import PATIENCE, at
 from tests.support.processes import started, whole_lines
@@ -48,7 +47,6 @@ from tests.support.runs import (
     Row,
     assert_version_activated_last,
     at_page,
-    bookmark_at,
     failure,
     select,
     success,
@@ -102,15 +100,11 @@ def ids_of(*connections: str, jobs: int) -> list[str]:
     return sorted(f"{name} {number}" for name in connections for number in range(jobs))
 
 
-def connections(sandbox: Sandbox, count: int) -> list[Row]:
-    """Make the first connections, each with the key of a project."""
-    keys = zip(NAMES[:count], sandbox.keys.values(), strict=False)
-    return [{"name": name, "api_key": key} for name, key in keys]
-
-
 def config(sandbox: Sandbox, count: int, **more: Any) -> Row:
     """Make settings of the first connections, without retries and without lookback."""
-    own = {"api_url": sandbox.url, "connections": connections(sandbox, count)}
+    keys = zip(NAMES[:count], sandbox.keys.values(), strict=False)
+    connections = [{"name": name, "api_key": key} for name, key in keys]
+    own = {"api_url": sandbox.url, "connections": connections}
     return own | {"retry_seconds": 0, "lookback_seconds": 0} | more
 
 
@@ -147,30 +141,29 @@ def keys_of(sandbox: Sandbox) -> list[str]:
 # What there is then.
 
 
-def test_state_has_a_partition_for_each_connection_by_name_and_no_key(sandbox: Sandbox) -> None:
-    put(sandbox, 3, 2)
-    output = fetch(sandbox, config(sandbox, 3))
-    for stream in STREAMS:
-        entry = output.state["bookmarks"][stream]
-        assert entry["partitions"] == [
-            {"context": {"connection": name}} | bookmark_at(at(1)) for name in sorted(NAMES[:3])
-        ]
-        assert entry.keys() == {"partitions"}
-    assert "llx-" not in json.dumps(output.state)
-
-
-def test_rows_of_every_connection_are_there_with_their_project(sandbox: Sandbox) -> None:
-    put(sandbox, 8, 5)
-    output = fetch(sandbox, config(sandbox, 8, page_size=2))
-    projects = {row["id"]: row["project_id"] for row in output.records("classify_jobs")}
-    assert projects == {
+def test_rows_of_every_connection_come_whole_with_their_project_and_before_its_bookmark(
+    sandbox: Sandbox, quick_command: Command
+) -> None:
+    put(sandbox, 8, 6, error_message="x" * 20_000)
+    settings = config(sandbox, 8, parallel_connections=8, page_size=2)
+    # No line is torn: all are JSON.
+    output = success(quick_command("--config", settings))
+    seen: dict[str, str] = {}
+    for message in output.messages:
+        if message["type"] == "RECORD" and message["stream"] == "classify_jobs":
+            seen[message["record"]["id"]] = message["record"]["project_id"]
+        elif message["type"] == "STATE":
+            done = [name for name, reached in kept(message["value"]).items() if reached]
+            assert {*seen} >= {*ids_of(*done, jobs=6)}
+    assert seen == {
         f"{name} {number}": project_id
         for name, project_id in zip(NAMES, sandbox.keys, strict=True)
-        for number in range(5)
+        for number in range(6)
     }
-    assert len(output.ids()) == 40
-    assert len(sandbox.requests) == 8 * 3
-    assert len(output.of_type("SCHEMA")) == 3
+    assert len(output.ids()) == 8 * 6
+    assert [request.path for request in sandbox.requests].count(V1) == 8 * 3
+    assert len(output.of_type("SCHEMA")) == len(DEFAULT_STREAMS)
+    assert len(output.of_type("STATE")) > 1
 
 
 def test_every_stream_of_every_connection_keeps_its_own(sandbox: Sandbox) -> None:
@@ -197,26 +190,6 @@ def test_every_stream_of_every_connection_keeps_its_own(sandbox: Sandbox) -> Non
     again = fetch(sandbox, settings, state=output.state, catalog=catalog)
     assert sorted(again.ids()) == ["apac 2", "emea 2"]
     assert {row["job_id"] for row in again.records("classify_job_results")} == {*again.ids()}
-
-
-def test_no_line_is_torn_between_connections(sandbox: Sandbox, quick_command: Command) -> None:
-    put(sandbox, 8, 6, error_message="x" * 20_000)
-    ended = quick_command("--config", config(sandbox, 8, parallel_connections=8, page_size=2))
-    assert sorted(success(ended).ids()) == ids_of(*NAMES, jobs=6)
-    assert all(len(line) > 10 for line in ended.stdout.splitlines())
-
-
-def test_bookmark_of_a_connection_stands_behind_its_rows(sandbox: Sandbox) -> None:
-    put(sandbox, 8, 6)
-    output = fetch(sandbox, config(sandbox, 8, parallel_connections=8, page_size=2))
-    seen: set[str] = set()
-    for message in output.messages:
-        if message["type"] == "RECORD" and message["stream"] == "classify_jobs":
-            seen.add(message["record"]["id"])
-        elif message["type"] == "STATE":
-            done = [name for name, reached in kept(message["value"]).items() if reached]
-            assert seen >= {f"{name} {number}" for name in done for number in range(6)}
-    assert len(output.of_type("STATE")) > 1
 
 
 def test_log_names_whose_listing_it_is_and_no_key(sandbox: Sandbox, quick_command: Command) -> None:
@@ -292,20 +265,18 @@ def test_state_of_a_connection_that_is_done_waits_for_no_other(
     in_files: bool,  # noqa: FBT001 - a column of the table above
 ) -> None:
     hung, quick = put_into(hosts(2), seconds=1)
-    done, write, states = threading.Event(), messages._write, []  # noqa: SLF001 - the one place
+    done, states = threading.Event(), []
 
-    def noted(lines: bytes) -> None:
-        write(lines)
+    def note(lines: bytes) -> None:
         if b'"type":"STATE"' in lines:
             states.append(json.loads(lines)["value"])
             done.set()
 
-    monkeypatch.setattr(messages, "_write", noted)
     monkeypatch.setattr(run, "FILES_SECONDS", 0.1)
     hung.before_page = lambda _: assert_came(done)
-    batches = {"encoding": {"format": "jsonl"}, "storage": {"root": str(tmp_path)}}
-    more = {"batch_config": batches} if in_files else {}
-    fetch(hung, config_of([hung, quick], **more))
+    more = {"batch_config": batch_config(tmp_path, "jsonl")} if in_files else {}
+    with watched(messages, "_write", note):
+        fetch(hung, config_of([hung, quick], **more))
     assert kept(states[0]) == {"apac": at(1)}
     assert kept(states[-1]) == {"emea": at(1), "apac": at(1)}
 
@@ -458,28 +429,19 @@ def test_defect_in_one_connection_s_thread_ends_the_run_with_one_line(
     put(sandbox, 4, 6)
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config(sandbox, 4, page_size=2)), encoding="utf-8")
-    ended = subprocess.run(
-        [sys.executable, "-c", DEFECT, "--config", path],
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
-        env=os.environ,
-        timeout=PATIENCE,
-    )
-    assert ended.returncode == 1
-    (line,) = [line for line in ended.stderr.splitlines() if "| ERROR" in line]
-    assert "this is a defect of the tap: KeyError in <string>, line " in line
-    assert "document" not in ended.stderr
-    assert "Traceback" not in ended.stderr
-    for message in parse(ended.stdout).of_type("STATE"):
+    broken = ended([sys.executable, "-c", DEFECT, "--config", path], timeout=PATIENCE)
+    assert "this is a defect of the tap: KeyError in <string>, line " in failure(broken)
+    assert "document" not in broken.stderr
+    for message in broken.output.of_type("STATE"):
         assert "apac" not in kept(message["value"])
 
 
+@pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_while_several_listings_wait_ends_the_run_at_once_without_state(
-    hosts: Callable[[int], list[Sandbox]], tmp_path: Path, number: signal.Signals
+def test_signal_while_listings_wait_ends_the_run_at_once_without_state(
+    hosts: Callable[[int], list[Sandbox]], tmp_path: Path, number: signal.Signals, count: int
 ) -> None:
-    running = put_into(hosts(3), 3)
+    running = put_into(hosts(count), 3)
     settings = config_of(running, page_size=1)
     with Hold() as hold, started(tmp_path, "--config", settings) as process:
         for host in running:
@@ -489,6 +451,7 @@ def test_signal_while_several_listings_wait_ends_the_run_at_once_without_state(
         assert process.wait(PATIENCE) == 128 + number
     assert whole_lines(tmp_path).of_type("STATE") == []
     said = (tmp_path / "stderr").read_text()
+    assert " Broken off after " in said
     assert said.endswith(
         f"ERROR: stopped by {number.name}; run again to go on from the last STATE\n"
     )
@@ -496,7 +459,7 @@ def test_signal_while_several_listings_wait_ends_the_run_at_once_without_state(
     assert "Traceback" not in said
     for host in running:
         host.before_page = None
-    assert len(fetch(running[0], settings).ids()) == 9
+    assert len(fetch(running[0], settings).ids()) == 3 * count
 
 
 def test_version_is_activated_only_when_every_connection_was_whole(
@@ -555,17 +518,6 @@ def test_connection_that_was_removed_and_comes_back_goes_on_where_it_was(
     sandbox.world.touch("apac 0")
     back = fetch(sandbox, config(sandbox, 2), state=without.state)
     assert sorted(back.ids()) == ["apac 0", "apac 2", "emea 2"]
-
-
-def test_order_of_connections_and_their_keys_may_change(sandbox: Sandbox) -> None:
-    put(sandbox, 3, 3)
-    settings = config(sandbox, 3)
-    state = fetch(sandbox, settings).state
-    with Sandbox(sandbox.world) as elsewhere:
-        own = [each | {"api_url": elsewhere.url} for each in settings["connections"][::-1]]
-        output = fetch(sandbox, settings | {"connections": own}, state=state)
-        assert len(elsewhere.requests) == 3
-    assert sorted(output.ids()) == ["apac 2", "emea 2", "latam 2"]
 
 
 def test_retries_of_one_connection_hold_up_no_other(

@@ -17,6 +17,7 @@ from tap_llamaclassify.tables.rows import Row
 from tap_llamaclassify.tables.schemas import schema_of
 from tap_llamaclassify.tables.tables import TABLES, Table
 from tests.support.builders import STREAMS, Output, captured, catalog_with, sync
+from tests.support.runs import reached
 from tests.support.shapes import CASES, schemas
 
 
@@ -72,6 +73,7 @@ def test_output_is_what_singer_sdk_gives(api: Sandbox, case: dict[str, Any]) -> 
     catalog["streams"] = [each for each in catalog["streams"] if each["tap_stream_id"] in STREAMS]
     theirs = stock(api, catalog, config)
 
+    assert reached(ours.state).keys() == {*STREAMS}
     assert schemas(ours) == schemas(theirs)
     aliases = {message["stream"] for message in theirs.of_type("SCHEMA")}
     assert aliases

@@ -9,7 +9,6 @@ import os
 import re
 import resource
 import stat
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -21,10 +20,10 @@ import pytest
 from singer_sdk.helpers._batch import StorageTarget
 
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify.errors import OutputError, SettingsError
+from tap_llamaclassify.errors import OutputError
 from tests.support.batch_files import FORMATS, batch_config, batches_of, hidden, put_jobs, visible
-from tests.support.builders import STREAMS, Output, captured, job, new_tap, sync
-from tests.support.commands import COMMAND, Command
+from tests.support.builders import STREAMS, Output, captured, cases, job, new_tap, sync
+from tests.support.commands import COMMAND, Command, ended
 from tests.support.runs import failure, put, watched
 
 HOUR = 3600
@@ -63,18 +62,16 @@ def test_names_say_stream_start_and_number_and_sort_by_time(
 
 
 def test_file_and_the_folder_that_names_it_are_written_through_before_it_is_announced(
-    two_jobs: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two_jobs: Sandbox, tmp_path: Path
 ) -> None:
     written: list[tuple[str, int]] = []
-    fsync = os.fsync
 
     def note(number: int) -> None:
         kind = "folder" if stat.S_ISDIR(os.fstat(number).st_mode) else "file"
         written.append((kind, len(visible(tmp_path))))
-        fsync(number)
 
-    monkeypatch.setattr(os, "fsync", note)
-    sync(two_jobs, batch_config=batch_config(tmp_path))
+    with watched(os, "fsync", note):
+        sync(two_jobs, batch_config=batch_config(tmp_path))
     # Each is there under its name when the folder is written through.
     assert written == [
         step
@@ -170,20 +167,6 @@ def test_files_that_go_elsewhere_wait_where_only_their_owner_can_look(
         (url,) = message["manifest"]
         with fsspec.open(url) as file:
             assert pq.read_table(file).num_rows == 2
-
-
-def test_upload_that_fails_leaves_nothing_on_this_machine(
-    two_jobs: Sandbox, workshop: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(*_: Any, **__: Any) -> None:
-        raise OSError(errno.EACCES, "SECRET")
-
-    monkeypatch.setattr(type(fsspec.filesystem("memory")), "put_file", refused)
-    with pytest.raises(OutputError, match=r"^batch_config\.storage\.root: ") as caught:
-        sync(two_jobs, batch_config=batch_config("memory://elsewhere/refused"))
-    gc.collect()
-    assert "SECRET" not in str(caught.value)
-    assert [*workshop.iterdir()] == []
 
 
 # What killed runs have left
@@ -338,43 +321,39 @@ def test_disk_that_fills_up_is_one_line_and_leaves_no_unfinished_file(
     folder = tmp_path / "files"
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config | {"batch_config": batch_config(folder, form)}))
-    ended = subprocess.run(
+    limited = ended(
         [COMMAND, "--config", path],
-        capture_output=True,
-        check=False,
-        encoding="utf-8",
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)),
     )
-    assert ended.returncode == 1
-    assert [line for line in ended.stderr.splitlines() if FULL in line]
-    assert ended.stderr.count("ERROR") == 1
-    assert "Traceback" not in ended.stderr
-    assert "Exception ignored" not in ended.stderr
-    assert '"STATE"' not in ended.stdout
+    assert failure(limited).startswith(FULL)
+    assert limited.output.of_type("STATE") == []
     assert [*folder.iterdir()] == []
 
 
 @each_form
-def test_disk_that_is_full_is_named_and_no_file_stays_open(
-    two_jobs: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+@cases(
+    "owner, name, root",
+    {
+        "here": (os, "fsync", None),
+        "elsewhere": (type(fsspec.filesystem("memory")), "put_file", "memory://elsewhere/refused"),
+    },
+)
+def test_file_that_finds_no_room_at_its_end_leaves_nothing_on_this_machine(
+    two_jobs: Sandbox,
+    workshop: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+    owner: Any,
+    name: str,
+    root: str | None,
 ) -> None:
-    fsync = os.fsync
-
-    def full(number: int) -> None:
-        fsync(number)
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "SECRET")
 
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match=r"storage\.root: .*No space left on device") as caught:
-        sync(two_jobs, batch_config=batch_config(tmp_path, form))
+    monkeypatch.setattr(owner, name, full)
+    text = r"^batch_config\.storage\.root: .*No space left on device"
+    with pytest.raises(OutputError, match=text) as caught:
+        sync(two_jobs, batch_config=batch_config(root or workshop, form))
     gc.collect()
     assert "SECRET" not in str(caught.value)
-    assert [*tmp_path.iterdir()] == []
-
-
-@pytest.mark.parametrize("root", ["", None, 5, []], ids=["empty", "null", "a number", "a list"])
-def test_root_that_is_no_text_is_refused(sandbox: Sandbox, root: Any) -> None:
-    config = {"encoding": {"format": "parquet"}, "storage": {"root": root}}
-    with pytest.raises(SettingsError, match=r"^batch_config"):
-        sync(sandbox, batch_config=config)
-    assert sandbox.requests == []
+    assert [*workshop.iterdir()] == []

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
+from tests.support.api_rows import Row
 from tests.support.builders import job
 from tests.support.items import v2_job
-from tests.support.loaders import Row
 
 HOSTILE = "{{ 1 / 0 }} <script>'\"; \\N\n--"
 RULES = [{"type": HOSTILE, "description": HOSTILE}, {"type": "kept", "description": "x"}]

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.config.connections import Connection
+from tap_llamaclassify.errors import TapError
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.singer.tap import TapLlamaClassify
 
@@ -183,11 +184,23 @@ def new_tap(
 
 def captured(tap: Tap) -> Output:
     """Run a tap's sync and read what it writes."""
+    text, error = written_by(tap)
+    if error:
+        raise error
+    return parse(text)
+
+
+def written_by(tap: Tap) -> tuple[str, TapError | None]:
+    """Run a tap's sync; return what it wrote, and the error of ours that ended it."""
     buffer = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n")
+    error = None
     with redirect_stdout(buffer):
-        tap.sync_all()
+        try:
+            tap.sync_all()
+        except TapError as caught:
+            error = caught
     buffer.seek(0)
-    return parse(buffer.read())
+    return buffer.read(), error
 
 
 def catalog_with(sandbox: Sandbox, **entries: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,17 @@ class Ended:
 
 
 Command = Callable[..., Ended]
+
+
+def words_of(arguments: Sequence[Any], folder: Path, prefix: str = "") -> list[str]:
+    """Return the words of a command line, for which dictionaries and lists become files."""
+    words = []
+    for number, argument in enumerate(arguments):
+        path = folder / f"{prefix}{number}.json"
+        if isinstance(argument, dict | list):
+            path.write_text(json.dumps(argument), encoding="utf-8")
+        words.append(str(path if isinstance(argument, dict | list) else argument))
+    return words
 
 
 def ended(command: Sequence[Any], given: str | None = None, **options: Any) -> Ended:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from statistics import fmean
 from typing import Any
 
-from tests.support.loaders import Row, Tables
+from tests.support.api_rows import Row, Tables
 from tests.support.transform import Mart, keyed
 
 STATUSES = {

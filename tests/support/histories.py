@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
@@ -34,8 +32,7 @@ from llamacloud_sandbox.wire.faults import FAULTS
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.api.endpoints import Endpoint
 from tap_llamaclassify.api.models import Page
-from tap_llamaclassify.errors import TapError
-from tests.support.builders import STREAMS, catalog_with, new_tap, seconds_after
+from tests.support.builders import STREAMS, catalog_with, new_tap, seconds_after, written_by
 from tests.support.simulated import FORMS, KEYS, Event, Key, Life, Loader, Row, clock_of, fixed
 from tests.support.tally import DIVERGENCES, Tally
 
@@ -203,8 +200,7 @@ class Histories(RuleBasedStateMachine):
 
         self.sandbox.before_page = at_page
         self.meet(plan.faults.get(0))
-        buffer = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n")
-        with clock_of(self.life, self.wrong_by), redirect_stdout(buffer):
+        with clock_of(self.life, self.wrong_by):
             tap = new_tap(
                 self.sandbox,
                 state=self.loader.state,
@@ -214,16 +210,12 @@ class Histories(RuleBasedStateMachine):
                 retry_seconds=plan.retry_seconds,
                 **self.more_config(),
             )
-            try:
-                tap.sync_all()
-                self.is_whole = True
-            except TapError:
-                self.is_whole = False
-                self.tried["runs that failed"] += 1
+            text, error = written_by(tap)
+        self.is_whole = error is None
+        self.tried["runs that failed"] += error is not None
         self.sandbox.before_page = None
         self.sandbox.forget_faults()
-        buffer.seek(0)
-        return [line for line in buffer.read().split("\n") if line]
+        return [line for line in text.split("\n") if line]
 
     def more_config(self) -> dict[str, Any]:
         """Return further settings of the tap."""

@@ -1,4 +1,4 @@
-"""Loaders and tools in environments of their own, and the tables that a loader must end with."""
+"""Loaders and tools in environments of their own, and jobs that a loader may stumble over."""
 
 from __future__ import annotations
 
@@ -8,27 +8,23 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import yaml
 
-from tests.support.commands import ROOT
+from llamacloud_sandbox.server import Sandbox
+from tests.support.api_rows import KEYS, Row, Tables, keyed_by
+from tests.support.builders import ALL_STREAMS
+from tests.support.commands import ROOT, Command, Ended, ended, words_of
+from tests.support.items import configuration, v2_job
+from tests.support.runs import put, select
 
-Row = dict[str, Any]
-Tables = dict[str, dict[tuple[Any, ...], Row]]
-
-KEYS = {
-    "classify_jobs": ("id",),
-    "classify_job_rules": ("job_id", "rule_index"),
-    "classify_job_parsing_configs": ("job_id",),
-}
 PYARROW = "pyarrow==26.0.1"
-JOB_COLUMNS = ("id", "project_id", "user_id", "status", "mode", "error_message", "job_record_id")
-JOB_TIMES = ("created_at", "effective_at", "updated_at")
+EVERYTHING: Row = {"fetch_results": True, "fetch_usage": True}
+"""The settings that let every column be filled."""
 
 AWKWARD: Row = {
     "id": "Übung 日本 📷",
@@ -64,6 +60,22 @@ ODD: Row = AWKWARD | {
     "labels": {"deep": [{"er": [{"still": LARGEST, "float": 0.1, "": "\\u0041"}]}]},
 }
 """Another, at the limits of what columns hold."""
+
+AWKWARD_V2: Row = v2_job(
+    "Übung 日本 📷",
+    configuration=configuration(
+        rules=[
+            {"type": "räumung", "description": '"quotes", \\N, \\" and\nline\r\nbreaks\t;'},
+            {"type": "null", "description": "NULL", "weight": 0.25},
+        ],
+        parsing_configuration={"lang": "ja", "max_pages": 0, "target_pages": "1,3,5-7"},
+    ),
+    result={"type": None, "confidence": 0.1 + 0.2, "reasoning": "—\u2028“”"},
+    usage={"credits": 1e-9, "parse_credits": 12345678.123456},
+    created_at="2026-11-20T09:00:00+02:00",
+    updated_at="2026-11-20T09:00:00.123456Z",
+)
+"""A v2 job whose values a loader may stumble over."""
 
 
 def installed(name: str, requirements: str, *, constraints: Path | None = None) -> Path:
@@ -118,37 +130,6 @@ def loader(name: str) -> Path:
     return folder / "bin" / str(its["executable"])
 
 
-def expected(jobs: Iterable[Row]) -> Tables:
-    """Make the rows straight from the API's jobs."""
-    jobs = list(jobs)
-    rows = {
-        "classify_jobs": [_job_row(job) for job in jobs],
-        "classify_job_rules": [
-            _part_row(job, rule, "type", "description") | {"rule_index": index}
-            for job in jobs
-            for index, rule in enumerate(job["rules"])
-        ],
-        "classify_job_parsing_configs": [
-            _part_row(job, config, "lang", "max_pages", "target_pages")
-            for job in jobs
-            if (config := job["parsing_configuration"]) is not None
-        ],
-    }
-    return {table: keyed(table, rows[table]) for table in KEYS}
-
-
-def keyed(table: str, rows: list[Row]) -> dict[tuple[Any, ...], Row]:
-    """Index the rows of a table of v1 jobs by their key."""
-    return keyed_by(KEYS[table], rows)
-
-
-def keyed_by(key: Sequence[str], rows: list[Row]) -> dict[tuple[Any, ...], Row]:
-    """Index rows by their key, which none may have twice."""
-    by_key = {tuple(row[name] for name in key): row for row in rows}
-    assert len(by_key) == len(rows)
-    return by_key
-
-
 def in_duckdb(file: Path, keys: Mapping[str, Sequence[str]] = KEYS) -> Tables:
     """Read back what target-duckdb has put into some tables of a file."""
     with duckdb.connect(str(file), read_only=True) as warehouse:
@@ -165,30 +146,99 @@ def _duckdb_rows(warehouse: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
     return rows
 
 
-def _job_row(job: Row) -> Row:
-    columns = (*JOB_COLUMNS, *JOB_TIMES, "rules", "parsing_configuration")
-    return {
-        **{name: job.get(name) for name in JOB_COLUMNS},
-        **{name: utc(job.get(name)) for name in JOB_TIMES},
-        "rule_count": len(job["rules"]),
-        "additional_fields": _others(job, *columns),
+def select_all(sandbox: Sandbox) -> Row:
+    """Make a catalog that selects every stream."""
+    return select(sandbox, *ALL_STREAMS)
+
+
+def put_awkward(sandbox: Sandbox, *jobs: Row, **v2_jobs: Row) -> None:
+    """Put v1 jobs, and v2 jobs under any names, into the first project."""
+    put(sandbox, *jobs)
+    for each in v2_jobs.values():
+        sandbox.world.put_v2(each | {"project_id": sandbox.project_id})
+
+
+def live_on(sandbox: Sandbox, said: str = "\x00") -> None:
+    """Let two days go by, in which awkward jobs change, and projects and organizations, too.
+
+    `said` is what the v2 job says of its failure.
+    """
+    world = sandbox.world
+    world.advance(2 * 86_400)
+    changes: dict[str, Row] = {
+        AWKWARD["id"]: {"status": "SUCCESS", "error_message": None, "labels": ["новый", 1]},
+        ODD["id"]: {"error_message": "now with text", "labels": None},
     }
+    for id_ in changes.keys() & world.entries().keys():
+        world.touch(id_, **changes[id_])
+    if AWKWARD_V2["id"] in world.v2_entries():
+        world.touch_v2(AWKWARD_V2["id"], status="FAILED", error_message=said, result=None)
+    world.put_project({"id": sandbox.project_id, "name": "Renamed", "is_default": None})
+    world.put_organization({"id": world.organization_id, "name": "Renamed"})
 
 
-def _part_row(job: Row, part: Row, *columns: str) -> Row:
-    return {
-        "job_id": job["id"],
-        "project_id": job["project_id"],
-        **{name: part[name] for name in columns},
-        "updated_at": utc(job["updated_at"]),
-        "additional_fields": _others(part, *columns),
-    }
+class Pipeline:
+    """The tap piped into a loader, which writes the state that the next run begins with."""
+
+    def __init__(self, command: Command, config: Row, target: Path, folder: Path) -> None:
+        self._command = command
+        self._config = config
+        self._target = target
+        self.folder = folder
+        self.state: Row = {}
+        self.sessions: Row = {}
+        """What the environment tells the loader."""
+
+    def settings(self) -> Row:
+        """Return the loader's settings."""
+        raise NotImplementedError
+
+    def attempt(
+        self, *arguments: Any, target: Row | None = None, **config: Any
+    ) -> tuple[list[Row], Ended]:
+        """Sync once; return the messages that the tap wrote, and how the loader ended."""
+        given = {name: v for name, v in (self._config | config).items() if v is not None}
+        tapped = self._command("--config", given, "--state", self.state, *arguments)
+        assert tapped.code == 0, tapped.stderr
+        words = words_of(["--config", self.settings() | (target or {})], self.folder, "target ")
+        environment = os.environ | self.sessions
+        loaded = ended([self._target, *words], tapped.stdout, env=environment)
+        return tapped.output.messages, loaded
+
+    def run(self, *arguments: Any, target: Row | None = None, **config: Any) -> list[Row]:
+        """Sync once to its good end; return the messages that the loader was given."""
+        messages, loaded = self.attempt(*arguments, target=target, **config)
+        assert loaded.code == 0, loaded.stderr
+        self.state = json.loads(loaded.stdout.splitlines()[-1])
+        return messages
 
 
-def utc(text: str | None) -> datetime | None:
-    """Read a timestamp as a column without a zone holds it."""
-    return datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None) if text else None
+NUMBERS = {
+    "classify_job_results.confidence",
+    "classify_v2_jobs.result_confidence",
+    "classify_v2_jobs.usage_credits",
+    "classify_v2_jobs.usage_parse_credits",
+}
+"""The columns of numbers that need not be whole."""
 
 
-def _others(owner: Row, *columns: str) -> Row | None:
-    return {name: value for name, value in owner.items() if name not in columns} or None
+def check_two_runs(
+    sandbox: Sandbox,
+    run: Callable[[], object],
+    landed: Callable[[], Tables],
+    shown: Callable[[], Tables],
+    *,
+    said: str = "\x00",
+) -> None:
+    """Make sure that a loader has what the API shows after each of two runs, and that it changed.
+
+    `said` is what a v2 job says that fails in between.
+    """
+    run()
+    first = shown()
+    assert landed() == first
+    live_on(sandbox, said)
+    run()
+    second = shown()
+    assert landed() == second
+    assert all(second[table] != first[table] for table in second)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -11,28 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.builders import Output, parse
-from tests.support.commands import COMMAND
+from tests.support.commands import COMMAND, words_of
 
 
 @contextmanager
 def started(
-    folder: Path, *arguments: Any, env: Mapping[str, str] | None = None
+    folder: Path,
+    *arguments: Any,
+    env: Mapping[str, str] | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start the command and leave it running, its output in the files `stdout` and `stderr`.
 
-    Dictionaries become files. It is killed at the end, should it still be.
+    It goes elsewhere if told so. Dictionaries become files. The command is killed at the end,
+    should it still be running.
     """
-    words = []
-    for number, argument in enumerate(arguments):
-        path = folder / f"started {number}.json"
-        if isinstance(argument, dict):
-            path.write_text(json.dumps(argument), encoding="utf-8")
-        words.append(path if isinstance(argument, dict) else argument)
+    words = words_of(arguments, folder, "started ")
     with (
-        (folder / "stdout").open("wb") as stdout,
-        (folder / "stderr").open("wb") as stderr,
+        (folder / "stdout").open("wb") as out,
+        (folder / "stderr").open("wb") as err,
         subprocess.Popen(
-            [COMMAND, *words], stdout=stdout, stderr=stderr, env=os.environ | (env or {})
+            [COMMAND, *words],
+            stdout=stdout or out,
+            stderr=stderr or err,
+            env=os.environ | (env or {}),
         ) as process,
     ):
         try:

@@ -62,6 +62,7 @@ def failure(ended: Ended, code: int = 1) -> str:
     """Make sure that a command failed with one line and no traceback; return the line."""
     assert ended.code == code
     assert "Traceback" not in ended.stderr
+    assert "Exception ignored" not in ended.stderr
     (line,) = ended.errors
     return line
 

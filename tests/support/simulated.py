@@ -19,14 +19,15 @@ from typing_extensions import override
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
 from tap_llamaclassify.http.pacing import Clock
-from tests.support.builders import STREAMS, V2_STREAMS, job
+from tests.support.api_rows import ALL_KEYS, expected, expected_v2
+from tests.support.builders import DEFAULT_STREAMS, STREAMS, job
+from tests.support.items import configuration, v2_job
 
 Key = tuple[Any, ...]
 Row = dict[str, Any]
 Tables = dict[str, dict[Key, Row]]
 
-_KEYS = [("id",), ("job_id", "rule_index"), ("job_id",)]
-KEYS = dict(zip((*STREAMS, *V2_STREAMS), _KEYS * 2, strict=True))
+KEYS = {name: ALL_KEYS[name] for name in DEFAULT_STREAMS}
 
 _FORMS: tuple[Callable[[datetime], str | None], ...] = (
     stamp,
@@ -40,6 +41,10 @@ _FORMS: tuple[Callable[[datetime], str | None], ...] = (
 )
 FORMS = len(_FORMS)
 """How many ways there are to write a timestamp."""
+CREATION_FORMS = FORMS - 2
+"""How many ways there are to write an instant that can be read."""
+STATUSES = ("RUNNING", "COMPLETED", "FAILED", "NEW")
+ENDINGS = ("COMPLETED", "FAILED", "CANCELLED")
 
 
 def written(moment: datetime, form: int) -> str | None:
@@ -53,31 +58,6 @@ def fixed(text: str | None) -> str | None:
         return None
     moment = datetime.fromisoformat(text.replace("789+00:00", "+00:00"))
     return stamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-
-
-def expected(jobs: Collection[Row]) -> Tables:
-    """Work out the rows of each table from jobs as the API shows them."""
-    tables: Tables = {stream: {} for stream in STREAMS}
-    for each in jobs:
-        updated_at = fixed(each["updated_at"])
-        misfits = {"updated_at": each["updated_at"]} if each["updated_at"] == "soon" else None
-        row = {name: each[name] for name in ("id", "project_id", "user_id", "status", "mode")}
-        row |= {name: each[name] for name in ("error_message", "job_record_id")}
-        row |= {name: fixed(each[name]) for name in ("created_at", "effective_at")}
-        row |= {"rule_count": len(each["rules"]), "updated_at": updated_at}
-        tables["classify_jobs"][each["id"],] = row | {"additional_fields": misfits}
-        shared = {
-            "job_id": each["id"],
-            "project_id": each["project_id"],
-            "updated_at": updated_at,
-            "additional_fields": None,
-        }
-        for index, rule in enumerate(each["rules"]):
-            row = {"rule_index": index, **rule, **shared}
-            tables["classify_job_rules"][each["id"], index] = row
-        if config := each["parsing_configuration"]:
-            tables["classify_job_parsing_configs"][each["id"],] = config | shared
-    return tables
 
 
 @dataclass(frozen=True)
@@ -121,7 +101,7 @@ class Life:
 
     def expected(self) -> Tables:
         """Work out the rows of each table from the jobs that the API shows."""
-        return expected(self.jobs().values())
+        return expected(self.jobs().values(), fixed)
 
     def let(self, event: Event) -> None:
         """Let something happen."""
@@ -188,10 +168,83 @@ class Life:
                 self.on_change(row["id"])
 
 
+def cost_of(status: str, pick: int) -> Row | None:
+    """Return what a job has cost, which is known when it has finished."""
+    return {"credits": pick, "parse_credits": pick / 2} if status in ENDINGS else None
+
+
+@dataclass
+class V2Life(Life):
+    """What happens to a sandbox's v2 jobs: those that have finished do not change.
+
+    Attributes:
+        changing_seconds: How long after their creation they change all the same.
+        with_usage: Whether the warehouse is to have what they cost.
+    """
+
+    changing_seconds: float = 0
+    with_usage: bool = False
+
+    @override
+    def jobs(self) -> dict[str, Row]:
+        return self.sandbox.world.v2_entries(self.sandbox.project_id)
+
+    @override
+    def expected(self) -> Tables:
+        return expected_v2(self.jobs().values(), fixed, with_usage=self.with_usage)
+
+    @override
+    def may_change(self, id_: str) -> bool:
+        job = self.jobs()[id_]
+        age = self.sandbox.world.now() - datetime.fromisoformat(fixed(job["created_at"]) or "")
+        return job["status"] not in ENDINGS or age < timedelta(seconds=self.changing_seconds)
+
+    @override
+    def changed(self, before: Row, pick: int) -> Row:
+        # A job of a status that nobody knows cannot be looked for before it moves.
+        is_moving = self.sandbox.settings.order == "updated"
+        statuses = STATUSES[:-1] if is_moving else STATUSES
+        status = statuses[pick % len(statuses)]
+        found = {"type": f"type {pick}", "confidence": 0.5, "reasoning": "text"}
+        return before | {
+            "status": status,
+            "error_message": f"change {pick}",
+            "result": found if status == "COMPLETED" else None,
+            "usage": cost_of(status, pick),
+        }
+
+    @override
+    def put(self, row: Row) -> None:
+        self.sandbox.world.put_v2(row)
+
+    @override
+    def delete(self, id_: str) -> None:
+        self.sandbox.world.delete_v2(id_)
+
+    @override
+    def made(self, event: Event) -> Row:
+        rules = [{"type": f"type {n}", "description": "text"} for n in range(1 + event.pick % 3)]
+        config = {"lang": "en", "max_pages": event.pick, "target_pages": f"1,{event.pick}"}
+        status = ("PENDING", "PENDING", *ENDINGS)[event.pick % 5]
+        now = self.sandbox.world.now()
+        created_at = written(now, event.form) if event.form < CREATION_FORMS else stamp(now)
+        return v2_job(
+            f"job/{self.born}?ä&",
+            project_id=self.sandbox.project_id,
+            status=status,
+            configuration=configuration(
+                rules=rules, parsing_configuration=config if event.pick % 2 else None
+            ),
+            result=None,
+            usage=cost_of(status, event.pick),
+            created_at=created_at,
+        )
+
+
 class ClientClock(Clock):
     """The clock of a machine that may be wrong; the world goes on while somebody sleeps by it."""
 
-    def __init__(self, life: Life, wrong_by: float) -> None:
+    def __init__(self, life: Life, wrong_by: float = 0) -> None:
         self._life = life
         self._wrong_by = timedelta(seconds=wrong_by)
 

@@ -14,9 +14,10 @@ from typing import Any
 import duckdb
 
 from llamacloud_sandbox.server import Sandbox
-from tests.support.commands import COMMAND, ROOT, Ended, ended, ran
-from tests.support.loaders import Row, loader, plugin
-from tests.support.loaders_v2 import EVERYTHING, select_all
+from tests.support.api_rows import Row
+from tests.support.commands import COMMAND, ROOT, Ended, ended, ran, words_of
+from tests.support.loaders import EVERYTHING, loader, plugin, select_all
+from tests.support.runs import config_of
 
 SCHEMA = "llamaclassify"
 KEYS = {
@@ -72,20 +73,12 @@ def sync(sandbox: Sandbox, folder: Path) -> str:
     """
     state = folder / "state.json"
     given = ["--state", state] if state.exists() else []
-    settings: Row = {"api_url": sandbox.url, "api_key": sandbox.key, "retry_seconds": 0}
-    config = _file(folder / "config.json", settings | EVERYTHING)
-    catalog = _file(folder / "catalog.json", select_all(sandbox))
-    tapped = ran([COMMAND, "--config", config, "--catalog", catalog, *given])
+    config = ["--config", config_of(sandbox, **EVERYTHING), "--catalog", select_all(sandbox)]
+    tapped = ran([COMMAND, *words_of([*config, *given], folder)])
     target = plugin("target-duckdb")["config"] | {"filepath": str(folder / "warehouse.duckdb")}
-    target_config = _file(folder / "target.json", target)
-    states = ran([loader("target-duckdb"), "--config", target_config], tapped)
+    states = ran([loader("target-duckdb"), *words_of(["--config", target], folder)], tapped)
     state.write_text(states.splitlines()[-1], encoding="utf-8")
     return tapped
-
-
-def _file(path: Path, content: object) -> Path:
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
 
 
 def marts_of(folder: Path) -> dict[str, Mart]:

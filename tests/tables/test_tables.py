@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tap_llamaclassify.api.decoding import decode
@@ -21,28 +22,22 @@ from tap_llamaclassify.api.endpoints import (
     V2_JOBS,
     Endpoint,
 )
-from tap_llamaclassify.api.models import Json
+from tap_llamaclassify.api.models import MISFITS, Json
 from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.tables.arrow import Columns
+from tap_llamaclassify.tables.rows import due, job_rows, rule_rows
 from tap_llamaclassify.tables.schemas import schema_of
 from tap_llamaclassify.tables.tables import TABLES
+from tap_llamaclassify.tables.v2_rows import v2_job_rows
 from tap_llamaclassify.timestamps import to_fixed
-from tests.support.items import KINDS, OWNER, of_owner
+from tests.support.builders import job
+from tests.support.items import CREATED_AT, OWNER, UPDATED_AT, of_owner, v2_job
 
 Path: TypeAlias = tuple[str | int, ...]
 Leaf: TypeAlias = tuple[Path, str]
 
-UPDATED_AT = "2026-11-01T08:00:00.000000Z"
 IS_FIXED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII).fullmatch
 SCHEMAS = {table.name: schema_of(table.name) for table in TABLES}
-READERS = {
-    V1_JOBS: KINDS["v1 jobs"].read,
-    V2_JOBS: KINDS["v2 jobs"].read,
-    V1_RESULTS: KINDS["results"].read,
-    PROJECTS: KINDS["projects"].read,
-    ORGANIZATIONS: KINDS["organizations"].read,
-}
-TABLES_OF = {each: [table for table in TABLES if table.endpoint is each] for each in READERS}
 
 # What is drawn
 
@@ -67,12 +62,16 @@ TIME = st.datetimes().map(str)
 NUMBER = st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False)
 
 
+ELSEWHERE = ("id", "project_id", "updated_at", "rules", "type")
+"""Fields that some objects have; in others they are as unknown as any."""
+
+
 def objects(**fields: Any) -> st.SearchStrategy[Json]:
     """Draw objects that have each of the fields, have it with another value, or lack it."""
     known = {name: usual | JSON for name, usual in fields.items()}
     return st.builds(
         lambda unknown, some: unknown | some,
-        st.dictionaries(TEXT | st.sampled_from([*fields]), JSON, max_size=2),
+        st.dictionaries(TEXT | st.sampled_from([*fields, *ELSEWHERE]), JSON, max_size=2),
         st.fixed_dictionaries({}, optional=known),
     )
 
@@ -119,7 +118,8 @@ ITEMS = {
     PROJECTS: items(name=TEXT, organization_id=TEXT, is_default=st.booleans()),
     ORGANIZATIONS: items(name=TEXT),
 }
-SOURCES_AND_ITEMS = st.sampled_from([*READERS]).flatmap(
+TABLES_OF = {each: [table for table in TABLES if table.endpoint is each] for each in ITEMS}
+SOURCES_AND_ITEMS = st.sampled_from([*ITEMS]).flatmap(
     lambda source: st.tuples(st.just(source), ITEMS[source])
 )
 
@@ -127,7 +127,7 @@ SOURCES_AND_ITEMS = st.sampled_from([*READERS]).flatmap(
 def read(source: Endpoint, sent: Any, *, ascii_only: bool = True) -> list[Json]:
     """Let items in by the door."""
     page = json.dumps({"items": sent}, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-    came = [*READERS[source](page).items]
+    came = [*source.parse(page).items]
     return of_owner(came) if source is V1_RESULTS else came
 
 
@@ -174,8 +174,10 @@ def test_fits_can_say_no(value: Any, column: Json, fitting: bool) -> None:  # no
 
 def check_rows(source: Endpoint, came: list[Json]) -> None:
     """Make sure that the rows of items fit the tables of their source."""
+    before = copy.deepcopy(came)
     for table in TABLES_OF[source]:
         rows = table.rows_of(came)
+        assert came == before
         columns = SCHEMAS[table.name]["properties"]
         keys = [tuple(row[key] for key in table.keys) for row in rows]
         assert len({*keys}) == len(keys)
@@ -201,7 +203,7 @@ def test_whatever_items_are_sent_become_rows_that_fit_their_tables_with_keys_tha
     check_rows(source, came)
 
 
-@given(st.sampled_from([*READERS]), JSON)
+@given(st.sampled_from([*ITEMS]), JSON)
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_only_items_that_are_no_list_of_objects_with_ids_are_refused(
     source: Endpoint, sent: Any
@@ -273,22 +275,22 @@ PLACES: dict[str, dict[str, Path]] = {
     },
 }
 """Where the API has what a column holds, if it is not a field of that name."""
-NOT_SENT = {
-    "classify_jobs": {"rule_count"},
-    "classify_job_rules": {"job_id", "rule_index", "project_id", "updated_at"},
-    "classify_job_parsing_configs": {"job_id", "project_id", "updated_at"},
-    "classify_job_results": {"job_id", "project_id", "job_updated_at"},
-    "classify_v2_jobs": {"rule_count"},
-    "classify_v2_job_rules": {"job_id", "rule_index", "project_id", "updated_at"},
-    "classify_v2_job_parsing_configs": {"job_id", "project_id", "updated_at"},
-    "classify_projects": set[str](),
-    "classify_organizations": set[str](),
-}
-"""Columns that say what was not sent there."""
+
+
+def repeated(source: Endpoint, table: str, item: Json) -> Json:
+    """Return what a table's rows of an item hold that was not sent there, by column."""
+    if table in {"classify_jobs", "classify_v2_jobs"}:
+        asked = item if source is V1_JOBS else item.get("configuration") or {}
+        return {"rule_count": len(asked.get("rules") or ())}
+    if source in {PROJECTS, ORGANIZATIONS}:
+        return {}
+    owner, prefix = (OWNER, "job_") if source is V1_RESULTS else (item, "")
+    shared = {f"{prefix}updated_at": owner.get("updated_at")}
+    return shared | {"job_id": owner["id"], "project_id": owner.get("project_id")}
 
 
 def leaves(value: Any, apart: Mapping[str, Any] | None, path: Path = ()) -> Iterator[Leaf]:
-    """Yield what a value holds that is not null, with its path.
+    """Yield what a value holds that is not null, with its path, and each object that has a row.
 
     Args:
         value: The value.
@@ -302,6 +304,8 @@ def leaves(value: Any, apart: Mapping[str, Any] | None, path: Path = ()) -> Iter
             if isinstance(rule, dict):
                 yield from leaves(rule, {}, (*path, index))
     elif apart is not None and path[-1:] != ("rules",) and isinstance(value, dict):
+        if path[-1:] == ("parsing_configuration",) or path[-2:-1] == ("rules",):
+            yield path, "a row"
         for name, inner in value.items():
             yield from leaves(inner, apart.get(name), (*path, name))
     elif value is not None:
@@ -334,13 +338,13 @@ def kept_leaves(source: Endpoint, item: Json) -> list[Leaf]:
         leaf
         for table in TABLES_OF[source]
         for row in table.rows_of([item])
-        for leaf in row_leaves(source, table.name, row)
+        for leaf in row_leaves(source, table.name, item, row)
     )
     return sorted(found, key=str)
 
 
-def row_leaves(source: Endpoint, table: str, row: Json) -> Iterator[Leaf]:
-    """Yield what a row holds, by the paths of the API."""
+def row_leaves(source: Endpoint, table: str, item: Json, row: Json) -> Iterator[Leaf]:
+    """Yield what a row of an item holds, by the paths of the API."""
     above: Path = ("configuration",) if source is V2_JOBS else ()
     if table.endswith("_rules"):
         above = (*above, "rules", row["rule_index"])
@@ -348,17 +352,99 @@ def row_leaves(source: Endpoint, table: str, row: Json) -> Iterator[Leaf]:
         above = (*above, "parsing_configuration")
     else:
         above = ()
-    for name in row.keys() - NOT_SENT[table] - {"additional_fields"}:
+    if above:
+        yield above, "a row"
+    others = repeated(source, table, item)
+    assert {name: row[name] for name in others} == others
+    for name in row.keys() - others.keys() - {"rule_index", "additional_fields"}:
         yield from leaves(row[name], None, above + PLACES.get(table, {}).get(name, (name,)))
     apart = {} if above else INSIDE.get(source, {})
     for name, value in (row["additional_fields"] or {}).items():
         yield from leaves(value, apart.get(name), (*above, name))
 
 
+ODD_RULES = [{"type": "one", "weight": 1}, None, {}, {"type": 7}, None]
+ODD_RESULT = {"reasoning": "r", "page": 3, "confidence": "high"}
+ODD_V2_JOB = v2_job(
+    "a",
+    zone={"x": [1]},
+    configuration={
+        "id": "x",
+        "cache": None,
+        "mode": 7,
+        "rules": ODD_RULES,
+        "parsing_configuration": {"ocr": True, "target_pages": [1]},
+    },
+    document_input_value="old",
+    result=ODD_RESULT,
+    usage={"seconds": 2, "credits": "1"},
+    rules=[{"type": "no"}],
+)
+
+
 @given(SOURCES_AND_ITEMS)
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@example((V1_JOBS, [job("a", rules=ODD_RULES, parsing_configuration={}), {"id": "b"}]))
+@example((V2_JOBS, [ODD_V2_JOB, v2_job("b"), {"id": "c"}]))
+@example((V1_RESULTS, [{"id": "a", "result": ODD_RESULT, "classify_job_id": "other"}]))
 def test_all_that_an_item_holds_is_in_its_rows_once(drawn: tuple[Endpoint, list[Json]]) -> None:
     source, items_drawn = drawn
     body = json.dumps({"items": items_drawn}).encode()
     for sent, came in zip(decode(body)[0]["items"], read(source, items_drawn), strict=True):
         assert kept_leaves(source, came) == sent_leaves(source, sent)
+
+
+def test_what_has_no_column_is_kept_in_the_order_of_its_names_inside_objects_too() -> None:
+    many = dict.fromkeys("dacbfe", 1)
+    (row,) = v2_job_rows([v2_job("a", configuration=many, **many)])
+    left = row["additional_fields"]
+    assert [*left] == ["a", "b", "c", "configuration", "d", "e", "f"]
+    assert [*left["configuration"]] == [*"abcdef"]
+
+
+# What values are
+
+
+@pytest.mark.parametrize("levels", [1, 48, 49, 50, 51, 500])
+@pytest.mark.parametrize(
+    ("opened", "inmost", "closed"),
+    [("[", "", "]"), ("[", "1", "]"), ('{"a":', "1", "}"), ('{"a":', "{}", "}")],
+    ids=["lists", "lists around a number", "objects", "objects around an empty one"],
+)
+def test_value_that_nests_deeper_than_loaders_read_where_it_ends_up_becomes_its_text(
+    levels: int, opened: str, inmost: str, closed: str
+) -> None:
+    around = levels - (inmost == "{}")
+    text = opened * around + inmost + closed * around
+    value = json.loads(text)
+    odd: Json = job("a", zone=value, rules=[{"x": value}]) | {MISFITS: {"mode": [value, 1]}}
+    shown = value if levels <= 50 else text
+    (row,) = v2_job_rows([v2_job("a", zone=value, result={"zone": value})])
+
+    assert job_rows([odd])[0]["additional_fields"] == {
+        "mode": [value, 1] if levels < 50 else f"[{text},1]",
+        "zone": shown,
+    }
+    assert rule_rows([odd])[0]["additional_fields"] == {"x": shown}
+    nested = {"zone": value if levels < 50 else text}
+    assert row["additional_fields"] == {"result": nested, "zone": shown}
+
+
+def test_value_too_deep_to_be_written_is_refused() -> None:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(ReplyError, match="nested too deeply"):
+        job_rows([job("a", zone=value)])
+
+
+def test_items_that_are_due_are_those_updated_since_and_those_that_do_not_say() -> None:
+    items: list[Json] = [
+        {"id": "before", "updated_at": CREATED_AT},
+        {"id": "then", "updated_at": UPDATED_AT},
+        {"id": "null", "updated_at": None},
+        {"id": "absent"},
+    ]
+
+    assert [item["id"] for item in due(items, UPDATED_AT)] == ["then", "null", "absent"]
+    assert due(items, None) == items
