@@ -143,22 +143,24 @@ class V2Reader:
         """Read the windows of the plan, each to its end or until it is cut."""
         listings = WindowListings(self._listing)
         while self._is_filtered:
-            while stats := self._plan.next():
-                listings.begin(stats)
-            if not listings:
+            for cut in self._plan.cut_held():
+                listings.end(cut)
+            while begun := self._plan.next():
+                listings.go_on(begun)
+            if self._plan.is_over:
                 return
             stats, page = listings.next()
             stats.add(page)
-            if self._check(stats, page):
-                for given_up in self._plan.stop_cutting(stats):
-                    listings.end(given_up)
-            if page.is_last or self._plan.cut(stats):
+            is_read = page.is_last and self._plan.note_read(stats)
+            if self._check(stats, page) and self._plan.stop_cutting():
+                listings.end_all()
+            elif page.is_last or self._plan.cut(stats):
                 listings.end(stats)
-            else:
+            elif not self._plan.hold(stats):
                 listings.go_on(stats)
             self._note_versions(stats.window, page)
             yield self._step(page)
-            if page.is_last and self._is_filtered and self._plan.note_read(stats):
+            if is_read and self._is_filtered:
                 yield Step(kept=self._so_far(stats.window))
             # Let go of this page before the next one comes in.
             del page

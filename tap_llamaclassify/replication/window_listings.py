@@ -22,17 +22,10 @@ class WindowListings:
         self._paginators: dict[WindowStats, Paginator] = {}
         self._answered: SimpleQueue[WindowStats] = SimpleQueue()
 
-    def __bool__(self) -> bool:
-        """Return whether any is under way."""
-        return bool(self._paginators)
-
-    def begin(self, stats: WindowStats) -> None:
-        """Ask for the first page of a window."""
-        self._paginators[stats] = self._listing(stats.window)
-        self.go_on(stats)
-
     def go_on(self, stats: WindowStats) -> None:
-        """Ask for the next page of a window."""
+        """Ask for the next page of a window, or for its first."""
+        if stats not in self._paginators:
+            self._paginators[stats] = self._listing(stats.window)
         self._paginators[stats].fetch(lambda: self._answered.put(stats))
 
     def next(self) -> tuple[WindowStats, Page]:

@@ -48,22 +48,33 @@ class WindowPlan:
         self._at_once = at_once
         self._pending: list[WindowStats] = []
         self._active: list[WindowStats] = []
+        self._held: list[WindowStats] = []
         self._may_cut = True
         self._jobs_read = 0
         self._in_vain = 0.0
 
     def start(self, windows: Iterable[Window]) -> None:
         """Read these, in place of all that were to be read."""
-        self._active = []
+        self._active, self._held = [], []
         self._pending = [WindowStats(window, self._page_size) for window in windows]
 
     def next(self) -> WindowStats | None:
-        """Return the oldest window that may be read now; None when none is left, or may be yet."""
-        if not self._pending or len(self._active) >= self._at_once:
+        """Return the window that is to be read now, or on; None when none is, or may be yet."""
+        if len(self._active) >= self._at_once:
             return None
-        stats = self._pending.pop(0)
+        if self._pending:
+            stats = self._pending.pop(0)
+        elif self._held and not self._active:
+            stats = self._held.pop(0)
+        else:
+            return None
         self._active.append(stats)
         return stats
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no window is under way."""
+        return not self._active
 
     def note_read(self, stats: WindowStats) -> bool:
         """Take down that a window was read to its end; return whether others are left."""
@@ -71,65 +82,86 @@ class WindowPlan:
         own = stats.jobs - stats.again
         self._jobs_read += own
         self._in_vain += stats.pages - own / self._page_size
-        return bool(self._active or self._pending)
+        return bool(self._active or self._held or self._pending)
 
     def cut(self, stats: WindowStats) -> bool:
         """Read parts of a window in its place, if it is too long and that is worth its pages."""
-        left = stats.pages_left
-        if not self._may_cut or left is None:
+        if not self._is_too_long(stats):
             return False
-        pages = self._aim(left)
-        if stats.pages + left <= TOO_LONG * pages or left <= stats.pages:
-            return False
-        most = min(MOST_PARTS, int((self._affordable(stats) - stats.pages) / NOT_FULL) + 1)
-        parts = stats.parts(pages, most) if most > 1 else []
+        a_part = NOT_FULL if stats.total is not None else 1
+        most = min(MOST_PARTS, int((self._affordable(stats) - stats.pages) / a_part) + 1)
+        parts = stats.parts(self._aim(stats), most) if most > 1 else []
         if len(parts) < 2:  # noqa: PLR2004 - what is not cut is one
             return False
         self._in_vain += stats.pages
-        self._active.remove(stats)
-        self._pending = sorted([*self._pending, *parts], key=lambda each: each.window.begin or "")
+        self._active = [each for each in self._active if each is not stats]
+        self._pending = sorted([*self._pending, *parts], key=_turn_of)
         stats.created.clear()
         return True
 
-    def stop_cutting(self, stats: WindowStats) -> list[WindowStats]:
+    def hold(self, stats: WindowStats) -> bool:
+        """Let one wait that is too long, and not worth its pages yet, while others are read."""
+        is_alone = not (self._pending or len(self._active) > 1)
+        is_open = stats.window.begin is None and stats.total is None
+        if is_alone or not is_open or not self._is_too_long(stats):
+            return False
+        self._active.remove(stats)
+        self._held.append(stats)
+        return True
+
+    def cut_held(self) -> list[WindowStats]:
+        """Cut those that wait and are worth their pages by now; return them."""
+        held = self._held
+        self._held = [stats for stats in held if not self.cut(stats)]
+        return [stats for stats in held if stats not in self._held]
+
+    def stop_cutting(self) -> bool:
         """Read what is left as one: the API does not keep to the bounds of windows.
 
-        Args:
-            stats: Of the window that is read on.
-
         Returns:
-            Those that are given up.
+            Whether those that are under way are given up, because there are others.
         """
-        if not self._may_cut:
-            return []
+        left = [*self._active, *self._held, *self._pending]
+        is_new = self._may_cut and len(left) > 1
         self._may_cut = False
-        given_up = [each for each in self._active if each is not stats]
-        self._in_vain += sum(each.pages for each in given_up)
-        self.start(_joined(each.window for each in (*given_up, *self._pending)))
-        self._active = [stats]
-        return given_up
+        if is_new:
+            self.start(_joined(each.window for each in left))
+        return is_new
 
-    def _aim(self, left: float) -> float:
+    def _is_too_long(self, stats: WindowStats) -> bool:
+        left = stats.pages_left
+        if not self._may_cut or left is None or left <= stats.pages:
+            return False
+        return stats.pages + left > TOO_LONG * self._aim(stats)
+
+    def _aim(self, stats: WindowStats) -> float:
         """Return how many pages a window is to have."""
         if self._at_once == 1:
             return AIM
-        others = sum(each.pages_left or 0 for each in self._active) + sum(
-            each.known / self._page_size for each in self._pending
-        )
-        return min(max(LEAST_AIM, max(left, others) / self._at_once / TURNS), AIM_AT_ONCE)
+        others = sum(each.pages_left or 0 for each in (*self._active, *self._held))
+        others += sum(each.known for each in self._pending) / self._page_size
+        left = max(stats.pages_left or 0, others)
+        return min(max(LEAST_AIM, left / self._at_once / TURNS), AIM_AT_ONCE)
 
     def _affordable(self, stats: WindowStats) -> float:
         """Return the pages that may still be read in vain."""
-        pages = [max(each.pages, each.known / self._page_size) for each in self._active]
+        begun = [*self._active, *self._held]
+        pages = [max(each.pages, each.known / self._page_size) for each in begun]
         known = (self._jobs_read + sum(each.known for each in self._pending)) / self._page_size
         known += sum(pages)
-        expected = NOT_FULL * (len(self._active) + len(self._pending))
+        expected = NOT_FULL * (len(begun) + len(self._pending))
         if stats.total is not None:
             most = SHARE_OF_TOTAL * max(known, stats.total_of_all / self._page_size)
         else:
             is_open = stats.window.begin is None
             most = SHARE * known + (SLACK_BACK if is_open else SLACK)
         return most - self._in_vain - expected
+
+
+def _turn_of(stats: WindowStats) -> tuple[bool, str]:
+    """Let the oldest come first, but last the one of which nobody knows how long it is."""
+    begin, whole = stats.window.begin, stats.whole
+    return begin is None and whole is not None and whole.total is None, begin or ""
 
 
 def _joined(windows: Iterable[Window]) -> list[Window]:

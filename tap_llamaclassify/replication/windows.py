@@ -20,9 +20,9 @@ OVERLAP = 1
 shows no fractions has no job outside of its window."""
 IN_ORDER = 0.5
 """The rank correlation from which on jobs are taken to be listed by their creation."""
-LOOK = 2
+LOOK = 3
 """Pages that are read before their jobs tell how many more there are."""
-LOOK_BACK = 4
+LOOK_BACK = 5
 """The same for a window without a beginning, whose length they cannot tell."""
 
 

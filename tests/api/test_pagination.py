@@ -338,15 +338,14 @@ def test_page_that_fails_ahead_of_the_count_is_named_rightly(sandbox: Sandbox) -
         list(Paginator(client, V1_JOBS).pages())
 
 
-@pytest.mark.parametrize("tentative", [False, True], ids=["always", "only after page 1"])
 def test_time_that_a_page_is_worked_on_is_not_taken_off_the_next_one_s_retry_seconds(
-    sandbox: Sandbox, *, tentative: bool
+    sandbox: Sandbox,
 ) -> None:
     ids = fill(sandbox, 4)
     clock = SimulatedClock()
     client = Client(connection(sandbox, page_size=1, retry_seconds=60), clock=clock)
     found = []
-    for page in Paginator(client, V1_JOBS).pages(ahead=False, tentative=tentative):
+    for page in Paginator(client, V1_JOBS).pages(ahead=False):
         found += [each["id"] for each in page.items]
         sandbox.fail_next("503")
         clock.sleep(61)

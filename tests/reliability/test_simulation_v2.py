@@ -24,25 +24,16 @@ from tests.support.builders import V2_STREAMS, seconds_after
 from tests.support.histories import AT_A_TIME, SEED, SEEDS, Histories, Place, Plan, simulate
 from tests.support.simulated import Life, Row, V2Life, fixed
 from tests.support.tally import Tally
+from tests.support.windows import contain, pages_in_any_order, small_windows, spans_of
 
 A_FEW = 25
 MANY = int(os.environ.get("HISTORIES", "1000"))
 A_DAY = 86_400
-SMALL = {
-    "MOST_PAGES": 2,
-    "LONGEST": 3,
-    "LONGEST_UNORDERED": 3,
-    "AIM": 2,
-    "FIRST_LOOK": 1,
-    "FIRST_LOOK_BACK": 1,
-}
-"""Windows that a few jobs fill."""
 
 
 @pytest.fixture(autouse=True)
 def _small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, pages in SMALL.items():
-        monkeypatch.setattr(f"tap_llamaclassify.replication.windows.{name}", pages)
+    small_windows(monkeypatch)
     # What is given up after 30 days is a limit, tested elsewhere.
     monkeypatch.setattr("tap_llamaclassify.replication.unfinished.DAYS", 3650)
 
@@ -58,24 +49,34 @@ class HistoriesOfV2(Histories):
     def __init__(self) -> None:
         super().__init__()
         self.reconcile_days = self.reconciled[0]
+        self.parallel_windows = 1
+        self.order_of_pages = 0
 
     @initialize(seed=SEEDS)
     def chooses(self, seed: int) -> None:
         """Choose settings."""
         dice = Random(seed)  # noqa: S311 - histories repeat
         self.reconcile_days = dice.choice(self.reconciled)
+        self.parallel_windows = dice.choice([1, 2, 8])
+        self.order_of_pages = seed
         self.life.with_usage = dice.choice([False, False, True])
         self.sandbox.settings.total_size = dice.choice([False, True])
         self.sandbox.settings.usage_in_list = self.life.with_usage and dice.choice([False, True])
 
     @override
     def more_config(self) -> dict[str, Any]:
-        return {"reconcile_days": self.reconcile_days, "fetch_usage": self.life.with_usage}
+        return {
+            "reconcile_days": self.reconcile_days,
+            "fetch_usage": self.life.with_usage,
+            "parallel_windows": self.parallel_windows,
+        }
 
     @override
     def run(self, plan: Plan) -> None:
-        super().run(plan)
-        read = [stream for stream in self.streams if self.kept(stream).get("created_at_read_until")]
+        self.order_of_pages += 1
+        with pages_in_any_order(self.order_of_pages):
+            super().run(plan)
+        read = [stream for stream in self.streams if spans_of(self.kept(stream))]
         self.tried["windows that a run was to go on from"] += bool(read)
         assert self.excused(self.ahead_of_windows(read)) == [], "a window ran ahead of the rows"
 
@@ -91,13 +92,13 @@ class HistoriesOfV2(Histories):
         places = []
         for stream in streams:
             kept = self.kept(stream)
-            until = seconds_after(kept["created_at_read_until"], -self.lookback)
+            read = [(at, seconds_after(end, -self.lookback)) for at, end in spans_of(kept)]
             begun = seconds_after(kept["reading_began_at"], -self.lookback)
             for _, key in self.loader.differences(self.life, [stream]):
                 created, updated = (fixed(jobs[key[0]][name]) for name in TIMES)
                 is_late = updated is None or updated >= begun
                 is_asked_for = key[0] in kept.get("unfinished", {})
-                if (created or "") < until and not is_late and not is_asked_for:
+                if contain((*read,), created or "") and not is_late and not is_asked_for:
                     places.append((stream, key))
         return places
 

@@ -14,23 +14,27 @@ from tests.support.runs import bookmark_at
 
 KEY = "updated_at"
 OLD = "2026-10-01T00:00:00.000000Z"
+MIDDLE = "2026-10-15T00:00:00.000000Z"
 NEW = "2026-11-01T00:00:00.000000Z"
 AT_OLD, AT_NEW = bookmark_at(OLD), bookmark_at(NEW)
 ALL = StreamState(
     NEW,
     shifts=True,
     previous_bookmark=OLD,
-    created_at_read_until=NEW,
+    created_at_read=(("", OLD), (MIDDLE, NEW)),
     unfinished={"b": OLD, "a": NEW},
 )
 ALL_FIELDS = AT_NEW | {
     "previous_replication_key_value": OLD,
-    "created_at_read_until": NEW,
+    "created_at_read_until": OLD,
+    "created_at_read": [[MIDDLE, NEW]],
     "unfinished": {"a": NEW, "b": OLD},
 }
 SINGLE = Partition()
 EMEA = Partition("emea")
 ADOPTING = Partition("emea", adopts=True)
+NO_PAIR = "created_at_read holds what is no pair of timestamps"
+NO_PAIRS: list[Any] = [OLD, [], [OLD], [OLD, NEW, NEW], [OLD, "soon"], [None, NEW]]
 LEFTOVERS = {"progress_markers": {}, "replication_key_signpost": NEW}
 
 
@@ -70,7 +74,7 @@ def written(
         (StreamState(), {}),
         (StreamState(NEW), AT_NEW),
         (StreamState(NEW, shifts=True), AT_NEW | {"previous_replication_key_value": None}),
-        (StreamState(created_at_read_until=OLD), {"created_at_read_until": OLD}),
+        (StreamState(created_at_read=(("", OLD),)), {"created_at_read_until": OLD}),
         (StreamState(unfinished={"a": OLD}), {"unfinished": {"a": OLD}}),
         (StreamState(unfinished=None), {"unfinished_of": ""}),
         (ALL, ALL_FIELDS),
@@ -99,7 +103,9 @@ def test_instants_in_any_form_are_read_in_the_fixed_one() -> None:
         "created_at_read_until": "2026-10-01",
         "unfinished": {"a": "2026-10-01T00:00:00Z"},
     }
-    assert read(entry, SINGLE) == StreamState(NEW, created_at_read_until=OLD, unfinished={"a": OLD})
+    assert read(entry, SINGLE) == StreamState(
+        NEW, created_at_read=(("", OLD),), unfinished={"a": OLD}
+    )
 
 
 def test_stream_may_have_another_replication_key() -> None:
@@ -247,12 +253,17 @@ def test_partition_that_is_not_understood_is_refused_with_stream_connection_and_
     [
         ({"created_at_read_until": "soon"}, "created_at_read_until is no timestamp"),
         ({"created_at_read_until": 5}, "created_at_read_until is no timestamp"),
+        ({"created_at_read": {}}, "created_at_read is no list"),
+        *(({"created_at_read": [at]}, NO_PAIR) for at in NO_PAIRS),
         ({"unfinished": []}, "unfinished is no object"),
         ({"unfinished": None}, "unfinished is no object"),
         ({"unfinished": {"a": OLD, "b": "soon"}}, "unfinished holds what is no timestamp"),
         ({"unfinished": {"a": None}}, "unfinished holds what is no timestamp"),
     ],
-    ids=["no timestamp", "number", "list", "null", "one no timestamp", "one null"],
+    ids=[
+        *("no timestamp", "number", "spans no list", *(f"pair {each}" for each in NO_PAIRS)),
+        *("list", "null", "one no timestamp", "one null"),
+    ],
 )
 def test_field_that_cannot_be_read_is_refused_at_the_top_and_in_a_partition(
     fields: dict[str, Any], field: str

@@ -16,6 +16,7 @@ from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.replication.usage import Usage
 from tests.support.builders import V2_STREAMS, Output, SimulatedClock, seconds_after, sync
 from tests.support.runs import put_v2, select
+from tests.support.windows import small_windows
 
 JOBS = "classify_v2_jobs"
 START = "2026-11-20T00:00:00.000000Z"
@@ -75,8 +76,7 @@ def test_jobs_that_the_bookmark_leaves_out_are_not_asked_for(sandbox: Sandbox) -
 def test_job_on_the_edge_of_windows_is_asked_for_once(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, pages in {"MOST_PAGES": 2, "AIM": 1, "FIRST_LOOK_BACK": 1, "FIRST_LOOK": 1}.items():
-        monkeypatch.setattr(f"tap_llamaclassify.replication.windows.{name}", pages)
+    small_windows(monkeypatch)
     put(sandbox, *map(str, range(40)))
     output = run(sandbox, page_size=4)
     assert len(output.records(JOBS)) > 40

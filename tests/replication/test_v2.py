@@ -20,7 +20,7 @@ from llamacloud_sandbox.wire.faults import FAULTS
 from llamacloud_sandbox.world.clock import stamp
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.errors import ApiError
-from tap_llamaclassify.replication.windows import LONGEST
+from tap_llamaclassify.replication.window_plan import AIM_AT_ONCE, TOO_LONG
 from tests.support.builders import (
     V2_STREAMS,
     Output,
@@ -32,6 +32,7 @@ from tests.support.builders import (
 )
 from tests.support.commands import COMMAND
 from tests.support.items import configuration, v2_job
+from tests.support.windows import small_windows
 
 JOBS, RULES, _ = V2_STREAMS
 A_DAY = 86_400.0
@@ -98,13 +99,6 @@ def windows(sandbox: Sandbox) -> dict[tuple[str | None, str | None], int]:
             bounds = [request.query.get(f"created_at_on_or_{side}") for side in ("after", "before")]
             pages[bounds[0], bounds[1]] = pages.get((bounds[0], bounds[1]), 0) + 1
     return pages
-
-
-def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let windows have two pages or so."""
-    pages = {"MOST_PAGES": 2, "LONGEST": 4, "LONGEST_UNORDERED": 4, "AIM": 2}
-    for name, number in ({"FIRST_LOOK": 1, "FIRST_LOOK_BACK": 1} | pages).items():
-        monkeypatch.setattr(f"tap_llamaclassify.replication.windows.{name}", number)
 
 
 # What a sync costs.
@@ -222,7 +216,7 @@ def test_first_sync_is_kept_window_by_window_at_little_cost(
     pages = 1000 / SMALL_PAGES
     assert len(sandbox.requests) <= pages * (1 + OVERHEAD[order, total_size]) + 5
     if (order, total_size) != ("shuffled", False):
-        assert max(windows(sandbox).values()) <= LONGEST
+        assert max(windows(sandbox).values()) <= AIM_AT_ONCE * TOO_LONG
     states = [kept(message["value"]) for message in output.of_type("STATE")]
     during, last = [state for state in states[:-1] if state], states[-1]
     read = [state["created_at_read_until"] for state in during]
@@ -719,7 +713,7 @@ def test_long_first_sync_is_kept_window_by_window_at_little_cost(
     assert len(ids(output)) == 100_000
     assert len(sandbox.requests) <= 1000 * (1 + OVERHEAD[order, total_size])
     if (order, total_size) != ("shuffled", False):
-        assert max(windows(sandbox).values()) <= LONGEST
+        assert max(windows(sandbox).values()) <= AIM_AT_ONCE * TOO_LONG
     reached = int(len(output.messages) * 0.9)
     state = [m["value"] for m in output.messages[:reached] if m["type"] == "STATE"][-1]
     run(sandbox, state)
