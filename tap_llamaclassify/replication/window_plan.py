@@ -27,9 +27,9 @@ SHARE_OF_TOTAL = 0.13
 """What may be read in vain, as a share of what there is, where the API says how much that is."""
 SHARE = 0.2
 """The same, as a share of what was read."""
-SLACK = 6.0
+SLACK = 7.0
 """Pages that may be read in vain besides, before much was read."""
-SLACK_BACK = 8.0
+SLACK_BACK = 9.0
 """The same for a window without a beginning, which takes more pages to look at."""
 NOT_FULL = 0.5
 """Pages that a window is expected to have more than its jobs would fill."""

@@ -20,9 +20,9 @@ OVERLAP = 1
 shows no fractions has no job outside of its window."""
 IN_ORDER = 0.5
 """The rank correlation from which on jobs are taken to be listed by their creation."""
-LOOK = 3
+LOOK = 4
 """Pages that are read before their jobs tell how many more there are."""
-LOOK_BACK = 5
+LOOK_BACK = 6
 """The same for a window without a beginning, whose length they cannot tell."""
 
 
@@ -183,7 +183,8 @@ class WindowStats:
             return [times[len(times) * number // (len(numbers) + 1)] for number in numbers]
         newest = min(self.window.end or self.clock, self.clock)
         if self._direction < 0 and not self.window.begin:
-            seconds = pages * self.page_size / self._rate()
+            # By all of them, nights among them: nobody knows what comes.
+            seconds = _seconds(times[0], times[-1]) * pages / self.pages
             edges = [moved(min(times[-1], newest), -seconds * number) for number in numbers]
             return [edge for edge in edges if edge]
         oldest = self.window.begin or times[0]

@@ -14,7 +14,7 @@ from tap_llamaclassify.replication.read_spans import Span, Spans
 
 _T = TypeVar("_T")
 _REPLICATION = "tap_llamaclassify.replication"
-_PLAN = {"AIM": 2, "AIM_AT_ONCE": 2, "LEAST_AIM": 1, "SHARE_OF_TOTAL": 9.0, "SHARE": 9.0}
+_PLAN = {"AIM": 2, "AIM_AT_ONCE": 2, "LEAST_AIM": 1, "SHARE_OF_TOTAL": 1.5, "SHARE": 1.5}
 
 
 def small_windows(monkeypatch: pytest.MonkeyPatch, **changes: float) -> None:
