@@ -147,7 +147,8 @@ def test_first_sync_keeps_each_window_and_moves_the_bookmark_at_its_end(order: A
     assert len(during) >= 3
     assert all(spans_of(state) for state in during)
     assert not any("replication_key_value" in state for state in during)
-    assert last.keys() == {"replication_key", "replication_key_value", "unfinished"}
+    assert "replication_key_value" in last
+    assert not spans_of(last)
 
 
 def test_run_killed_after_nine_tenths_is_gone_on_with_in_its_window(tmp_path: Path) -> None:
