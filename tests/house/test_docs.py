@@ -19,7 +19,7 @@ from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify import nesting
 from tap_llamaclassify.config.json_schema import config_jsonschema
 from tap_llamaclassify.http import client, outcomes, pacing, request
-from tap_llamaclassify.replication import unfinished, windows
+from tap_llamaclassify.replication import unfinished, window_plan
 from tap_llamaclassify.singer import storage
 from tap_llamaclassify.singer.tap import TapLlamaClassify
 from tests.support.builders import ALL_STREAMS, V2_STREAMS, job
@@ -285,7 +285,10 @@ def test_loaders_shows_the_versions_that_meltano_installs() -> None:
 @pytest.mark.parametrize(
     ("page", "text"),
     [
-        ("guarantees.md", f"some {windows.MOST_PAGES} pages at most"),
+        (
+            "guarantees.md",
+            f"some {window_plan.AIM_AT_ONCE} pages each, or of {window_plan.AIM} where",
+        ),
         ("guarantees.md", f"older than {unfinished.DAYS} days"),
         ("guarantees.md", f"the newest {unfinished.MOST:,} that are unfinished"),
         ("guarantees.md", f"more than {nesting.DEEPEST} levels deep"),
