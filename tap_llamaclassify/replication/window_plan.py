@@ -27,6 +27,8 @@ SHARE_OF_TOTAL = 0.13
 """What may be read in vain, as a share of what there is, where the API says how much that is."""
 SHARE = 0.2
 """The same, as a share of what was read."""
+MOST_OF_READ = 0.35
+"""What may be read in vain at most, as a share of what was read."""
 SLACK = 7.0
 """Pages that may be read in vain besides, before much was read."""
 SLACK_BACK = 9.0
@@ -154,7 +156,9 @@ class WindowPlan:
             most = SHARE_OF_TOTAL * max(known, stats.total_of_all / self._page_size)
         else:
             is_open = stats.window.begin is None
-            most = SHARE * known + (SLACK_BACK if is_open else SLACK)
+            left = sum(each.pages_left or 0 for each in begun)
+            most = min(SHARE * (known + left), MOST_OF_READ * known)
+            most += SLACK_BACK if is_open else SLACK
         return most - self._in_vain - expected
 
 
