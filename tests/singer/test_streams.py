@@ -77,6 +77,13 @@ def test_catalog_of_an_older_version_gives_the_columns_that_it_knows(two_jobs: S
     assert len(output.ids()) == 2
 
 
+def test_catalog_with_one_stream_selects_that_one(two_jobs: Sandbox) -> None:
+    catalog = catalog_with(two_jobs)
+    catalog["streams"] = [e for e in catalog["streams"] if e["tap_stream_id"] == "classify_jobs"]
+    output = sync(two_jobs, catalog=catalog)
+    assert {m.get("stream") for m in output.messages} == {"classify_jobs", None}
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
