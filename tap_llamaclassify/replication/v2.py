@@ -130,8 +130,9 @@ class V2Reader:
             self._check(WindowStats(Window(begin), self._page_size), page)
         else:
             yield from self._look(page, begin)
-            self._expect(page, begin)
-            self._plan.start(gaps(self._covered(bookmarks), self._last))
+            windows = gaps(self._covered(bookmarks), self._last)
+            self._expect(page, windows)
+            self._plan.start(windows)
             yield from self._side_by_side()
         if not self._is_filtered:
             yield from self._in_one_listing()
@@ -174,12 +175,14 @@ class V2Reader:
             if self._versions.setdefault(job["id"], version) != version:
                 self._unfinished.ask_again(job, self._clock)
 
-    def _expect(self, first: Page, begin: str | None) -> None:
+    def _expect(self, first: Page, windows: Iterable[Window]) -> None:
         """Remember which jobs of a first page, that has no upper end, are to come again."""
+        spans = [(window.begin or "", min(window.end or LAST, self._clock)) for window in windows]
         self._not_seen_again = {
             job["id"]
             for job in first.items
-            if is_finished(job) and (begin or "") < (job.get("created_at") or "") < self._clock
+            if is_finished(job)
+            and any(begin < (job.get("created_at") or "") < end for begin, end in spans)
         }
 
     def _look(self, first: Page, begin: str | None) -> Iterator[Step]:

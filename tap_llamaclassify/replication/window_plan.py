@@ -26,9 +26,9 @@ MOST_PARTS = 8
 SHARE_OF_TOTAL = 0.13
 """What may be read in vain, as a share of what there is, where the API says how much that is."""
 SHARE = 0.2
-"""The same, as a share of what was read."""
-MOST_OF_READ = 0.35
-"""What may be read in vain at most, as a share of what was read."""
+"""The same where it does not say so, as a share of what was read and is expected."""
+DOUBT = 50
+"""Pages that are known before anything is expected of the window that tells most."""
 SLACK = 7.0
 """Pages that may be read in vain besides, before much was read."""
 SLACK_BACK = 9.0
@@ -155,11 +155,18 @@ class WindowPlan:
         if stats.total is not None:
             most = SHARE_OF_TOTAL * max(known, stats.total_of_all / self._page_size)
         else:
-            is_open = stats.window.begin is None
-            left = sum(each.pages_left or 0 for each in begun)
-            most = min(SHARE * (known + left), MOST_OF_READ * known)
-            most += SLACK_BACK if is_open else SLACK
+            most = min(SHARE * (known + _believed(begun, known)), known)
+            most += SLACK_BACK if stats.window.begin is None else SLACK
         return most - self._in_vain - expected
+
+
+def _believed(begun: Iterable[WindowStats], known: float) -> float:
+    """Return how many pages are left by what windows tell that do not know it.
+
+    The one that tells most may stand in a burst, and be far off: it is believed by and by.
+    """
+    *lefts, longest = sorted(each.pages_left or 0 for each in begun)
+    return sum(lefts) + min(longest, max(0, 2 * (known - DOUBT)))
 
 
 def _turn_of(stats: WindowStats) -> tuple[bool, str]:

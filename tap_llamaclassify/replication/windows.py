@@ -84,6 +84,7 @@ class WindowStats:
         clock: The server's clock, or the newest job seen; those created later are of no account.
         jobs: How many it has shown.
         again: How many of these are of the window before it, too.
+        pages_left: How many pages are still to be read; None when that cannot be told, or not yet.
     """
 
     window: Window
@@ -96,6 +97,7 @@ class WindowStats:
     jobs: int = 0
     again: int = 0
     created: list[str] = field(default_factory=list)
+    pages_left: float | None = None
 
     def add(self, page: Page) -> None:
         """Look at another page."""
@@ -112,6 +114,7 @@ class WindowStats:
         total, most = page.total_size, self.whole.total if self.whole else None
         is_true = total is not None and len(self.created) <= total < (most or total + 1)
         self.total = total if is_true else None
+        self.pages_left = self._pages_left()
 
     def parts(self, pages: float, most: int) -> list[WindowStats]:
         """Cut it into windows of so many pages each, as near as can be told, the oldest first.
@@ -133,9 +136,7 @@ class WindowStats:
         """How many jobs there are in all that it was cut off from, as far as the API says so."""
         return max(self.total or 0, self.whole.total_of_all if self.whole else 0)
 
-    @property
-    def pages_left(self) -> float | None:
-        """How many pages are still to be read; None when that cannot be told, or not yet."""
+    def _pages_left(self) -> float | None:
         if self.total is not None:
             return max(self.total / self.page_size - self.pages, 0)
         if len(self.created) < 2 or self.pages < LOOK:  # noqa: PLR2004 - a span has two ends
