@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from tap_llamaclassify.replication.windows import Window
-from tap_llamaclassify.timestamps import LAST
-
 Span: TypeAlias = tuple[str, str]
 """Two instants in the fixed form; one that begins with an empty text has no beginning."""
 Spans: TypeAlias = tuple[Span, ...]
@@ -29,14 +26,3 @@ def common(first: Sequence[Span], second: Sequence[Span]) -> Spans:
     """Return what is in both."""
     pairs = ((max(a, b), min(c, d)) for a, c in first for b, d in second)
     return joined((begin, end) for begin, end in pairs if begin < end)
-
-
-def gaps(spans: Sequence[Span], end: str | None) -> list[Window]:
-    """Return the windows up to an end that spans leave out, the oldest first."""
-    begin, last = "", end or LAST
-    windows = []
-    for span in (*spans, (last, last)):
-        if begin < (until := min(span[0], last)):
-            windows.append(Window(begin or None, until if span[0] < LAST else end))
-        begin = max(begin, span[1])
-    return windows

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import reduce
 
 from tap_llamaclassify.api import endpoints
 from tap_llamaclassify.api.models import Page
@@ -17,9 +16,8 @@ from tap_llamaclassify.api.pagination import Paginator
 from tap_llamaclassify.config.settings import A_DAY, Settings
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.json_text import encoder
-from tap_llamaclassify.replication.bookmarks import Bookmark
+from tap_llamaclassify.replication.coverage import Coverage
 from tap_llamaclassify.replication.listing_bookmarks import ListingBookmarks, Wanted
-from tap_llamaclassify.replication.read_spans import Spans, common, gaps, joined
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.stream_state import StreamState
 from tap_llamaclassify.replication.unfinished import BEGUN, DAYS, MOST, Unfinished, is_finished
@@ -54,6 +52,7 @@ class V2Reader:
         self._limit = limit
         self._label = client.connection.label
         self._bookmarks = ListingBookmarks(wanted, settings, client.clock, self._label)
+        self._coverage = Coverage(self._bookmarks, settings)
         known = [kept for kept in wanted.values() if kept is not None]
         # What is read in full is read without filter: a job may have no created_at.
         self._is_windowed = limit is None and len(known) == len(wanted)
@@ -65,7 +64,6 @@ class V2Reader:
         )
         self._page_size = min(client.connection.page_size, endpoints.V2_LARGEST_PAGE)
         self._plan = WindowPlan(self._page_size, settings.parallel_windows)
-        self._read: Spans = ()
         self._versions: dict[str, int] = {}
         self._end: str | None = None
         self._not_seen_again: set[str] = set()
@@ -118,11 +116,10 @@ class V2Reader:
 
     def _in_windows(self) -> Iterator[Step]:
         # Until the first reply tells the server's clock, each bookmark is taken to be right.
-        begin = self._begin_of(self._bookmarks.bookmarks_at(LAST).values())
+        begin = self._coverage.begin(LAST)
         page = self._listing(Window(begin)).next()
         self._bookmarks.start(page)
-        bookmarks = self._bookmarks.bookmarks_by_table.values()
-        if (trusted := self._begin_of(bookmarks)) != begin:
+        if (trusted := self._coverage.begin()) != begin:
             begin = trusted
             page = self._listing(Window(begin)).next()
         if page.is_last:
@@ -130,7 +127,7 @@ class V2Reader:
             self._check(WindowStats(Window(begin), self._page_size), page)
         else:
             yield from self._look(page, begin)
-            windows = gaps(self._covered(bookmarks), self._last)
+            windows = self._coverage.windows(self._last)
             self._expect(page, windows)
             self._plan.start(windows)
             yield from self._side_by_side()
@@ -162,7 +159,8 @@ class V2Reader:
             self._note_versions(stats.window, page)
             yield self._step(page)
             if is_read and self._is_filtered:
-                yield Step(kept=self._so_far(stats.window))
+                so_far = self._coverage.so_far(stats.window, self._clock)
+                yield Step(kept=self._with_unfinished(so_far))
             # Let go of this page before the next one comes in.
             del page
 
@@ -254,51 +252,6 @@ class V2Reader:
 
     def _listing(self, window: Window) -> Paginator:
         return Paginator(self._client, endpoints.V2_JOBS, window.filters)
-
-    def _begin_of(self, bookmarks: Iterable[Bookmark]) -> str | None:
-        """Return the earliest `created_at` that is of interest; None for any."""
-        return gaps(self._covered(bookmarks), None)[0].begin
-
-    def _covered(self, bookmarks: Iterable[Bookmark]) -> Spans:
-        """Return the spans of creation that no table needs to be read."""
-        return reduce(common, map(self._covered_by, bookmarks))
-
-    def _covered_by(self, bookmark: Bookmark) -> Spans:
-        # A job that was updated after the start date may have been created before it.
-        start_date = self._settings.start_date
-        begins = [start_date and moved(start_date, -DAYS * A_DAY)]
-        read: Spans = ()
-        lookback: int = self._settings.lookback_seconds
-        # Where they are not known, some may have finished meanwhile: they are to be met.
-        if bookmark.kept.unfinished is not None:
-            reach = max(lookback, self._settings.reconcile_days * A_DAY)
-            begins.append(bookmark.begin and moved(bookmark.begin, -reach))
-            read = bookmark.read
-        spans = [("", begin) for begin in begins if begin]
-        return joined([*spans, *((at, moved(end, -lookback) or end) for at, end in read)])
-
-    def _so_far(self, window: Window) -> dict[str, StreamState]:
-        """Return what to keep when all jobs that were created in a window were read."""
-        kept, meanwhile = {}, self._bookmarks.meanwhile()
-        self._read = joined([*self._read, (window.begin or "", window.end or LAST)])
-        for name, bookmark in self._bookmarks.bookmarks_by_table.items():
-            covered = self._covered_by(bookmark)
-            # What is read before that is of no interest to it.
-            begin = covered[0][1] if covered and not covered[0][0] else ""
-            spans = joined([*bookmark.read, *self._read])
-            read = tuple(
-                ("" if at <= begin else at, min(end, self._clock))
-                for at, end in spans
-                if begin < end and at < self._clock
-            )
-            if read:
-                so_far = meanwhile[name]
-                kept[name] = replace(
-                    so_far,
-                    created_at_read=read,
-                    reading_began_at=so_far.reading_began_at or self._bookmarks.known_until,
-                )
-        return self._with_unfinished(kept)
 
     def _with_unfinished(self, kept: dict[str, StreamState]) -> dict[str, StreamState]:
         unfinished = self._unfinished.left(self._clock)

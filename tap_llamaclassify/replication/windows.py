@@ -13,6 +13,7 @@ from datetime import timedelta
 from itertools import pairwise
 
 from tap_llamaclassify.api.models import Json, Page
+from tap_llamaclassify.replication.read_spans import Span
 from tap_llamaclassify.timestamps import LAST, from_datetime, moved, to_datetime, whole_second
 
 OVERLAP = 1
@@ -70,6 +71,17 @@ class Window:
         oldest, newest = min(created), max(created)
         before = _seconds(oldest, self.earliest or oldest)
         return max(before, _seconds(self.end or newest, newest), 0)
+
+
+def gaps(spans: Sequence[Span], end: str | None) -> list[Window]:
+    """Return the windows up to an end that spans leave out, the oldest first."""
+    begin, last = "", end or LAST
+    windows = []
+    for span in (*spans, (last, last)):
+        if begin < (until := min(span[0], last)):
+            windows.append(Window(begin or None, until if span[0] < LAST else end))
+        begin = max(begin, span[1])
+    return windows
 
 
 @dataclass(eq=False)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_llamaclassify.replication.read_spans import Spans, common, gaps, joined
-from tap_llamaclassify.replication.windows import Window
+from tap_llamaclassify.replication.read_spans import Spans, common, joined
+from tap_llamaclassify.replication.windows import Window, gaps
 from tap_llamaclassify.timestamps import LAST
 
 INSTANTS = "0123456789"
