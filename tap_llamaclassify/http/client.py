@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NoReturn, TypeAlias
+from typing import TypeAlias
 
 import requests
 import urllib3
@@ -17,8 +17,8 @@ from tap_llamaclassify.config.connections import Connection
 from tap_llamaclassify.errors import CancelledError
 from tap_llamaclassify.http import outcomes
 from tap_llamaclassify.http.failures import Failure, failure_of, redirect_target, refused_parameters
-from tap_llamaclassify.http.outcomes import Outcome
 from tap_llamaclassify.http.pacing import Clock, RateLimiter, RetryBudget, http_date, retry_after
+from tap_llamaclassify.http.rate_limit import Departure, LearnedLimit
 from tap_llamaclassify.http.session import Session
 
 CONNECT_TIMEOUT = 5
@@ -111,6 +111,7 @@ class Client:
         self.clock = clock or Clock()
         self._on_exchange = on_exchange
         self._pace = RateLimiter(connection.requests_per_minute, self.clock)
+        self._limit = LearnedLimit(self.clock)
         self._gate = threading.Lock()
         self._session = Session(connection)
         self._cancelled = threading.Event()
@@ -118,13 +119,14 @@ class Client:
     def cancel(self) -> None:
         """Let what is under way in threads come to nothing: no try, no wait, no line in the log."""
         self._cancelled.set()
+        self._limit.end()
 
     def _stop_if_cancelled(self) -> None:
         if self._cancelled.is_set():
             raise CancelledError("cancelled")
 
-    def turn(self, patience: RetryBudget) -> int:
-        """Wait until another request may leave; return its number among those sent.
+    def turn(self, patience: RetryBudget) -> Departure:
+        """Wait until another request may leave; it leaves now.
 
         Raises:
             CancelledError: It may leave no more.
@@ -133,16 +135,20 @@ class Client:
         with self._gate:
             if due_in := self._pace.due_in():
                 self.hold(due_in, "requests_per_minute")
-            while held_for := self._pace.held_for():
-                self.hold(held_for, "Retry-After of another request")
+            self._limit.await_scout()
+            while wait := self._limit.due_in():
+                self.hold(wait, "the rate limit, as other requests met it")
+                self._limit.await_scout()
             self._stop_if_cancelled()
             self._pace.note()
             self.activity.requests += 1
-            number = self.activity.requests
+            departure = self._limit.leave(self.activity.requests)
         patience.extend(self.clock.monotonic() - came_at)
-        return number
+        return departure
 
-    def exchange(self, path: str, params: Params, *, later: bool, shown: str) -> Reply:
+    def exchange(
+        self, departure: Departure, path: str, params: Params, *, later: bool, shown: str
+    ) -> Reply:
         """Send one request, whose turn it is; metrics call its path as shown.
 
         Raises:
@@ -150,20 +156,29 @@ class Client:
             CancelledError: Nobody waits for what it brought.
         """
         left_at = self.clock.now()
-        response, body = self._send(path, params)
+        try:
+            response, body = self._send(path, params)
+        except BaseException:
+            self._limit.lost(departure)
+            raise
+        after, held_for = retry_after(response.headers, self.clock.now()), None
+        if response.status_code == requests.codes.too_many_requests:
+            held_for = self._limit.refused(departure, after)
+        else:
+            self._limit.answered(departure)
         self._stop_if_cancelled()
         if self._on_exchange:
             seconds = response.elapsed.total_seconds()
             self._on_exchange(Exchange(shown, response.status_code, seconds))
         if response.status_code != requests.codes.ok:
-            self._refuse(
-                response, body, params, outcomes.outcome_of(response.status_code, later=later)
-            )
+            failure = self._refusal(response, body, params, later=later)
+            failure.retry_after, failure.held_for = after, held_for
+            raise failure
         return _reply_of(response, body, left_at)
 
     def hold_all(self, seconds: float) -> None:
         """Let no request leave for so long: what the server asks of one it asks of the key."""
-        self._pace.hold(seconds)
+        self._limit.hold(seconds)
 
     def hold(self, seconds: float, reason: str, *, level: int = logging.INFO) -> None:
         """Let time pass before a request, and say why.
@@ -193,13 +208,10 @@ class Client:
             # Their texts hold the whole URL, so the cause is named, and the chain cut.
             raise failure_of(error) from None
 
-    def _refuse(
-        self,
-        response: requests.Response,
-        body: bytes,
-        params: Params,
-        outcome: Outcome,
-    ) -> NoReturn:
+    def _refusal(
+        self, response: requests.Response, body: bytes, params: Params, *, later: bool
+    ) -> Failure:
+        outcome = outcomes.outcome_of(response.status_code, later=later)
         what = f"answered {outcomes.status_text(response.status_code)}"
         values = [[value] if isinstance(value, str) else value for value in params.values()]
         sent = [self.connection.api_key, *itertools.chain.from_iterable(values)]
@@ -208,7 +220,7 @@ class Client:
         if response.status_code == requests.codes.unprocessable:
             reasons, outcome = refused_parameters(body, sent, outcome)
             what += reasons
-        raise Failure(what, outcome, retry_after(response.headers, self.clock.now()))
+        return Failure(what, outcome)
 
 
 def _body_of(response: requests.Response) -> bytes:

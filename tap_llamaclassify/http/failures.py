@@ -32,11 +32,17 @@ _is_host = re.compile(r"([A-Za-z0-9._-]{1,100}|\[[0-9A-Fa-f:.]{1,50}\])(:[0-9]{1
 
 @dataclass(eq=False)
 class Failure(Exception):  # noqa: N818 - it never leaves the client
-    """A try that brought nothing."""
+    """A try that brought nothing.
+
+    Attributes:
+        retry_after: Seconds that the API asks to wait.
+        held_for: Seconds for which no request leaves, if all are held back.
+    """
 
     what: str
     outcome: Outcome
     retry_after: float | None = None
+    held_for: float | None = None
 
 
 _GARBLED = (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError)

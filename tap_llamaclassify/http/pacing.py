@@ -42,14 +42,13 @@ class Clock:
 
 
 class RateLimiter:
-    """At most so many requests in any minute, and none while the server asks to wait.
+    """At most so many requests in any minute.
 
     The first of a run need not be spread out.
     """
 
     def __init__(self, requests_per_minute: int | None, clock: Clock) -> None:
         self._clock = clock
-        self._held_until = clock.monotonic()
         self._starts: deque[float] | None = (
             deque(maxlen=requests_per_minute) if requests_per_minute else None
         )
@@ -59,14 +58,6 @@ class RateLimiter:
         if self._starts is None or len(self._starts) < (self._starts.maxlen or 0):
             return 0.0
         return max(0.0, self._starts[0] + 60 - self._clock.monotonic())
-
-    def hold(self, seconds: float) -> None:
-        """Let no request leave for so long."""
-        self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
-
-    def held_for(self) -> float:
-        """Return the seconds for which no request may leave, to the millisecond."""
-        return max(0.0, round(self._held_until - self._clock.monotonic(), 3))
 
     def note(self) -> None:
         """Take down that a request leaves now."""
@@ -101,12 +92,13 @@ class RetryBudget:
         since = self._since
         return self._left if since is None else self._left - (self._clock.monotonic() - since)
 
-    def wait(self, retry_after: float | None) -> float | None:
+    def wait(self, retry_after: float | None, held_for: float | None = None) -> float | None:
         """Return the seconds to wait before the next try; None when there shall be none.
 
         Args:
             retry_after: Seconds that the server asks for. None, or nothing to wait for,
                 leaves the choice to the dice.
+            held_for: Seconds for which no request leaves, if all are held back.
         """
         left = self.left()
         if left <= 0:
@@ -115,6 +107,8 @@ class RetryBudget:
             wait = retry_after
             if wait > min(left, LONGEST_RETRY_AFTER):
                 return None
+        elif held_for is not None:
+            wait = min(left, held_for)
         else:
             ceiling = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(self.tries - 1, 16))
             wait = min(left, self._clock.up_to(ceiling))

@@ -85,9 +85,10 @@ class Request(Generic[_T]):
         self._patience.go_on()
         while self._reply is None:
             try:
-                self._number = self._client.turn(self._patience)
+                departure = self._client.turn(self._patience)
+                self._number = departure.number
                 self._reply = self._client.exchange(
-                    self._path, self._params, later=self._later, shown=self._shown
+                    departure, self._path, self._params, later=self._later, shown=self._shown
                 )
             except Failure as failure:
                 self._wait_after(failure)
@@ -120,12 +121,13 @@ class Request(Generic[_T]):
             self._client.hold_all(wait)
         before, self._waited = self._waited, self._waited + wait
         level = logging.WARNING if before <= LONG_WAIT < self._waited else logging.INFO
-        self._client.hold(wait, f"{failure.what}; try {self._patience.tries}", level=level)
+        if wait:
+            self._client.hold(wait, f"{failure.what}; try {self._patience.tries}", level=level)
 
     def _wait(self, failure: Failure) -> float | None:
         match failure.outcome.verdict:
             case Verdict.RETRY:
-                return self._patience.wait(failure.retry_after)
+                return self._patience.wait(failure.retry_after, failure.held_for)
             case Verdict.RETRY_ONCE if not self._was_refused:
                 self._was_refused = True
                 return self._patience.wait(PAUSE)

@@ -23,16 +23,18 @@ TOO_LONG = 1.67
 """A window of so many times the pages that it is to have is cut."""
 MOST_PARTS = 8
 """Into how many windows one is cut at most."""
-SHARE_OF_TOTAL = 0.13
+SHARE_OF_TOTAL = 0.12
 """What may be read in vain, as a share of what there is, where the API says how much that is."""
 SHARE = 0.2
 """The same where it does not say so, as a share of what was read and is expected."""
 DOUBT = 50
 """Pages that are known before anything is expected of the window that tells most."""
-SLACK = 7.0
+SLACK = 10.0
 """Pages that may be read in vain besides, before much was read."""
-SLACK_BACK = 9.0
+SLACK_BACK = 12.0
 """The same for a window without a beginning, which takes more pages to look at."""
+BEFORE = 3
+"""Pages that were asked for before: a first one, and those of unfinished jobs."""
 NOT_FULL = 0.5
 """Pages that a window is expected to have more than its jobs would fill."""
 
@@ -53,7 +55,7 @@ class WindowPlan:
         self._held: list[WindowStats] = []
         self._may_cut = True
         self._jobs_read = 0
-        self._in_vain = 0.0
+        self._in_vain: float = BEFORE
 
     def start(self, windows: Iterable[Window]) -> None:
         """Read these, in place of all that were to be read."""

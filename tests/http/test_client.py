@@ -635,9 +635,9 @@ def test_waits_of_more_than_30_seconds_in_all_are_a_warning_once_a_request(
         "429": (429, {"Retry-After": "7"}, [7, 7]),
         "503": (503, {"Retry-After": "7"}, [7, 7]),
         "date": (429, {"Retry-After": "Sun, 01 Nov 2026 12:00:07 GMT", "Date": "soon"}, [7, 7]),
-        "nonsense": (429, {"Retry-After": "soon"}, [1]),
-        "nothing asked for": (429, {}, [1]),
-        "no wait asked for": (429, {"Retry-After": "0"}, [1]),
+        "nonsense": (429, {"Retry-After": "soon"}, [1, 1]),
+        "nothing asked for": (429, {}, [1, 1]),
+        "no wait asked for": (429, {"Retry-After": "0"}, [1, 1]),
     },
 )
 def test_retry_after_holds_every_request_of_the_connection(

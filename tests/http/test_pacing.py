@@ -49,19 +49,6 @@ def test_pace_lets_the_first_leave_at_once_and_waits_no_longer_than_it_must() ->
     assert [start - begin for start in starts] == [0, 0, 10, 60, 60, 70, 270, 270]
 
 
-def test_pace_that_is_held_lets_nothing_leave_until_the_longest_hold_is_over() -> None:
-    clock = SimulatedClock()
-    pace = RateLimiter(None, clock)
-    assert pace.held_for() == 0
-    for seconds in (7, 3):
-        pace.hold(seconds)
-    assert pace.held_for() == 7
-    clock.sleep(6.5)
-    assert pace.held_for() == 0.5
-    clock.sleep(0.5)
-    assert pace.held_for() == 0
-
-
 def all_waits(patience: RetryBudget, clock: SimulatedClock, after: float | None) -> list[float]:
     """Wait until patience ends; return for how long each time."""
     while (wait := patience.wait(after)) is not None:

@@ -21,6 +21,7 @@ from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.http.client import Client, Reply
 from tap_llamaclassify.http.pacing import Clock, RateLimiter
+from tap_llamaclassify.http.rate_limit import Departure
 from tests.support.batch_files import batch_config, files_of, lines_of
 from tests.support.builders import (
     DEFAULT_STREAMS,
@@ -275,7 +276,7 @@ def test_trial_run_asks_for_hardly_anything_and_ends_well(sandbox: Sandbox, run:
 def test_results_of_a_job_whose_id_is_no_word_are_found(sandbox: Sandbox, identity: str) -> None:
     put(sandbox, job(identity))
     paths: list[str] = []
-    with watched(Client, "exchange", lambda _, path, *__, **___: paths.append(path)):
+    with watched(Client, "exchange", lambda _, __, path, *___, **____: paths.append(path)):
         rows = fetch(sandbox).records(RESULTS)
     # One part of the path, whatever it is made of.
     assert [path.count("/") for path in paths] == [4, 6]
@@ -554,14 +555,14 @@ def test_so_many_requests_are_under_way_at_once_and_no_more(
     now, most = [], 0
     send = Client.exchange
 
-    def exchange(client: Client, path: str, *arguments: Any, **options: Any) -> Reply:
+    def exchange(client: Client, left: Departure, path: str, *rest: Any, **options: Any) -> Reply:
         nonlocal most
         if not path.endswith("/results"):
-            return send(client, path, *arguments, **options)
+            return send(client, left, path, *rest, **options)
         now.append(path)
         most = max(most, len(now))
         together.wait(PATIENCE)
-        reply = send(client, path, *arguments, **options)
+        reply = send(client, left, path, *rest, **options)
         now.remove(path)
         return reply
 
@@ -578,11 +579,11 @@ def test_rows_stand_in_the_order_of_updates_though_replies_come_in_another(
     answered = threading.Semaphore(0)
     send = Client.exchange
 
-    def exchange(client: Client, path: str, *arguments: Any, **options: Any) -> Reply:
+    def exchange(client: Client, left: Departure, path: str, *rest: Any, **options: Any) -> Reply:
         if path.endswith("j0000/results"):
             for _ in range(3):
                 assert answered.acquire(timeout=PATIENCE)
-        reply = send(client, path, *arguments, **options)
+        reply = send(client, left, path, *rest, **options)
         if path.endswith("/results"):
             answered.release()
         return reply
@@ -630,7 +631,7 @@ def test_requests_under_way_are_cancelled_when_another_one_fails_the_connection(
     put_many(sandbox, 2)
     waits = threading.Event()
 
-    def exchanged(_: Client, path: str, *__: Any, **___: Any) -> None:
+    def exchanged(_: Client, __: Departure, path: str, *___: Any, **____: Any) -> None:
         if path.endswith("j0000/results"):
             assert waits.wait(PATIENCE)
             sandbox.answer_next(401)

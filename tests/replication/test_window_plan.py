@@ -136,6 +136,7 @@ def test_windows_cost_little_more_than_one_listing_and_a_fraction_of_its_time(
             turns = life.read(window, at_once)
             assert life.seen == {*life.created}
             most = pages * (115 if total else 130) / 100
-            assert life.requests <= max(most, pages + 9 * (not total))
+            # A first page and two of unfinished jobs are asked for besides.
+            assert life.requests + 3 <= max(most, pages + (3 if total else 12))
             if pages == 400 and (total or not is_one_listing):
                 assert turns <= pages * part, (at_once, turns)
