@@ -18,10 +18,11 @@ from hypothesis.stateful import initialize
 from typing_extensions import override
 
 from tests.support import simulated
-from tests.support.builders import STREAMS, seconds_after
+from tests.support.builders import STREAMS, V2_STREAMS, seconds_after
 from tests.support.histories import AT_A_TIME, SEED, SEEDS, Histories, Place, Plan, simulate
-from tests.support.simulated import Event, Key, Life, Loader, Row, Tables, fixed
+from tests.support.simulated import Event, Key, Life, Loader, Row, Tables, V2Life, fixed
 from tests.support.tally import Tally
+from tests.support.windows import small_windows
 
 A_FEW = 20
 MANY = int(os.environ.get("HISTORIES", "500"))
@@ -82,6 +83,20 @@ class ManyLife(Life):
     @override
     def made(self, event: Event) -> Row:
         return super().made(event) | {"project_id": self.projects[event.pick % len(self.projects)]}
+
+
+@dataclass
+class ManyV2Life(ManyLife, V2Life):
+    """What happens to the v2 jobs of several projects."""
+
+    @override
+    def jobs(self) -> dict[str, Row]:
+        of_each = map(self.sandbox.world.v2_entries, self.projects)
+        return {id_: job for jobs in of_each for id_, job in jobs.items()}
+
+    @override
+    def expected(self) -> Tables:
+        return V2Life.expected(self) | {RESULTS: {}}
 
 
 class ManyLoader(Loader):
@@ -201,8 +216,43 @@ class HistoriesOfMany(Histories):
         super().teardown()
 
 
+class HistoriesOfManyV2(HistoriesOfMany):
+    """The same for v2 jobs, several windows of each project side by side."""
+
+    streams: ClassVar[Sequence[str]] = V2_STREAMS
+    life_of: ClassVar[type[Life]] = ManyV2Life
+
+    @override
+    def more_config(self) -> dict[str, Any]:
+        windows = {"parallel_windows": self.dice.choice([1, 2, 8]), "reconcile_days": 0}
+        return super().more_config() | windows | {"fetch_results": False}
+
+
 def test_warehouse_holds_every_project_and_its_results_after_any_history(tally: Tally) -> None:
     simulate(HistoriesOfMany, tally, seed=SEED, histories=A_FEW)
+
+
+@pytest.fixture
+def _small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    small_windows(monkeypatch)
+    # What is given up after 30 days is a limit, tested elsewhere.
+    monkeypatch.setattr("tap_llamaclassify.replication.unfinished.DAYS", 3650)
+
+
+@pytest.mark.usefixtures("_small_windows")
+def test_warehouse_holds_the_v2_jobs_of_every_project_whose_windows_are_read_side_by_side(
+    tally: Tally,
+) -> None:
+    simulate(HistoriesOfManyV2, tally, seed=SEED, histories=A_FEW)
+
+
+@pytest.mark.heavy
+@pytest.mark.usefixtures("_small_windows")
+@pytest.mark.parametrize("seed", range(SEED, SEED + -(-MANY // AT_A_TIME)))
+def test_warehouse_holds_the_v2_jobs_of_every_project_after_many_histories(
+    seed: int, tally: Tally
+) -> None:
+    simulate(HistoriesOfManyV2, tally, seed=seed, histories=min(MANY, AT_A_TIME))
 
 
 @pytest.mark.heavy
