@@ -2,8 +2,8 @@
 
 Every ratio is taken between runs that stand next to each other in time, and the figure is the
 median of all such pairs, so that a machine that is busy now and then does not decide it. The
-server renders its pages beforehand; what fetching them alone takes is shown among the notes, so
-that it can be seen not to be the bottleneck.
+server renders its pages beforehand, or finds windows of v2 jobs by a search; what fetching them
+alone takes is shown among the notes, so that it can be seen not to be the bottleneck.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import connections, parquet
+from benchmarks import connections, parquet, windows
 from benchmarks.figures import Figure, table, write_json
 from benchmarks.measure import cost_of
 from benchmarks.runs import (
@@ -175,6 +175,7 @@ PARTS: Mapping[str, Callable[[int, dict[str, float]], list[Figure]]] = {
     "start-up": start_up,
     "memory": memory,
     "connections": connections.wall_and_memory,
+    "windows": windows.side_by_side,
     "parquet": parquet.throughput,
     "parquet-memory": parquet.memory,
     "parquet-load": parquet.load,

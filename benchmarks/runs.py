@@ -44,10 +44,10 @@ def file_with(content: Mapping[str, Any]) -> str:
     return str(path)
 
 
-def catalog_without(columns: Collection[str]) -> dict[str, Any]:
-    """Make a catalog of the three streams in which these columns are not selected."""
+def catalog_without(columns: Collection[str], streams: Collection[str] = STREAMS) -> dict[str, Any]:
+    """Make a catalog of the three streams, or of others, without these columns."""
     catalog = TapLlamaClassify(validate_config=False).catalog_dict
-    catalog["streams"] = [each for each in catalog["streams"] if each["tap_stream_id"] in STREAMS]
+    catalog["streams"] = [each for each in catalog["streams"] if each["tap_stream_id"] in streams]
     for entry in catalog["streams"]:
         for metadata in entry["metadata"]:
             metadata["metadata"]["selected"] = metadata["breadcrumb"][-1:] not in [
