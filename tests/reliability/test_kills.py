@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from subprocess import PIPE, Popen
@@ -17,15 +18,19 @@ from typing import Any
 import pytest
 
 from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import Order
 from llamacloud_sandbox.world.clock import stamp
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tests.support.api_rows import Row, expected, utc
+from tests.support.api_rows import V2_KEYS, Row, Tables, expected, expected_v2, utc
 from tests.support.builders import job
 from tests.support.commands import COMMAND
+from tests.support.items import v2_job
 from tests.support.loaders import in_duckdb, loader, plugin
 from tests.support.pipe import Moment, Pipe, close
+from tests.support.simulated import fixed
 from tests.support.tally import Tally
+from tests.support.windows import contain, spans_of
 
 SEED = int(os.environ.get("KILLS_SEED", "20261123"))
 JOBS = 20_000
@@ -200,3 +205,60 @@ def test_nothing_is_lost_when_tap_and_loader_are_killed_at_twenty_moments(
     with noted(lambda: story):
         warehouse.run(None)
         assert in_duckdb(warehouse.file) == expected(sandbox.world.jobs(sandbox.project_id))
+
+
+V2_JOBS = 8_000
+V2_BYTES_A_JOB = 1_300
+
+
+def put_v2_history(sandbox: Sandbox) -> None:
+    """Put finished v2 jobs, evenly over three months."""
+    for number in range(V2_JOBS):
+        at = stamp(sandbox.world.now() - timedelta(minutes=16 * number))
+        row = v2_job(f"clj-{number:05}", created_at=at, updated_at=at)
+        sandbox.world.put_v2(row | {"project_id": sandbox.project_id})
+
+
+def held_in_v2(warehouse: Warehouse) -> Tables:
+    """Return the rows of v2 jobs that the warehouse holds."""
+    return in_duckdb(warehouse.file, V2_KEYS)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(("order", "total_size"), [("newest", False), ("oldest", True)])
+def test_no_window_that_the_state_tells_of_lacks_a_row_when_tap_and_loader_are_killed(
+    order: Order, *, total_size: bool, tmp_path: Path, tally: Tally
+) -> None:
+    random = Random(SEED)  # noqa: S311 - must be repeatable, not secret
+    with Sandbox(World.empty()) as sandbox:
+        settings = sandbox.settings
+        settings.latency_ms, settings.order, settings.total_size = 20, order, total_size
+        put_v2_history(sandbox)
+        jobs = sandbox.world.v2_jobs(sandbox.project_id)
+        created = {job["id"]: fixed(job["created_at"]) or "" for job in jobs}
+        wanted = expected_v2(jobs, with_usage=False)
+        warehouse = Warehouse(sandbox, loader("target-duckdb"), tmp_path)
+        story, windows, left = [], 0, V2_JOBS
+        for _ in range(6):
+            victims = frozenset(random.choice([("tap",), ("loader",), ("tap", "loader")]))
+            after = int(random.uniform(0.3, 0.9) * left * V2_BYTES_A_JOB)
+            story.append(after)
+            with noted(lambda: story):
+                tally("kills survived", warehouse.run(Moment(victims, after_bytes=after)))
+                if warehouse.state:
+                    entry = warehouse.state["bookmarks"]["classify_v2_jobs"]
+                    read = spans_of(entry)
+                    windows += len(read)
+                    claimed = {id_ for id_, at in created.items() if contain(read, at)}
+                    held = held_in_v2(warehouse)
+                    assert [
+                        (table, key)
+                        for table, rows in wanted.items()
+                        for key, row in rows.items()
+                        if key[0] in claimed and held[table].get(key) != row
+                    ] == []
+                    left = V2_JOBS - len(held["classify_v2_jobs"])
+        assert windows
+        with noted(lambda: story):
+            warehouse.run(None)
+            assert held_in_v2(warehouse) == wanted
