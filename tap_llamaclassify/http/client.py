@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -135,14 +136,15 @@ class Client:
         with self._gate:
             if due_in := self._pace.due_in():
                 self.hold(due_in, "requests_per_minute")
-            self._limit.await_scout()
-            while wait := self._limit.due_in():
-                self.hold(wait, "the rate limit, as other requests met it")
+            departure = None
+            while departure is None:
                 self._limit.await_scout()
-            self._stop_if_cancelled()
+                if wait := self._limit.due_in():
+                    self.hold(wait, self._limit.reason)
+                self._stop_if_cancelled()
+                departure = self._limit.leave(self.activity.requests + 1)
             self._pace.note()
             self.activity.requests += 1
-            departure = self._limit.leave(self.activity.requests)
         patience.extend(self.clock.monotonic() - came_at)
         return departure
 
@@ -156,16 +158,19 @@ class Client:
             CancelledError: Nobody waits for what it brought.
         """
         left_at = self.clock.now()
+        held_for = None
         try:
-            response, body = self._send(path, params)
+            response = self._send(path, params)
+            after = retry_after(response.headers, self.clock.now())
+            # Others wait to know it, so before the body is read.
+            if response.status_code == requests.codes.too_many_requests:
+                held_for = self._limit.refused(departure, after)
+            else:
+                self._limit.answered(departure)
         except BaseException:
             self._limit.lost(departure)
             raise
-        after, held_for = retry_after(response.headers, self.clock.now()), None
-        if response.status_code == requests.codes.too_many_requests:
-            held_for = self._limit.refused(departure, after)
-        else:
-            self._limit.answered(departure)
+        body = _received(response)
         self._stop_if_cancelled()
         if self._on_exchange:
             seconds = response.elapsed.total_seconds()
@@ -173,6 +178,7 @@ class Client:
         if response.status_code != requests.codes.ok:
             failure = self._refusal(response, body, params, later=later)
             failure.retry_after, failure.held_for = after, held_for
+            failure.refused_for = self._limit.refused_for
             raise failure
         return _reply_of(response, body, left_at)
 
@@ -188,25 +194,21 @@ class Client:
         """
         self._stop_if_cancelled()
         self.activity.waits += 1
+        level = level if seconds >= 1 else logging.DEBUG
         _logger.log(level, "Waiting %.1f s (%s); so far %s", seconds, reason, str(self.activity))
         self.clock.wait(seconds, self._cancelled)
         self._stop_if_cancelled()
 
-    def _send(self, path: str, params: Params) -> tuple[requests.Response, bytes]:
+    def _send(self, path: str, params: Params) -> requests.Response:
         timeout = self.connection.timeout
-        try:
-            response = self._session.get(
+        with _told():
+            return self._session.get(
                 self.connection.api_url + path,
                 params=params,
                 timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
                 allow_redirects=False,
                 stream=True,
             )
-            return response, _body_of(response)
-        # A proxy's address without a host is a TypeError of requests.
-        except (OSError, TypeError, ValueError, urllib3.exceptions.HTTPError) as error:
-            # Their texts hold the whole URL, so the cause is named, and the chain cut.
-            raise failure_of(error) from None
 
     def _refusal(
         self, response: requests.Response, body: bytes, params: Params, *, later: bool
@@ -221,6 +223,22 @@ class Client:
             reasons, outcome = refused_parameters(body, sent, outcome)
             what += reasons
         return Failure(what, outcome)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Make a Failure of what libraries raise."""
+    try:
+        yield
+    # A proxy's address without a host is a TypeError of requests.
+    except (OSError, TypeError, ValueError, urllib3.exceptions.HTTPError) as error:
+        # Their texts hold the whole URL, so the cause is named, and the chain cut.
+        raise failure_of(error) from None
+
+
+def _received(response: requests.Response) -> bytes:
+    with _told():
+        return _body_of(response)
 
 
 def _body_of(response: requests.Response) -> bytes:

@@ -37,12 +37,14 @@ class Failure(Exception):  # noqa: N818 - it never leaves the client
     Attributes:
         retry_after: Seconds that the API asks to wait.
         held_for: Seconds for which no request leaves, if all are held back.
+        refused_for: Seconds for which all requests have been refused, if they are.
     """
 
     what: str
     outcome: Outcome
     retry_after: float | None = None
     held_for: float | None = None
+    refused_for: float | None = None
 
 
 _GARBLED = (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError)

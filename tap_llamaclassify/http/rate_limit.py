@@ -6,6 +6,7 @@ what was let through before and how long it took to recover tell the limit.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -23,14 +24,16 @@ FEW = 10
 CALM = 3
 """Periods without a refusal after which more is tried."""
 
+_logger = logging.getLogger(__name__)
+
 
 @dataclass(eq=False)
 class Departure:
     """A request that left.
 
     Attributes:
-        number: Among all of a client.
-        at: When it left, by the monotonic clock.
+        number: Among all of a client, the first of which is 1.
+        at: When it left, in seconds of the monotonic clock.
     """
 
     number: int
@@ -42,14 +45,14 @@ class _Refusal:
     """What is known since requests are refused.
 
     Attributes:
-        since: When the first one left that was.
+        since: When the first one left that was, in seconds of the monotonic clock.
         tries: How many times a wait was set.
-        is_told: Whether the API has said how long to wait.
+        asked_for: The longest wait that the API has asked for, in seconds.
     """
 
     since: float
     tries: int = 0
-    is_told: bool = False
+    asked_for: float = 0.0
 
 
 class LearnedLimit:
@@ -58,6 +61,9 @@ class LearnedLimit:
     One that is refused may be chance: it holds all of them back for a moment, and teaches nothing.
     A limit that was learned is widened each time that nothing was refused for a while, at first by
     a tenth, then by four times as much as before.
+
+    Args:
+        clock: Tells seconds, and throws the dice.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -65,6 +71,7 @@ class LearnedLimit:
         self._changed = threading.Condition()
         self._let_through: deque[Departure] = deque()
         self._held_until = clock.monotonic()
+        # So many requests in so many seconds, and how many more the next time.
         self._limit: int | None = None
         self._period = MINUTE
         self._step = 1
@@ -72,6 +79,7 @@ class LearnedLimit:
         self._refusal: _Refusal | None = None
         self._refused_at: float | None = None
         self._scout: Departure | None = None
+        self._last_scout = 0
         self._is_over = False
 
     def await_scout(self) -> None:
@@ -80,7 +88,10 @@ class LearnedLimit:
             self._changed.wait_for(lambda: self._scout is None or self._is_over)
 
     def due_in(self) -> float:
-        """Return the seconds until another request may leave, to the millisecond."""
+        """Return the seconds until another request may leave, to the millisecond.
+
+        A limit that has held for long is widened first.
+        """
         with self._changed:
             now = self._clock.monotonic()
             earliest = self._held_until
@@ -94,10 +105,16 @@ class LearnedLimit:
         with self._changed:
             self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
 
-    def leave(self, number: int) -> Departure:
-        """Take down that a request leaves now."""
+    def leave(self, number: int) -> Departure | None:
+        """Take down that a request leaves now; None when it may not, since a moment ago.
+
+        Args:
+            number: Among all of the client, the first of which is 1.
+        """
         with self._changed:
             departure = Departure(number, self._clock.monotonic())
+            if self._scout or round(self._held_until - departure.at, 3) > 0:
+                return None
             since = self._refusal.since if self._refusal else departure.at
             oldest = since - max(MINUTE, self._period)
             while self._let_through and self._let_through[0].at < oldest:
@@ -111,8 +128,8 @@ class LearnedLimit:
         """Take down that one was let through."""
         with self._changed:
             if departure is self._scout and self._refusal:
-                self._learn(self._refusal, departure.at)
-                self._refusal = None
+                self._learn(self._refusal, departure)
+                self._refusal, self._last_scout = None, departure.number
             self._back(departure)
 
     def lost(self, departure: Departure) -> None:
@@ -121,33 +138,42 @@ class LearnedLimit:
             self._back(departure)
 
     def refused(self, departure: Departure, retry_after: float | None) -> float:
-        """Take down that one was not; return the seconds for which no request is to leave.
+        """Take down that one was refused; return the seconds for which no request is to leave.
 
         Args:
-            departure: When it left.
+            departure: The request.
             retry_after: Seconds that the API asks for.
         """
         with self._changed:
             now = self._clock.monotonic()
             if departure in self._let_through:
                 self._let_through.remove(departure)
-            refusal = self._refusal or _Refusal(departure.at)
-            # Those that left before the last wait was set tell nothing new.
-            is_news = self._refusal is None or departure is self._scout
-            if is_news:
-                refusal.tries += 1
-                refusal.is_told |= bool(retry_after)
-            if is_news or retry_after:
-                wait = min(retry_after or self._wait(refusal, now), LONGEST_RETRY_AFTER)
-                self._held_until = max(self._held_until, now + wait)
-            self._refusal = refusal
+            # Those that left before the last wait was set, or before all was well again, tell
+            # nothing new.
+            is_new = self._refusal is None and departure.number > self._last_scout
+            if is_new:
+                self._refusal = _Refusal(departure.at)
+            wait = retry_after or 0.0
+            if self._refusal and (is_new or departure is self._scout):
+                self._refusal.tries += 1
+                self._refusal.asked_for = max(self._refusal.asked_for, wait)
+                wait = wait or self._wait(self._refusal, now)
+            self._held_until = max(self._held_until, now + min(wait, LONGEST_RETRY_AFTER))
             self._back(departure)
             return max(0.0, self._held_until - now)
 
     @property
-    def is_refused(self) -> bool:
-        """Whether requests are refused now, as far as is known."""
-        return self._refusal is not None
+    def refused_for(self) -> float | None:
+        """For how many seconds requests have been refused; None when they are not."""
+        refusal = self._refusal
+        return None if refusal is None else self._clock.monotonic() - refusal.since
+
+    @property
+    def reason(self) -> str:
+        """Say what a request waits for."""
+        if self._limit is None or self._refusal:
+            return "the rate limit, as other requests met it"
+        return f"the rate limit, which seems to be {self._limit:,} in {self._period:.0f} s"
 
     def end(self) -> None:
         """Let nobody wait any more."""
@@ -176,19 +202,22 @@ class LearnedLimit:
         since = refusal.since - seconds
         return [each for each in self._let_through if since < each.at <= refusal.since]
 
-    def _learn(self, refusal: _Refusal, now: float) -> None:
+    def _learn(self, refusal: _Refusal, scout: Departure) -> None:
+        """Learn from a refusal that is over, since a request was let through."""
         before, self._refused_at = self._refused_at, refusal.since
-        self._calm_since, self._step = now, 1
+        self._calm_since, self._step = scout.at, 1
         # A limit that recovers in a second is one that counts seconds.
-        took = min(max(now - refusal.since, 1), MINUTE)
-        counted = [each for each in self._before(refusal, took) if each is not self._scout]
+        took = min(max(scout.at - refusal.since, 1), MINUTE)
+        counted = [each for each in self._before(refusal, took) if each is not scout]
         is_first = before is None or refusal.since - before > MINUTE
-        is_told = refusal.is_told and len(counted) >= FEW
-        if is_first and refusal.tries == 1 and not is_told:
+        is_told = refusal.asked_for and len(counted) >= FEW
+        if not counted or (is_first and refusal.tries == 1 and not is_told):
             return
-        self._limit = max(1, len(counted))
-        self._period = max(1.0, now - counted[0].at) if counted else took
+        longest = max(MINUTE, refusal.asked_for) + MARGIN
+        self._limit = len(counted)
+        self._period = min(max(1.0, scout.at - counted[0].at), longest)
         self._step = max(1, self._limit // 10)
+        _logger.info("The rate limit seems to be %d requests in %.0f s", self._limit, self._period)
 
     def _widen(self, now: float) -> None:
         if self._limit and not self._refusal and now - self._calm_since > CALM * self._period:

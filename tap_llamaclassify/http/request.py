@@ -65,9 +65,8 @@ class Request(Generic[_T]):
         self._waited = 0.0
         self._number = 0
         longest = client.connection.retry_seconds
-        self._patience = RetryBudget(
-            longest if retry_seconds is None else min(longest, retry_seconds), client.clock
-        )
+        self._longest = longest if retry_seconds is None else min(longest, retry_seconds)
+        self._patience = RetryBudget(self._longest, client.clock)
         # Other pages may be worked on before it is sent.
         self._patience.rest()
         self._reply: Reply | None = None
@@ -126,7 +125,8 @@ class Request(Generic[_T]):
 
     def _wait(self, failure: Failure) -> float | None:
         match failure.outcome.verdict:
-            case Verdict.RETRY:
+            # Each of several requests in turn finds out: together they try for no longer.
+            case Verdict.RETRY if (failure.refused_for or 0) <= self._longest:
                 return self._patience.wait(failure.retry_after, failure.held_for)
             case Verdict.RETRY_ONCE if not self._was_refused:
                 self._was_refused = True

@@ -37,7 +37,8 @@ class Coverage:
         """
         known = self._bookmarks.bookmarks_by_table
         bookmarks = self._bookmarks.bookmarks_at(clock) if clock else known
-        return gaps(self._covered(bookmarks.values()), None)[0].begin
+        windows = gaps(self._covered(bookmarks.values()), None)
+        return windows[0].begin if windows else LAST
 
     def windows(self, end: str) -> list[Window]:
         """Return what is to be read, up to an instant."""
@@ -53,6 +54,9 @@ class Coverage:
         kept, meanwhile = {}, self._bookmarks.meanwhile()
         self._read = joined([*self._read, (window.begin or "", window.end or LAST)])
         for name, bookmark in self._bookmarks.bookmarks_by_table.items():
+            # Until all was read, what is unfinished is not known beside a bookmark.
+            if bookmark.kept.unfinished is None and bookmark.begin:
+                continue
             covered = self._covered_by(bookmark)
             # What is read before that is of no interest to it.
             begin = covered[0][1] if covered and not covered[0][0] else ""

@@ -144,11 +144,11 @@ def fields_of(kept: StreamState, replication_key: str) -> dict[str, Any]:
         fields |= {_KEY: replication_key, _VALUE: kept.bookmark}
     if kept.shifts:
         fields[_PREVIOUS_VALUE] = kept.previous_bookmark
-    for begin, end in kept.created_at_read:
-        if begin:
-            fields.setdefault(_READ, []).append([begin, end])
-        else:
-            fields[_READ_UNTIL] = end
+    if kept.created_at_read or kept.reading_began_at is not None:
+        # Both, for Meltano merges this into what an older run left.
+        spans = kept.created_at_read
+        fields[_READ_UNTIL] = next((end for begin, end in spans if not begin), None)
+        fields[_READ] = [[begin, end] for begin, end in spans if begin]
     if kept.reading_began_at is not None:
         fields[_BEGUN] = kept.reading_began_at
     if kept.unfinished is None:

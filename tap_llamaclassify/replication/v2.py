@@ -149,6 +149,7 @@ class V2Reader:
                 return
             stats, page = listings.next()
             stats.add(page)
+            self._note_versions(stats.window, page)
             is_read = page.is_last and self._plan.note_read(stats)
             if self._check(stats, page) and self._plan.stop_cutting():
                 listings.end_all()
@@ -156,7 +157,6 @@ class V2Reader:
                 listings.end(stats)
             elif not self._plan.hold(stats):
                 listings.go_on(stats)
-            self._note_versions(stats.window, page)
             yield self._step(page)
             if is_read and self._is_filtered:
                 so_far = self._coverage.so_far(stats.window, self._clock)
@@ -166,7 +166,7 @@ class V2Reader:
 
     def _note_versions(self, window: Window, page: Page) -> None:
         """See which jobs came in two versions: the newer one may have been written first."""
-        if self._settings.parallel_windows == 1:
+        if self._settings.parallel_windows == 1 or not self._plan.may_cut:
             return
         for job in window.shared(page.items):
             version = hash(encoder.encode(job))

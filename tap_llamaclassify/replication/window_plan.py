@@ -119,6 +119,11 @@ class WindowPlan:
         self._held = [stats for stats in held if not self.cut(stats)]
         return [stats for stats in held if stats not in self._held]
 
+    @property
+    def may_cut(self) -> bool:
+        """Whether the API keeps to the bounds of windows, as far as is known."""
+        return self._may_cut
+
     def stop_cutting(self) -> bool:
         """Read what is left as one: the API does not keep to the bounds of windows.
 

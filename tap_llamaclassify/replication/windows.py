@@ -25,6 +25,8 @@ LOOK = 4
 """Pages that are read before their jobs tell how many more there are."""
 LOOK_BACK = 6
 """The same for a window without a beginning, whose length they cannot tell."""
+MOST_LOOKED_AT = 200
+"""Pages of a window after which it is read to its end, whatever is left of it."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,10 @@ class WindowStats:
         self.pages += 1
         self.jobs += len(page.items)
         self.again += self.window.in_overlap(page.items)
+        if self.pages > MOST_LOOKED_AT:
+            self.created.clear()
+            self.pages_left = None
+            return
         self.created += [created for job in page.items if (created := job.get("created_at"))]
         # This machine's clock may be ahead: a window must not reach beyond now.
         self.clock = (
@@ -124,7 +130,7 @@ class WindowStats:
             else max(self.created, default=LAST)
         )
         total, most = page.total_size, self.whole.total if self.whole else None
-        is_true = total is not None and len(self.created) <= total < (most or total + 1)
+        is_true = total is not None and self.jobs <= total < (most or total + 1)
         self.total = total if is_true else None
         self.pages_left = self._pages_left()
 

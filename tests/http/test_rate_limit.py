@@ -62,6 +62,13 @@ def now_and_then(every: int) -> Refusal:
     return refusal
 
 
+def left(limit: LearnedLimit, number: int) -> Departure:
+    """Let a request leave that may."""
+    departure = limit.leave(number)
+    assert departure
+    return departure
+
+
 @dataclass
 class Life:
     """Requests that are sent so many at once, one after the other, by a limit that learns."""
@@ -91,8 +98,8 @@ class Life:
                 free -= 1
                 turn += 1
                 self.sent += 1
-                departure = limit.leave(turn)
-                if limit.is_refused:
+                departure = left(limit, turn)
+                if limit.refused_for is not None:
                     scouts.append(departure)
                 heapq.heappush(under_way, (now + LATENCY, turn, departure))
                 continue
@@ -149,6 +156,35 @@ def test_limit_that_is_gone_is_left_behind_in_a_quarter_of_an_hour_or_so(at_once
     assert life.took <= 300 + 20 * 60 + requests * LATENCY / at_once
 
 
+@pytest.mark.parametrize("is_telling", [False, True], ids=["silent", "with Retry-After"])
+@pytest.mark.parametrize("at_once", [1, 8])
+def test_outage_of_some_minutes_is_left_behind_as_soon(at_once: int, *, is_telling: bool) -> None:
+    requests = 5_000 * at_once
+    life = Life(lambda now: 9.0 if 60 < now < 360 else None, at_once, is_telling).run(requests)
+    last = life.let_through[-300 * at_once :]
+    assert last[-1] - last[0] <= 1.05 * len(last) * LATENCY / at_once
+    assert life.took <= 360 + 8 * 60 + requests * LATENCY / at_once
+
+
+@pytest.mark.parametrize("at_once", [1, 8])
+def test_minute_that_another_has_used_up_teaches_nothing(at_once: int) -> None:
+    life = Life(lambda now: 9.0 if now < 50 else None, at_once).run(600)
+    assert life.took <= 2 * 60 + 600 * LATENCY / at_once
+
+
+def test_late_refusal_of_one_that_left_before_all_was_well_again_is_not_new() -> None:
+    clock = SimulatedClock()
+    limit = LearnedLimit(clock)
+    first, late = left(limit, 1), left(limit, 2)
+    limit.refused(first, None)
+    clock.sleep(limit.due_in())
+    limit.answered(left(limit, 3))
+    assert limit.refused(late, None) == 0
+    assert (limit.refused_for, limit.due_in()) == (None, 0)
+    # What the API asks for is done all the same.
+    assert limit.refused(late, 7) == limit.due_in() == 7
+
+
 @pytest.mark.parametrize("at_once", [1, 8])
 def test_single_refusal_costs_a_moment_and_no_pace(at_once: int) -> None:
     every = 500 * at_once
@@ -175,7 +211,7 @@ def test_nothing_is_held_back_before_anything_was_refused() -> None:
 def test_refusal_holds_back_all_requests(asked_for: float | None, held_for: float) -> None:
     clock = SimulatedClock()
     limit = LearnedLimit(clock)
-    first, second = limit.leave(1), limit.leave(2)
+    first, second = left(limit, 1), left(limit, 2)
     assert limit.refused(first, asked_for) == held_for
     assert limit.due_in() == held_for
     clock.sleep(0.5)
@@ -200,10 +236,11 @@ def test_longest_hold_counts() -> None:
 def test_one_request_alone_finds_out_whether_others_are_refused_still(end: str) -> None:
     clock = SimulatedClock()
     limit = LearnedLimit(clock)
-    limit.refused(limit.leave(1), None)
+    limit.refused(left(limit, 1), None)
     clock.sleep(limit.due_in())
     limit.await_scout()
-    scout = limit.leave(2)
+    scout = left(limit, 2)
+    assert limit.leave(3) is None
     waiting = threading.Thread(target=limit.await_scout, daemon=True)
     waiting.start()
     assert waiting.is_alive()
@@ -218,4 +255,4 @@ def test_one_request_alone_finds_out_whether_others_are_refused_still(end: str) 
             limit.end()
     waiting.join(10)
     assert not waiting.is_alive()
-    assert limit.is_refused == (end != "answered")
+    assert (limit.refused_for is None) == (end == "answered")

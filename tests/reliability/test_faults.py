@@ -40,6 +40,7 @@ from tests.support.items import v2_job
 from tests.support.runs import failure
 from tests.support.simulated import ClientClock, Life
 from tests.support.tally import Tally
+from tests.support.windows import pages_in_any_order
 
 Log = pytest.LogCaptureFixture
 PAGE_SIZE = 10
@@ -470,7 +471,7 @@ def test_limit_of_20_requests_a_minute_is_outlasted_by_default(
     assert len(expected.ids()) == 65 * PAGE_SIZE
     assert (len(sandbox.requests), len(refused)) == (most, most - 65)
     # A minute is waited for three times, once to find out.
-    assert [reason for _, reason in waits_in(log)][-2:] == [LIMITED] * 2
+    assert [reason[: len(LIMITED)] for _, reason in waits_in(log)][-2:] == [LIMITED] * 2
     assert len(waits_in(log)) == len(refused) + 2
     assert sum(clock.naps) < 4 * 60
 
@@ -493,16 +494,17 @@ def test_limit_of_20_requests_a_minute_is_outlasted_by_windows_side_by_side(
     sandbox.settings.requests_per_minute = 20
     sandbox.settings.retry_after = retry_after
 
-    output = captured(new_tap(sandbox, catalog=catalog, **config))
+    # By the world's clock one request leaves at a time: several are in the tests of the limit.
+    with pages_in_any_order(seed=1):
+        output = captured(new_tap(sandbox, catalog=catalog, **config))
     assert len({row["id"] for row in output.records("classify_v2_jobs")}) == 650
     assert 65 <= asked <= 65 * 1.15
-    # Those that are under way together are refused together, once.
     assert len(sandbox.requests) <= 1.2 * asked
-    assert any(reason == LIMITED for _, reason in waits_in(log))
+    assert any(reason.startswith(LIMITED) for _, reason in waits_in(log))
     assert sum(clock.naps) > 2 * 60
 
 
-LIMITED = "the rate limit, as other requests met it"
+LIMITED = "the rate limit, which seems to be "
 
 
 def test_own_pace_never_meets_the_limit(sandbox: Sandbox, clock: WorldClock, log: Log) -> None:

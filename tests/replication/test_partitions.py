@@ -74,7 +74,10 @@ def written(
         (StreamState(), {}),
         (StreamState(NEW), AT_NEW),
         (StreamState(NEW, shifts=True), AT_NEW | {"previous_replication_key_value": None}),
-        (StreamState(created_at_read=(("", OLD),)), {"created_at_read_until": OLD}),
+        (
+            StreamState(created_at_read=(("", OLD),)),
+            {"created_at_read_until": OLD, "created_at_read": []},
+        ),
         (StreamState(unfinished={"a": OLD}), {"unfinished": {"a": OLD}}),
         (StreamState(unfinished=None), {"unfinished_of": ""}),
         (ALL, ALL_FIELDS),

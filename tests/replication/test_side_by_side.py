@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -18,16 +18,22 @@ from tests.support.builders import STREAMS, V2_STREAMS, Output, catalog_with, sy
 from tests.support.items import v2_job
 from tests.support.windows import pages_in_any_order, small_windows
 
-JOBS = V2_STREAMS[0]
+JOBS, RULES, _ = V2_STREAMS
 PAGE = 4
 
 
-def fill(sandbox: Sandbox, jobs: int) -> None:
+def put_at(sandbox: Sandbox, id_: str, created: datetime) -> None:
+    """Put a finished job."""
+    at = stamp(created)
+    sandbox.world.put_v2(v2_job(id_, created_at=at, updated_at=at))
+
+
+def fill(sandbox: Sandbox, jobs: int, days_ago: int = 0) -> None:
     """Put a job a minute, in no order that pages show: cuts are where a job was created."""
     sandbox.settings.order, sandbox.settings.total_size = "shuffled", True
     for number in range(jobs):
-        at = stamp(sandbox.world.now() - timedelta(minutes=number))
-        sandbox.world.put_v2(v2_job(f"clj-{number:03}", created_at=at, updated_at=at))
+        ago = timedelta(days=days_ago, minutes=number)
+        put_at(sandbox, f"clj-{number:03}", sandbox.world.now() - ago)
 
 
 def run(sandbox: Sandbox, **config: Any) -> Output:
@@ -105,3 +111,42 @@ def test_one_page_is_worked_on_and_a_window_holds_one_reply_at_most(
     assert max(held) <= 2
     assert max(replies) <= at_once
     assert at_once == 1 or max(replies) > 2
+
+
+def run_rules(sandbox: Sandbox, state: Any) -> Output:
+    """Run a sync of the rules of v2 jobs alone."""
+    names = (*STREAMS, *V2_STREAMS)
+    catalog = catalog_with(sandbox, **{name: {"selected": name == RULES} for name in names})
+    return sync(sandbox, state=state, catalog=catalog, page_size=PAGE)
+
+
+def test_run_that_knows_no_unfinished_jobs_claims_no_windows_beside_a_bookmark(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_windows(monkeypatch)
+    fill(sandbox, 80, days_ago=20)
+    sandbox.world.touch_v2("clj-003", status="RUNNING")
+    put_at(sandbox, "clj-new", sandbox.world.now())
+    entry = run_rules(sandbox, None).state["bookmarks"][RULES]
+    # The stream that kept them was taken out of the state.
+    entry |= {"unfinished_of": JOBS}
+    entry.pop("unfinished", None)
+    sandbox.world.advance(3600)
+    sandbox.world.touch_v2("clj-003", status="COMPLETED")
+    output = run_rules(sandbox, {"bookmarks": {RULES: entry}})
+    states = [message["value"] for message in output.of_type("STATE")]
+    assert all(state["bookmarks"][RULES] == entry for state in states[:-1])
+    assert "clj-003" in {row["job_id"] for row in output.records(RULES)}
+
+
+def test_state_of_windows_leaves_nothing_of_an_older_one_where_states_are_merged(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_windows(monkeypatch)
+    fill(sandbox, 80)
+    entries = [
+        message["value"]["bookmarks"][JOBS] for message in run(sandbox).of_type("STATE")[:-1]
+    ]
+    begun = [entry for entry in entries if "reading_began_at" in entry]
+    assert begun
+    assert all({"created_at_read", "created_at_read_until"} <= entry.keys() for entry in begun)
