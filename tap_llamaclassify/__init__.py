@@ -1,13 +1,13 @@
 """Job history of LlamaCloud classify: a Singer tap, and for Python the same rows as Arrow.
 
-Offers `record_batches`, and imports nothing until it is asked for.
+Offers `History`, `record_batches` and `read_table`, and imports nothing until it is asked for.
 """
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tap_llamaclassify.python_api import record_batches
+    from tap_llamaclassify.python_api import History, read_table, record_batches
 
-__all__ = ["record_batches"]
+__all__ = ["History", "read_table", "record_batches"]
 
 
 def __getattr__(name: str) -> object:

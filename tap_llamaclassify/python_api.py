@@ -2,36 +2,130 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
-from tap_llamaclassify.config.connections import resolve_connections
+from tap_llamaclassify.config.connections import Connection, resolve_connections
 from tap_llamaclassify.config.settings import Settings, parse_settings
-from tap_llamaclassify.errors import SettingsError
-from tap_llamaclassify.http.client import Client
-from tap_llamaclassify.replication.readers import Failed, steps_of
-from tap_llamaclassify.replication.summary import Part, warn_of_nothing, warn_of_the_unmissed
-from tap_llamaclassify.tables.arrow import Columns
+from tap_llamaclassify.errors import ApiError, SettingsError
+from tap_llamaclassify.http.client import Activity, Client
+from tap_llamaclassify.replication.listing_bookmarks import Wanted
+from tap_llamaclassify.replication.reading import read_parts
+from tap_llamaclassify.replication.state import Partition, State
+from tap_llamaclassify.replication.stream_state import StreamState
+from tap_llamaclassify.replication.summary import (
+    Part,
+    activity_of,
+    error_of,
+    warn_of_nothing,
+    warn_of_the_unmissed,
+)
+from tap_llamaclassify.tables.arrow import Columns, last_of_each
 from tap_llamaclassify.tables.schemas import schema_of
 from tap_llamaclassify.tables.tables import BY_DEFAULT, TABLES, Table
 
+Batches = Iterator[tuple[str, pa.RecordBatch]]
+OnProgress = Callable[[Activity], None]
 
-def record_batches(
-    config: Mapping[str, Any] | None = None, *, tables: Collection[str] | None = None
-) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """List all jobs of each API once, and yield them page by page, for each table.
+_logger = logging.getLogger(__name__)
 
-    Every batch of a table has the same schema, that of the Parquet files: timestamps are UTC,
-    `additional_fields` is JSON text. Should the listing have to start again, rows come twice.
+
+class History:
+    """Job history as Arrow record batches: what is new since a state, and the state after it.
+
+    Iterate over it for `(table, batch)`. Every batch of a table has the same schema, that of the
+    Parquet files: timestamps are UTC, `additional_fields` is JSON text; a table that brings nothing
+    has one empty batch. Rows may come twice, in two versions: the last one of a key counts.
+    Iterating once more brings what has come since.
 
     Args:
         config: The tap's own settings, `start_date` among them; what is missing comes from the
             environment or is the default.
         tables: The names of the tables wanted; by default those of v2 and v1 jobs. Then v1 may be
             gone, as long as v2 is there: a warning says so.
+        state: The `state` of an earlier history, or the value of the tap's last STATE; None to
+            begin at the beginning.
+        on_progress: Called after each piece with the pages, jobs, requests and waits so far.
+
+    Raises:
+        SettingsError: A setting is wrong, there is no such table, or `fetch_results` is not set and
+            classify_job_results is wanted.
+        StateError: The state is not understood.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        *,
+        tables: Collection[str] | None = None,
+        state: Mapping[str, Any] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        self._source = _Source(config, tables, on_progress)
+        self._kept = State({table.name: table.replication_key for table in TABLES})
+        given = copy.deepcopy(dict(state or {}))
+        for stream in self._kept.load(given):
+            _logger.warning("The state's bookmarks.%s is of no table of this history", stream)
+        self._adopting = self._source.settings.adopt_state
+        names = [name for each in self._source.connections if (name := each.name)]
+        for text in self._kept.unused(names, self._adopting):
+            _logger.warning(text)
+        self._bookmarks: dict[str, Any] = given.get("bookmarks", {})
+        for each in self._source.connections:
+            self._wanted(each)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What to hand in the next time, as JSON: it speaks of no batch that may still be at work.
+
+        While a batch is worked on it tells of those before it: keep it with what they became.
+        """
+        return {"bookmarks": copy.deepcopy(self._bookmarks)}
+
+    def __iter__(self) -> Batches:
+        """Read what is new, and yield it piece by piece.
+
+        Raises:
+            ApiError: Something cannot be read; all else was, and the state tells of it.
+        """
+        return self._source.read(self._wanted, self._keep)
+
+    def _wanted(self, connection: Connection) -> Wanted:
+        return {
+            table.name: self._kept.kept(table.name, self._place(connection.name))
+            if table.replication_key
+            else None
+            for table in self._source.columns
+        }
+
+    def _keep(self, connection: str | None, kept: Mapping[str, StreamState]) -> None:
+        for name, each in kept.items():
+            self._bookmarks[name] = self._kept.keep(name, self._place(connection), each)
+
+    def _place(self, connection: str | None) -> Partition:
+        return Partition.of(connection, self._adopting)
+
+
+def record_batches(
+    config: Mapping[str, Any] | None = None,
+    *,
+    tables: Collection[str] | None = None,
+    on_progress: OnProgress | None = None,
+) -> Batches:
+    """List all jobs of each API once, whatever was read before; else as `History` does.
+
+    Should the listing have to start again, rows come twice.
+
+    Args:
+        config: As for `History`.
+        tables: As for `History`.
+        on_progress: As for `History`.
 
     Returns:
         A table's name and some of its rows, for each page and table that has any, and for a table
@@ -39,20 +133,88 @@ def record_batches(
         the jobs cannot be listed.
 
     Raises:
-        SettingsError: A setting is wrong, there is no such table, or `fetch_results` is not set and
-            classify_job_results is wanted.
+        SettingsError: As for `History`.
     """
-    settings = parse_settings(config or {})
-    connections = resolve_connections(settings, os.environ)
-    wanted = {
-        table: Columns(table.name, schema_of(table.name), table.keys)
-        for table in (BY_DEFAULT if tables is None else _named(tables, settings))
-    }
-    parts = [
-        Part(Client(connection), {table.name: None for table in wanted})
-        for connection in connections
-    ]
-    return _read(parts, settings, wanted, by_name=tables is not None)
+    source = _Source(config, tables, on_progress)
+    return source.read(lambda _: {table.name: None for table in source.columns})
+
+
+def read_table(
+    table: str,
+    config: Mapping[str, Any] | None = None,
+    *,
+    on_progress: OnProgress | None = None,
+) -> pa.Table:
+    """Read a whole table into memory, each row once, such as `read_table(...).to_pandas()`.
+
+    Args:
+        table: Its name.
+        config: As for `History`.
+        on_progress: As for `History`.
+
+    Raises:
+        SettingsError: As for `History`.
+        ApiError: It cannot be read.
+    """
+    (wanted,) = _named([table], parse_settings(config or {}))
+    batches = record_batches(config, tables=[table], on_progress=on_progress)
+    return last_of_each(pa.Table.from_batches([batch for _, batch in batches]), wanted.keys)
+
+
+class _Source:
+    """What is to be read, and by which settings.
+
+    Attributes:
+        columns: Of each table that is wanted.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None,
+        tables: Collection[str] | None,
+        on_progress: OnProgress | None,
+    ) -> None:
+        self.settings = parse_settings(config or {})
+        self.connections = resolve_connections(self.settings, os.environ)
+        self.columns = {
+            table: Columns(table.name, schema_of(table.name), table.keys)
+            for table in (BY_DEFAULT if tables is None else _named(tables, self.settings))
+        }
+        self._by_name = tables is not None
+        self._on_progress = on_progress
+
+    def read(
+        self,
+        wanted: Callable[[Connection], Wanted],
+        keep: Callable[[str | None, Mapping[str, StreamState]], None] | None = None,
+    ) -> Batches:
+        """Read all connections.
+
+        Args:
+            wanted: Tells what is wanted of one, and what is kept of it.
+            keep: Takes what to keep of one once all that came before is worked on.
+        """
+        parts = [Part(Client(each), wanted(each)) for each in self.connections]
+        empty = dict(self.columns)
+        for part, step in read_parts(parts, self.settings):
+            for table, columns in self.columns.items():
+                if rows := table.rows(step.items.get(table.name, ())):
+                    empty.pop(table, None)
+                    yield table.name, columns.batch(rows)
+            if keep and step.kept:
+                keep(part.client.connection.name, step.kept)
+            if self._on_progress:
+                self._on_progress(replace(activity_of(parts)))
+        if error := self._error_of(parts):
+            raise error
+        warn_of_the_unmissed(parts)
+        warn_of_nothing(parts, self.settings)
+        yield from ((table.name, columns.batch([])) for table, columns in empty.items())
+
+    def _error_of(self, parts: Sequence[Part]) -> ApiError | None:
+        # Who names a table relies on it.
+        named = [failed.error for part in parts for failed in part.failures if self._by_name]
+        return error_of(parts) or next(iter(named), None)
 
 
 def _named(tables: Collection[str], settings: Settings) -> list[Table]:
@@ -70,24 +232,3 @@ def _named(tables: Collection[str], settings: Settings) -> list[Table]:
                 "table out"
             )
     return wanted
-
-
-def _read(
-    parts: Sequence[Part], settings: Settings, wanted: Mapping[Table, Columns], *, by_name: bool
-) -> Iterator[tuple[str, pa.RecordBatch]]:
-    without = dict(wanted)
-    for part in parts:
-        for step in steps_of(part.client, settings, part.wanted):
-            if isinstance(step, Failed):
-                part.failures.append(step)
-                continue
-            for table, columns in wanted.items():
-                if rows := table.rows(step.items.get(table.name, ())):
-                    without.pop(table, None)
-                    yield table.name, columns.batch(rows)
-        errors = [failed.error for failed in part.failures] if by_name else part.errors
-        if errors:
-            raise errors[0]
-    warn_of_the_unmissed(parts)
-    warn_of_nothing(parts, settings)
-    yield from ((table.name, columns.batch([])) for table, columns in without.items())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -144,6 +146,15 @@ def test_settings_that_are_wrong_fail_at_the_call_before_any_request(
     assert sandbox.requests == []
 
 
+def example_of(name: str) -> str:
+    """Return the code between two marks of the docs."""
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    section = text.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0]
+    code: str
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    return code
+
+
 @pytest.mark.parametrize("statuses", [["COMPLETED", "FAILED"], []], ids=["some", "no job"])
 def test_example_of_the_docs_runs(
     sandbox: Sandbox,
@@ -155,10 +166,27 @@ def test_example_of_the_docs_runs(
         put_v2(sandbox, status, status=status)
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", sandbox.key)
     monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", sandbox.url)
-    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
-    section = text.split("<!-- notebook -->")[1].split("<!-- /notebook -->")[0]
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    exec(compile(code, "python.md", "exec"), {})  # noqa: S102 - the docs' own
+    exec(compile(example_of("notebook"), "python.md", "exec"), {})  # noqa: S102 - the docs' own
     printed = capsys.readouterr().out
     assert re.findall(r"│ (\w+) +│ FAST +│ +1 │", printed) == statuses
     assert [request.path for request in sandbox.requests] == [V2]
+
+
+def test_example_of_what_is_new_fills_a_table_and_goes_on(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", sandbox.key)
+    monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", sandbox.url)
+    for status in ("PENDING", "COMPLETED"):
+        put_v2(sandbox, "one", status=status)
+        put_v2(sandbox, f"other {status}")
+        exec(compile(example_of("history"), "python.md", "exec"), {})  # noqa: S102 - the docs' own
+        sandbox.world.advance(3600)
+    with duckdb.connect("history.duckdb") as warehouse:
+        rows = warehouse.sql("SELECT id, status FROM classify_v2_jobs ORDER BY ALL").fetchall()
+    assert rows == [
+        ("one", "COMPLETED"),
+        ("other COMPLETED", "COMPLETED"),
+        ("other PENDING", "COMPLETED"),
+    ]

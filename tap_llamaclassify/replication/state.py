@@ -36,6 +36,11 @@ class Partition:
     connection: str | None = None
     adopts: bool = False
 
+    @classmethod
+    def of(cls, connection: str | None, adopting: str | None) -> Partition:
+        """Return a connection's, given the name of the one that adopts."""
+        return cls(connection, adopts=connection is not None and connection == adopting)
+
 
 class State:
     """What a state keeps of each stream and connection, parsed but once; at first nothing.
@@ -126,7 +131,7 @@ class State:
         """
         if not names:
             return []
-        adopting = Partition(adopts, adopts=adopts is not None)
+        adopting = Partition.of(adopts, adopts)
         idle = [
             stream
             for stream, top in sorted(self._tops.items())

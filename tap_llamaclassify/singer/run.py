@@ -98,8 +98,7 @@ class Run:
         }
 
     def _partition(self, connection: str | None) -> Partition:
-        adopts = connection is not None and connection == self._settings.adopt_state
-        return Partition(connection, adopts=adopts)
+        return Partition.of(connection, self._settings.adopt_state)
 
     def write_step(self, connection: str | None, step: Step) -> None:
         """Write a step's rows, and take note of what the state may keep then."""

@@ -10,12 +10,12 @@ from itertools import chain, repeat
 
 from singer_sdk import Tap, metrics
 
-from tap_llamaclassify.concurrency import side_by_side
 from tap_llamaclassify.config.json_schema import Configuration
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.http.client import Client, Exchange
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.readers import Failed, steps_of
+from tap_llamaclassify.replication.reading import read_parts
 from tap_llamaclassify.replication.state import State
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.summary import (
@@ -120,13 +120,7 @@ class OnePass:
     def _read(self, run: Run, parts: Sequence[Part], limit: int | None) -> None:
         """Take all that can be read, and note of each part what cannot."""
         progress = Progress(parts, self._clock)
-        sources = [self._steps(part, limit) for part in parts]
-        at_once: int = self._settings.parallel_connections
-        for number, step in side_by_side(sources, at_once, run.rest):
-            part = parts[number]
-            if isinstance(step, Failed):
-                part.failures.append(step)
-                continue
+        for part, step in read_parts(parts, self._settings, limit=limit, rest=run.rest):
             try:
                 run.write_step(part.client.connection.name, step)
             except ApiError as error:
@@ -134,14 +128,7 @@ class OnePass:
                 part.failures.append(Failed(error))
                 part.is_over = True
             progress.at_end(step)
-
-    def _steps(self, part: Part, limit: int | None) -> Iterator[Step | Failed]:
-        for step in steps_of(part.client, self._settings, part.wanted, limit):
-            yield step
-            # Let go of it before the next one comes in.
             del step
-            if part.is_over:
-                return
 
     def _clients(self, on_exchange: Callable[[Exchange], None] | None) -> list[Client]:
         connections = self._configuration.connections

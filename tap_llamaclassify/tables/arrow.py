@@ -102,6 +102,13 @@ class Columns:
         return array
 
 
+def last_of_each(table: pa.Table, keys: Sequence[str]) -> pa.Table:
+    """Leave out the rows whose key comes again in a later one."""
+    rows = zip(*(table.column(key).to_pylist() for key in keys), strict=True)
+    last = {key: place for place, key in enumerate(rows)}
+    return table if len(last) == len(table) else table.take(sorted(last.values()))
+
+
 def _as_sent(kind: Kind, values: list[Any]) -> list[Any]:
     """Make of an expression's results what a RECORD message would hold."""
     sent = _decoders[kind].decode(encoder.encode(values))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
@@ -32,6 +32,7 @@ from llamacloud_sandbox.wire.faults import FAULTS
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.api.endpoints import Endpoint
 from tap_llamaclassify.api.models import Page
+from tap_llamaclassify.errors import TapError
 from tests.support.builders import STREAMS, catalog_with, new_tap, seconds_after, written_by
 from tests.support.simulated import FORMS, KEYS, Event, Key, Life, Loader, Row, clock_of, fixed
 from tests.support.tally import DIVERGENCES, Tally
@@ -200,22 +201,24 @@ class Histories(RuleBasedStateMachine):
 
         self.sandbox.before_page = at_page
         self.meet(plan.faults.get(0))
+        config = {
+            "page_size": plan.page_size,
+            "lookback_seconds": self.lookback,
+            "retry_seconds": plan.retry_seconds,
+            **self.more_config(),
+        }
         with clock_of(self.life, self.wrong_by):
-            tap = new_tap(
-                self.sandbox,
-                state=self.loader.state,
-                catalog=catalog(plan.selected, full=plan.full),
-                page_size=plan.page_size,
-                lookback_seconds=self.lookback,
-                retry_seconds=plan.retry_seconds,
-                **self.more_config(),
-            )
-            text, error = written_by(tap)
+            text, error = self.written(plan, config)
         self.is_whole = error is None
         self.tried["runs that failed"] += error is not None
         self.sandbox.before_page = None
         self.sandbox.forget_faults()
         return [line for line in text.split("\n") if line]
+
+    def written(self, plan: Plan, config: Mapping[str, Any]) -> tuple[str, TapError | None]:
+        """Run the tap; return what it wrote, and what it failed with."""
+        chosen = catalog(plan.selected, full=plan.full)
+        return written_by(new_tap(self.sandbox, state=self.loader.state, catalog=chosen, **config))
 
     def more_config(self) -> dict[str, Any]:
         """Return further settings of the tap."""

@@ -1,0 +1,41 @@
+"""All connections, side by side: what they bring, step by step, and what failed of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tap_llamaclassify.concurrency import Rest, side_by_side
+from tap_llamaclassify.config.settings import Settings
+from tap_llamaclassify.replication.readers import Failed, steps_of
+from tap_llamaclassify.replication.steps import Step
+from tap_llamaclassify.replication.summary import Part
+
+
+def read_parts(
+    parts: Sequence[Part], settings: Settings, *, limit: int | None = None, rest: Rest | None = None
+) -> Iterator[tuple[Part, Step]]:
+    """Read all that can be, `parallel_connections` at once, and note of each part what cannot.
+
+    Args:
+        parts: A part that is over when its step was worked on brings no more.
+        settings: What the user set.
+        limit: Read no further in an API when there are so many items, and keep nothing.
+        rest: Done now and then while nothing comes.
+    """
+    sources = [_steps(part, settings, limit) for part in parts]
+    at_once: int = settings.parallel_connections
+    for number, step in side_by_side(sources, at_once, rest):
+        if isinstance(step, Failed):
+            parts[number].failures.append(step)
+        else:
+            yield parts[number], step
+        # Let go of it before the next one comes in.
+        del step
+
+
+def _steps(part: Part, settings: Settings, limit: int | None) -> Iterator[Step | Failed]:
+    for step in steps_of(part.client, settings, part.wanted, limit):
+        yield step
+        del step
+        if part.is_over:
+            return
