@@ -16,11 +16,13 @@ from http import HTTPStatus
 from pathlib import Path
 from threading import Thread
 from typing import Any, Literal
+from unittest import mock
 from urllib.parse import quote, quote_plus, urlsplit
 
 import msgspec
 import pytest
 import trustme
+import urllib3
 from typing_extensions import override
 
 from llamacloud_sandbox.server import Sandbox
@@ -37,6 +39,7 @@ from tap_llamaclassify.http.client import (
     Client,
     Exchange,
 )
+from tap_llamaclassify.http.rate_limit import Departure, LearnedLimit
 from tap_llamaclassify.http.request import Request
 from tests.support.builders import SimulatedClock, cases, connection, job
 
@@ -709,6 +712,38 @@ def test_retry_after_that_is_too_long_ends_the_run_at_once_and_is_named(
         "the rate limit is used up; set requests_per_minute"
     )
     assert (len(sandbox.requests), naps(client)) == (1, [])
+
+
+def test_requests_try_no_longer_together_than_one_does_alone(sandbox: Sandbox) -> None:
+    client = client_of(sandbox, retry_seconds=60)
+    sandbox.answer_next(429, times=50)
+    assert "(try 1)" not in refusal_of(client)
+    before = len(sandbox.requests)
+
+    # All have been refused for as long as one may be.
+    assert "answered 429 Too Many Requests (try 1)" in refusal_of(client)
+    assert len(sandbox.requests) == before + 1
+
+
+def test_limit_knows_of_an_answer_before_its_body_is_read(sandbox: Sandbox) -> None:
+    happened: list[str] = []
+    read, answered = urllib3.HTTPResponse.read, LearnedLimit.answered
+
+    def reading(response: urllib3.HTTPResponse, *rest: Any, **options: Any) -> bytes:
+        happened.append("read")
+        return read(response, *rest, **options)
+
+    def noting(limit: LearnedLimit, departure: Departure) -> None:
+        happened.append("answered")
+        answered(limit, departure)
+
+    sandbox.answer_next(200, PAGE)
+    with (
+        mock.patch.object(urllib3.HTTPResponse, "read", reading),
+        mock.patch.object(LearnedLimit, "answered", noting),
+    ):
+        assert ask(client_of(sandbox)).items == CONTENT
+    assert happened[:2] == ["answered", "read"]
 
 
 def test_requests_per_minute_holds_tries_back_too(sandbox: Sandbox) -> None:

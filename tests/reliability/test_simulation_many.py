@@ -252,7 +252,7 @@ def test_warehouse_holds_the_v2_jobs_of_every_project_whose_windows_are_read_sid
 def test_warehouse_holds_the_v2_jobs_of_every_project_after_many_histories(
     seed: int, tally: Tally
 ) -> None:
-    simulate(HistoriesOfManyV2, tally, seed=seed, histories=min(MANY, AT_A_TIME))
+    simulate(HistoriesOfManyV2, tally, seed=seed, histories=min(MANY, AT_A_TIME) // 3)
 
 
 @pytest.mark.heavy

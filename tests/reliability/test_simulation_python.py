@@ -27,7 +27,7 @@ from tests.support.tally import Tally
 from tests.support.windows import small_windows
 
 A_FEW = 25
-MANY = int(os.environ.get("HISTORIES", "500"))
+MANY = int(os.environ.get("HISTORIES", "200"))
 
 
 @pytest.fixture(autouse=True)
