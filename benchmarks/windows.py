@@ -61,18 +61,29 @@ def side_by_side(rounds: int, notes: dict[str, float]) -> list[Figure]:
         untold = [runs(sandbox)]
         sandbox.settings.total_size = True
         short = news(sandbox, rounds * SHORT)
-    for at_once in AT_ONCE:
-        name = f"s of wall, {pages} pages of {LATENCY_MS:.0f} ms: {_windows(at_once)}"
-        notes[name] = median(each[at_once].cost.wall for each in whole)
-        notes[f"{name}, no total_size"] = untold[0][at_once].cost.wall
-        notes[f"us of CPU a job, start included: {_windows(at_once)}"] = (
-            median(each[at_once].cost.cpu for each in whole) / JOBS * 1e6
-        )
     start = median(each[1].cost.cpu for each in short)
+    _note(notes, pages, whole, untold[0])
     notes[f"CPU per job, {_windows(MANY)} over one"] = _cpu_of(whole, MANY, start)
     notes["s of wall, an incremental run of one page: 1 window"] = median(
         each[1].cost.wall for each in short
     )
+    return _figures(pages, whole, untold, short)
+
+
+def _note(notes: dict[str, float], pages: int, whole: Sequence[Round], untold: Round) -> None:
+    for at_once in AT_ONCE:
+        name = f"s of wall, {pages} pages of {LATENCY_MS:.0f} ms: {_windows(at_once)}"
+        notes[name] = median(each[at_once].cost.wall for each in whole)
+        notes[f"{name}, no total_size"] = untold[at_once].cost.wall
+        notes[f"us of CPU a job, start included: {_windows(at_once)}"] = (
+            median(each[at_once].cost.cpu for each in whole) / JOBS * 1e6
+        )
+
+
+def _figures(
+    pages: int, whole: Sequence[Round], untold: Sequence[Round], short: Sequence[Round]
+) -> list[Figure]:
+    start = median(each[1].cost.cpu for each in short)
     return [
         *(
             Figure(

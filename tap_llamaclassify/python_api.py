@@ -135,8 +135,7 @@ def record_batches(
     Raises:
         SettingsError: As for `History`.
     """
-    source = _Source(config, tables, on_progress)
-    return source.read(lambda _: {table.name: None for table in source.columns})
+    return _Source(config, tables, on_progress).read()
 
 
 def read_table(
@@ -156,9 +155,10 @@ def read_table(
         SettingsError: As for `History`.
         ApiError: It cannot be read.
     """
-    (wanted,) = _named([table], parse_settings(config or {}))
-    batches = record_batches(config, tables=[table], on_progress=on_progress)
-    return last_of_each(pa.Table.from_batches([batch for _, batch in batches]), wanted.keys)
+    source = _Source(config, [table], on_progress)
+    (wanted,) = source.columns
+    whole = pa.Table.from_batches([batch for _, batch in source.read()])
+    return last_of_each(whole, wanted.keys)
 
 
 class _Source:
@@ -185,16 +185,19 @@ class _Source:
 
     def read(
         self,
-        wanted: Callable[[Connection], Wanted],
+        wanted: Callable[[Connection], Wanted] | None = None,
         keep: Callable[[str | None, Mapping[str, StreamState]], None] | None = None,
     ) -> Batches:
         """Read all connections.
 
         Args:
-            wanted: Tells what is wanted of one, and what is kept of it.
+            wanted: Tells what is wanted of one, and what is kept of it; by default all, in full.
             keep: Takes what to keep of one once all that came before is worked on.
         """
-        parts = [Part(Client(each), wanted(each)) for each in self.connections]
+        in_full = {table.name: None for table in self.columns}
+        parts = [
+            Part(Client(each), wanted(each) if wanted else in_full) for each in self.connections
+        ]
         empty = dict(self.columns)
         for part, step in read_parts(parts, self.settings):
             for table, columns in self.columns.items():

@@ -170,7 +170,8 @@ class Client:
         except BaseException:
             self._limit.lost(departure)
             raise
-        body = _received(response)
+        with _told():
+            body = _body_of(response)
         self._stop_if_cancelled()
         if self._on_exchange:
             seconds = response.elapsed.total_seconds()
@@ -234,11 +235,6 @@ def _told() -> Iterator[None]:
     except (OSError, TypeError, ValueError, urllib3.exceptions.HTTPError) as error:
         # Their texts hold the whole URL, so the cause is named, and the chain cut.
         raise failure_of(error) from None
-
-
-def _received(response: requests.Response) -> bytes:
-    with _told():
-        return _body_of(response)
 
 
 def _body_of(response: requests.Response) -> bytes:

@@ -214,6 +214,7 @@ def test_refusal_holds_back_all_requests(asked_for: float | None, held_for: floa
     first, second = left(limit, 1), left(limit, 2)
     assert limit.refused(first, asked_for) == held_for
     assert limit.due_in() == held_for
+    assert limit.leave(3) is None
     clock.sleep(0.5)
     # It left before that, and says the same.
     assert limit.refused(second, None) == held_for - 0.5

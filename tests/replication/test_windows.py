@@ -10,7 +10,13 @@ from random import Random
 import pytest
 
 from tap_llamaclassify.api.models import Page
-from tap_llamaclassify.replication.windows import LOOK, LOOK_BACK, Window, WindowStats
+from tap_llamaclassify.replication.windows import (
+    LOOK,
+    LOOK_BACK,
+    MOST_LOOKED_AT,
+    Window,
+    WindowStats,
+)
 from tap_llamaclassify.timestamps import from_datetime, to_datetime
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -101,6 +107,18 @@ def test_parts_are_even(created: Sequence[str], begin: str | None, total: int | 
     lengths = [(after - before).total_seconds() for before, after in pairwise(edges)]
     assert len(lengths) == 2
     assert max(lengths) <= 2.5 * min(lengths)
+
+
+def test_window_that_was_not_cut_for_long_is_read_on_and_holds_no_more_of_what_it_showed() -> None:
+    jobs = [ago(minutes) for minutes in range(SIZE * (MOST_LOOKED_AT + 1))]
+    stats = WindowStats(Window(BEGIN), SIZE)
+    look_at(stats, jobs[:-SIZE])
+    assert stats.pages_left
+    assert len(stats.created) == SIZE * MOST_LOOKED_AT
+    look_at(stats, jobs[-SIZE:])
+    assert not stats.created
+    assert stats.pages_left is None
+    assert stats.jobs == len(jobs)
 
 
 def test_total_tells_at_the_first_page() -> None:
