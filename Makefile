@@ -70,7 +70,7 @@ key:
 	@:$(if $(LLAMA_CLOUD_API_KEY),,$(error set LLAMA_CLOUD_API_KEY to a key of your LlamaCloud project))
 
 constraints: $(READY)  ## pin the newest versions that pyproject.toml allows
-	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --group docs --extra s3 --universal --no-header \
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --group docs --extra dlt --extra s3 --universal --no-header \
 	  --no-annotate --no-emit-index-url --no-emit-find-links -o constraints.txt
 
 clean:  ## remove environments, caches and the demo; keep output/ and Meltano's state

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from tap_llamaclassify.errors import ApiError, SettingsError
 from tap_llamaclassify.http.client import Activity, Client
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
 from tap_llamaclassify.replication.reading import read_parts
+from tap_llamaclassify.replication.shared_state import spelled_out
 from tap_llamaclassify.replication.state import Partition, State
 from tap_llamaclassify.replication.stream_state import StreamState
 from tap_llamaclassify.replication.summary import (
@@ -30,7 +31,7 @@ from tap_llamaclassify.tables.arrow import Columns, last_of_each
 from tap_llamaclassify.tables.schemas import schema_of
 from tap_llamaclassify.tables.tables import BY_DEFAULT, TABLES, Table
 
-Batches = Iterator[tuple[str, pa.RecordBatch]]
+Batches = Generator[tuple[str, pa.RecordBatch], None, None]
 OnProgress = Callable[[Activity], None]
 
 _logger = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ class History:
             gone, as long as v2 is there: a warning says so.
         state: The `state` of an earlier history, or the value of the tap's last STATE; None to
             begin at the beginning.
+        in_full: The names of those tables that are read from their beginning, whatever the state
+            keeps, and of which it keeps nothing.
         on_progress: Called after each piece with the pages, jobs, requests and waits so far.
 
     Raises:
@@ -65,11 +68,13 @@ class History:
         *,
         tables: Collection[str] | None = None,
         state: Mapping[str, Any] | None = None,
+        in_full: Collection[str] = (),
         on_progress: OnProgress | None = None,
     ) -> None:
         self._source = _Source(config, tables, on_progress)
+        self._in_full = frozenset(in_full)
         self._kept = State({table.name: table.replication_key for table in TABLES})
-        given = copy.deepcopy(dict(state or {}))
+        given = copy.deepcopy(spelled_out(state or {}))
         for stream in self._kept.load(given):
             _logger.warning("The state's bookmarks.%s is of no table of this history", stream)
         self._adopting = self._source.settings.adopt_state
@@ -99,7 +104,7 @@ class History:
     def _wanted(self, connection: Connection) -> Wanted:
         return {
             table.name: self._kept.kept(table.name, self._place(connection.name))
-            if table.replication_key
+            if table.replication_key and table.name not in self._in_full
             else None
             for table in self._source.columns
         }
@@ -116,6 +121,7 @@ def record_batches(
     config: Mapping[str, Any] | None = None,
     *,
     tables: Collection[str] | None = None,
+    limit: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Batches:
     """List all jobs of each API once, whatever was read before; else as `History` does.
@@ -125,6 +131,7 @@ def record_batches(
     Args:
         config: As for `History`.
         tables: As for `History`.
+        limit: Read no further in an API when there are so many jobs, to have a look.
         on_progress: As for `History`.
 
     Returns:
@@ -135,7 +142,7 @@ def record_batches(
     Raises:
         SettingsError: As for `History`.
     """
-    return _Source(config, tables, on_progress).read()
+    return _Source(config, tables, on_progress).read(limit=limit)
 
 
 def read_table(
@@ -187,19 +194,21 @@ class _Source:
         self,
         wanted: Callable[[Connection], Wanted] | None = None,
         keep: Callable[[str | None, Mapping[str, StreamState]], None] | None = None,
+        limit: int | None = None,
     ) -> Batches:
         """Read all connections.
 
         Args:
             wanted: Tells what is wanted of one, and what is kept of it; by default all, in full.
             keep: Takes what to keep of one once all that came before is worked on.
+            limit: Read no further in an API when there are so many items, and keep nothing.
         """
         in_full = {table.name: None for table in self.columns}
         parts = [
             Part(Client(each), wanted(each) if wanted else in_full) for each in self.connections
         ]
         empty = dict(self.columns)
-        for part, step in read_parts(parts, self.settings):
+        for part, step in read_parts(parts, self.settings, limit=limit):
             for table, columns in self.columns.items():
                 if rows := table.rows(step.items.get(table.name, ())):
                     empty.pop(table, None)

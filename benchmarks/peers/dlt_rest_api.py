@@ -8,7 +8,8 @@ import os
 import sys
 
 import dlt
-from dlt.sources.rest_api import RESTAPIConfig, rest_api_source
+from dlt.sources.rest_api import rest_api_source
+from dlt.sources.rest_api.typing import RESTAPIConfig
 
 
 def main(url: str, key: str, page_size: str, folder: str) -> None:

@@ -42,7 +42,8 @@ ONLY = {
     "pydantic_core": {"api/"},
     "singer_sdk": {"singer/", "config/batch_config.py", "config/json_schema.py"},
     "click": {"singer/"},
-    "pyarrow": {"tables/arrow.py", "python_api.py"},
+    "pyarrow": {"tables/arrow.py", "tables/row_store.py", "python_api.py", "dlt_"},
+    "dlt": {"dlt_"},
     "fsspec": {"singer/storage.py"},
 }
 """Where a library may be known."""
@@ -83,7 +84,11 @@ def test_what_every_folder_uses_imports_none_of_them(module: str) -> None:
 
 
 def test_fronts_do_not_know_each_other() -> None:
-    assert "singer" not in {folder_of(name) for name in own_imports_of("python_api.py")}
+    known = {module: own_imports_of(module) for module in MODULES}
+    singer = {module for module in MODULES if folder_of(module) == "singer"}
+    dlt = {"dlt_source.py", "dlt_reading.py"}
+    assert not [m for m in dlt | {"python_api.py"} if known[m] & singer]
+    assert not [m for m in MODULES if m not in dlt and known[m] & dlt]
 
 
 def test_no_import_leads_back_to_where_it_came_from() -> None:
@@ -105,7 +110,7 @@ def test_library_is_known_to_few_modules(library: str) -> None:
 @pytest.mark.parametrize(
     ("package", "extras"),
     [
-        ("tap_llamaclassify", []),
+        ("tap_llamaclassify", ["dlt"]),
         ("llamacloud_sandbox", ["sandbox"]),
         ("llamaclassify_report", ["report"]),
     ],

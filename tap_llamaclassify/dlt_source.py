@@ -1,0 +1,205 @@
+"""Job history as a dlt source: one listing for all tables, and bookmarks that dlt keeps.
+
+The bookmark of a table is in its resource's state, so that dlt commits it with the package that
+holds its rows, and drops it with the table.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
+
+import dlt
+import pyarrow as pa
+from dlt.common.configuration import configspec
+from dlt.common.configuration.specs import BaseConfiguration
+from dlt.common.pipeline import LoadInfo
+from dlt.common.reflection.spec import spec_from_signature
+from dlt.common.schema.typing import TColumnSchema
+from dlt.common.typing import SecretSentinel, TSecretStrValue
+from dlt.extract import DltResource, DltSource
+from typing_extensions import override
+
+from tap_llamaclassify.config.settings import Settings, parse_settings
+from tap_llamaclassify.dlt_reading import Choice, Part, Reading, is_replaced
+from tap_llamaclassify.errors import SettingsError
+from tap_llamaclassify.tables.columns import Kind, kind_of
+from tap_llamaclassify.tables.schemas import schema_of
+from tap_llamaclassify.tables.tables import BY_DEFAULT, TABLES, Table
+
+JOBS_A_LOAD = 50_000
+"""How many jobs `load` reads for each package, unless the source has a `max_jobs`."""
+
+_TYPES: Mapping[Kind, TColumnSchema] = {
+    Kind.TIMESTAMP: {"data_type": "timestamp", "timezone": True, "precision": 6},
+    Kind.TEXT: {"data_type": "text"},
+    Kind.INTEGER: {"data_type": "bigint"},
+    Kind.NUMBER: {"data_type": "double"},
+    Kind.BOOLEAN: {"data_type": "bool"},
+    Kind.INTEGERS: {"data_type": "json"},
+    Kind.JSON: {"data_type": "json"},
+}
+
+
+class _NoNews(logging.Filter):
+    """Keeps dlt from warning, table by table and run by run, that JSON comes to it as text."""
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not _OF_JSON.match(record.getMessage())
+
+
+_OF_JSON = re.compile(
+    f"In resource: ({'|'.join(table.name for table in TABLES)}), when merging arrow schema "
+)
+_no_news = _NoNews()
+
+
+@configspec
+class _Own(BaseConfiguration):
+    """Settings in the section of this source: an API_KEY of another program is not for us."""
+
+    __section__: ClassVar[str] = "llamaclassify"
+
+
+def _llamaclassify(  # noqa: PLR0913, D417 - dlt knows a source's settings by its arguments
+    *,
+    api_key: TSecretStrValue | None = None,
+    api_url: str | None = None,
+    allow_insecure_http: bool | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    connections: Annotated[list[dict[str, Any]], SecretSentinel] | None = None,
+    adopt_state: str | None = None,
+    parallel_connections: int | None = None,
+    page_size: int | None = None,
+    start_date: str | None = None,
+    lookback_seconds: int | None = None,
+    reconcile_days: int | None = None,
+    fetch_results: bool | None = None,
+    fetch_usage: bool | None = None,
+    parallel_windows: int | None = None,
+    parallel_requests: int | None = None,
+    request_timeout_seconds: int | None = None,
+    retry_seconds: int | None = None,
+    requests_per_minute: int | None = None,
+    user_agent: str | None = None,
+    max_jobs: int | None = None,
+) -> list[DltResource]:
+    """Read the history of LlamaCloud classify jobs, as Arrow.
+
+    Every argument but `max_jobs` is the tap's setting of that name. What is missing is looked up
+    in dlt's section `sources.llamaclassify`, then in the tap's own environment variables.
+
+    Args:
+        max_jobs: Read no further than so many jobs, as soon as the state can tell how far that was;
+            the next run goes on from there. `load` runs until there is no more.
+
+    Returns:
+        A resource for each table, those of v2 and v1 jobs selected. They merge by their keys, and
+        go on from their bookmarks; those whose write disposition is `replace` are read in full.
+
+    Raises:
+        SettingsError: A setting is wrong.
+    """
+    given = locals()
+    config = {name: given[name] for name in Settings.model_fields if given[name] is not None}
+    settings = parse_settings(config)
+    if max_jobs is not None and max_jobs < 1:
+        raise SettingsError("max_jobs must be at least 1")
+    logging.getLogger("dlt").addFilter(_no_news)
+    reader = _Reader(config, max_jobs)
+    return [_resource(reader, table, settings) for table in TABLES]
+
+
+llamaclassify = dlt.source(
+    _llamaclassify,
+    name="llamaclassify",
+    section="llamaclassify",
+    spec=spec_from_signature(_llamaclassify, inspect.signature(_llamaclassify), base=_Own)[0],
+)
+
+
+def _resource(reader: _Reader, table: Table, settings: Settings) -> DltResource:
+    def rows() -> Iterator[pa.RecordBatch]:
+        return reader.rows(table)
+
+    setting = table.endpoint.setting
+    return dlt.resource(
+        rows,
+        name=table.name,
+        primary_key=[*table.keys],
+        write_disposition="merge",
+        columns=_columns_of(table),
+        selected=table in BY_DEFAULT or bool(setting and getattr(settings, setting)),
+    )
+
+
+def _columns_of(table: Table) -> dict[str, TColumnSchema]:
+    properties: Mapping[str, Mapping[str, Any]] = schema_of(table.name)["properties"]
+    return {
+        name: {
+            "name": name,
+            **_TYPES[kind_of(column)],
+            "nullable": name not in table.keys,
+            "description": column["description"],
+        }
+        for name, column in properties.items()
+    }
+
+
+_part: ContextVar[Part | None] = ContextVar("part", default=None)
+
+
+def load(pipeline: dlt.Pipeline, source: DltSource) -> list[LoadInfo]:
+    """Run a pipeline package by package, until all is loaded that can be read.
+
+    So a first history of any size takes little memory and disk, and is never lost whole. Where
+    something cannot be read, such as one of several connections, all else is loaded before that is
+    an error.
+
+    Args:
+        pipeline: Where to load to.
+        source: A `llamaclassify()`; without a `max_jobs`, each package has some 50,000.
+
+    Returns:
+        What dlt tells of each package.
+
+    Raises:
+        ApiError: Something could not be read.
+        PipelineStepFailed: As `pipeline.run` does.
+    """
+    in_full = any(map(is_replaced, source.selected_resources.values()))
+    loaded = []
+    part = Part(None if in_full else JOBS_A_LOAD)
+    while not part.is_whole:
+        part = replace(part)
+        token = _part.set(part)
+        try:
+            loaded.append(pipeline.run(source.clone()))
+        finally:
+            _part.reset(token)
+        if part.error:
+            raise part.error
+    return loaded
+
+
+class _Reader:
+    """Reads what is selected of a source once for all tables, when the first one is asked for."""
+
+    def __init__(self, config: Mapping[str, Any], max_jobs: int | None) -> None:
+        self._config = config
+        self._max_jobs = max_jobs
+        self._reading: Reading | None = None
+
+    def rows(self, table: Table) -> Iterator[pa.RecordBatch]:
+        source, part = dlt.current.source(), _part.get()
+        if self._reading is None or not self._reading.waits_for(table, source):
+            self._reading = Reading(source, Choice.of(source, table), self._config)
+            self._reading.read(self._max_jobs or (part.max_jobs if part else None), part)
+        yield from self._reading.take(table)

@@ -1,0 +1,96 @@
+"""Rows that are put aside until all have come, so that each key comes once, in its last version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tap_llamaclassify.errors import OutputError
+
+ROWS = 8192
+"""How many rows are given back at once, at least: loaders are faster with more than a page's."""
+
+
+class RowStore:
+    """The rows of one table, in a file; of what is in it, memory holds the keys alone.
+
+    Args:
+        path: Where the file is to be.
+        schema: That of all batches.
+        keys: The columns that tell one row from another.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, keys: Sequence[str]) -> None:
+        self._path = path
+        self._schema = schema
+        self._keys = [*keys]
+        self._seen: list[pa.RecordBatch] = []
+        try:
+            self._file = pa.OSFile(str(path), "wb")
+            self._writer = pa.ipc.new_stream(self._file, schema)
+        except OSError as error:
+            raise self._full(error) from None
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Put rows aside.
+
+        Raises:
+            OutputError: There is no room for them.
+        """
+        try:
+            self._writer.write_batch(batch)
+        except OSError as error:
+            raise self._full(error) from None
+        self._seen.append(batch.select(self._keys))
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Give back the rows, in the order of each key's last one; an empty batch if there is none.
+
+        Raises:
+            OutputError: There was no room for them.
+        """
+        try:
+            self._writer.close()
+            self._file.close()
+        except OSError as error:
+            raise self._full(error) from None
+        is_last = self._is_last()
+        held: list[pa.RecordBatch] = []
+        place = rows = 0
+        with pa.OSFile(str(self._path)) as file, pa.ipc.open_stream(file) as stored:
+            for batch in stored:
+                kept = batch
+                if is_last is not None:
+                    kept = batch.filter(is_last.slice(place, batch.num_rows))
+                    place += batch.num_rows
+                held.append(kept)
+                rows += kept.num_rows
+                if rows >= ROWS:
+                    yield _joined(held)
+                    held, rows = [], 0
+        yield _joined(held) if held else pa.RecordBatch.from_pylist([], schema=self._schema)
+
+    def _is_last(self) -> pa.Array | None:
+        """Tell of each row whether its key comes no more; None where each comes but once."""
+        keys = pa.Table.from_batches(
+            self._seen, self._schema.empty_table().select(self._keys).schema
+        )
+        self._seen.clear()
+        places = pa.array(range(len(keys)), pa.int64())
+        last = keys.append_column("", places).group_by(self._keys).aggregate([("", "max")])
+        if len(last) == len(keys):
+            return None
+        return pc.is_in(places, value_set=last.column("_max").combine_chunks())
+
+    def _full(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"rows cannot be put aside in {self._path.parent}: {error.strerror or error}; "
+            "TMPDIR can name another folder"
+        )
+
+
+def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
