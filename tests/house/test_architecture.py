@@ -167,7 +167,8 @@ def test_module_opens_with_a_sentence_and_stays_small(path: Path) -> None:
     assert text.count("\n") <= 300
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.end_lineno:
-            assert node.end_lineno - node.lineno < 40, node.name
+            code = node.body[1:] if ast.get_docstring(node) else node.body
+            assert not code or node.end_lineno - code[0].lineno < 40, node.name
 
 
 @pytest.mark.parametrize(
