@@ -19,7 +19,7 @@ from tap_llamaclassify.config.settings import parse_settings
 from tap_llamaclassify.errors import ApiError, SettingsError
 from tap_llamaclassify.http.client import Activity
 from tap_llamaclassify.python_api import History, record_batches
-from tap_llamaclassify.tables.arrow import Columns
+from tap_llamaclassify.tables.arrow import Columns, without_lists
 from tap_llamaclassify.tables.row_store import RowStore
 from tap_llamaclassify.tables.schemas import schema_of
 from tap_llamaclassify.tables.tables import BY_DEFAULT, TABLES, Table
@@ -102,11 +102,7 @@ class Reading:
         self._config = config
         self._folder = tempfile.TemporaryDirectory(prefix="llamaclassify-")
         self._stores = {
-            table.name: RowStore(
-                Path(self._folder.name) / table.name,
-                Columns(table.name, schema_of(table.name), table.keys).schema,
-                table.keys,
-            )
+            table.name: _store_of(table, Path(self._folder.name))
             for table in TABLES
             if table.name in choice.resources
         }
@@ -182,14 +178,14 @@ class Reading:
             on_progress=self._progress,
         )
         for table, batch in batches:
-            self._stores[table].add(batch)
+            self._stores[table].add(without_lists(batch))
 
     def _put_aside(self, history: History, max_jobs: int | None) -> bool:
         """Take what a history brings; return whether that was all."""
         enough: dict[str, Any] | None = None
         with closing(iter(history)) as batches:
             for table, batch in batches:
-                self._stores[table].add(batch)
+                self._stores[table].add(without_lists(batch))
                 if max_jobs and self._progress.jobs >= max_jobs:
                     state = history.state
                     # Where the state has not moved yet, all this would be read once more.
@@ -197,6 +193,12 @@ class Reading:
                         return False
                     enough = state
         return True
+
+
+def _store_of(table: Table, folder: Path) -> RowStore:
+    columns = Columns(table.name, schema_of(table.name), table.keys)
+    # dlt writes CSV for some databases, and no list into it.
+    return RowStore(folder / table.name, without_lists(columns.batch([])).schema, table.keys)
 
 
 class _Progress:

@@ -109,6 +109,15 @@ def last_of_each(table: pa.Table, keys: Sequence[str]) -> pa.Table:
     return table if len(last) == len(table) else table.take(sorted(last.values()))
 
 
+def without_lists(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Write lists as JSON text, for loaders that have no column for them."""
+    for place, field in enumerate(batch.schema):
+        if pa.types.is_list(field.type):
+            texts = _array_of(Kind.JSON, batch.column(place).to_pylist())
+            batch = batch.set_column(place, field.with_type(texts.type), texts)
+    return batch
+
+
 def _as_sent(kind: Kind, values: list[Any]) -> list[Any]:
     """Make of an expression's results what a RECORD message would hold."""
     sent = _decoders[kind].decode(encoder.encode(values))
