@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -100,9 +102,11 @@ class Reading:
         self._source = source
         self._choice = choice
         self._config = config
-        self._folder = tempfile.TemporaryDirectory(prefix="llamaclassify-")
+        folder = tempfile.mkdtemp(prefix="llamaclassify-")
+        # Nobody tells it when dlt gives up in the middle.
+        self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._stores = {
-            table.name: _store_of(table, Path(self._folder.name))
+            table.name: _store_of(table, Path(folder))
             for table in TABLES
             if table.name in choice.resources
         }
@@ -155,7 +159,7 @@ class Reading:
         yield from self._stores[table.name].batches()
         del self._stores[table.name]
         if not self._stores:
-            self._folder.cleanup()
+            self._remove()
         state = dlt.current.resource_state(self._choice.resources[table.name])
         if table.name in self._choice.in_full:
             state.pop(BOOKMARK, None)

@@ -226,7 +226,7 @@ class _Source:
     def _error_of(self, parts: Sequence[Part]) -> ApiError | None:
         # Who names a table relies on it.
         named = [failed.error for part in parts for failed in part.failures if self._by_name]
-        return error_of(parts) or next(iter(named), None)
+        return error_of(parts, "read") or next(iter(named), None)
 
 
 def _named(tables: Collection[str], settings: Settings) -> list[Table]:

@@ -106,7 +106,7 @@ def test_what_can_be_read_is_read_before_an_error_and_the_state_tells_of_it(
     batches = iter(history)
     _, batch = next(batches)
     assert batch["id"].to_pylist() == ["there"]
-    with pytest.raises(ApiError, match=r"^1 of 2 connections failed \(a\), all others are synced"):
+    with pytest.raises(ApiError, match=r"^1 of 2 connections failed \(a\), all others are read"):
         next(batches)
     (partition,) = history.state["bookmarks"][V2_JOBS]["partitions"]
     assert partition["context"] == {"connection": "b"}

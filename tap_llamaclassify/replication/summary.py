@@ -75,8 +75,13 @@ def activity_of(parts: Sequence[Part]) -> Activity:
     return sum((part.client.activity for part in parts), Activity())
 
 
-def error_of(parts: Sequence[Part]) -> ApiError | None:
-    """Make one error of what could not be read; None when all could."""
+def error_of(parts: Sequence[Part], others: str = "synced") -> ApiError | None:
+    """Make one error of what could not be read; None when all could.
+
+    Args:
+        parts: All there are.
+        others: What those have become that could be read.
+    """
     by_text: dict[str, list[str]] = {}
     for part in parts:
         for error in part.errors:
@@ -87,10 +92,10 @@ def error_of(parts: Sequence[Part]) -> ApiError | None:
     failed = [part.client.connection.name or "" for part in parts if part.errors]
     if not failed:
         return None
-    others = ", all others are synced" if len(failed) < len(parts) else ""
+    all_others = f", all others are {others}" if len(failed) < len(parts) else ""
     texts = [f"{', '.join(names)}: {text}" for text, names in by_text.items()]
     return ApiError(
-        f"{len(failed)} of {len(parts)} connections failed ({', '.join(failed)}){others}: "
+        f"{len(failed)} of {len(parts)} connections failed ({', '.join(failed)}){all_others}: "
         f"{'; '.join(texts)}"
     )
 

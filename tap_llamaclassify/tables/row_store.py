@@ -62,16 +62,18 @@ class RowStore:
         place = rows = 0
         with pa.OSFile(str(self._path)) as file, pa.ipc.open_stream(file) as stored:
             for batch in stored:
-                kept = batch
-                if is_last is not None:
-                    kept = batch.filter(is_last.slice(place, batch.num_rows))
-                    place += batch.num_rows
-                held.append(kept)
-                rows += kept.num_rows
+                held.append(
+                    batch.filter(is_last.slice(place, batch.num_rows))
+                    if is_last is not None
+                    else batch
+                )
+                place += batch.num_rows
+                rows += held[-1].num_rows
                 if rows >= ROWS:
-                    yield _joined(held)
+                    yield self._joined(held)
                     held, rows = [], 0
-        yield _joined(held) if held else pa.RecordBatch.from_pylist([], schema=self._schema)
+        if held or not place:
+            yield self._joined(held)
 
     def _is_last(self) -> pa.Array | None:
         """Tell of each row whether its key comes no more; None where each comes but once."""
@@ -85,12 +87,12 @@ class RowStore:
             return None
         return pc.is_in(places, value_set=last.column("_max").combine_chunks())
 
+    def _joined(self, batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+        whole = pa.Table.from_batches(batches, self._schema).combine_chunks().to_batches()
+        return whole[0] if whole else pa.RecordBatch.from_pylist([], schema=self._schema)
+
     def _full(self, error: OSError) -> OutputError:
         return OutputError(
             f"rows cannot be put aside in {self._path.parent}: {error.strerror or error}; "
             "TMPDIR can name another folder"
         )
-
-
-def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
-    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]

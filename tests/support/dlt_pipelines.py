@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ from dlt.extract import DltSource
 
 from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.dlt_source import llamaclassify
-from tests.support.api_rows import ALL_KEYS, Row, Tables, keyed_by, utc
-from tests.support.builders import ALL_STREAMS
+from tests.support.api_rows import ALL_KEYS, Row, Tables, expected, expected_v2, keyed_by, utc
+from tests.support.builders import ALL_STREAMS, DEFAULT_STREAMS
 from tests.support.runs import config_of
 
 DATASET = "llamacloud"
@@ -76,6 +77,14 @@ class Warehouse:
         with duckdb.connect(str(self.file), read_only=True) as warehouse:
             return {name: keyed_by(key, _rows(warehouse, name)) for name, key in keys.items()}
 
+    def is_world(self, *tables: str) -> bool:
+        """Return whether some tables, by default those selected anyway, are what the API shows."""
+        names = tables or DEFAULT_STREAMS
+        world, project = self.sandbox.world, self.sandbox.project_id
+        shown = expected(world.jobs(project))
+        shown |= expected_v2(world.v2_jobs(project), with_usage=False)
+        return self.tables({n: ALL_KEYS[n] for n in names}) == {n: shown[n] for n in names}
+
     def ids(self, table: str = V2_JOBS) -> set[str]:
         """Return the ids of a table's rows."""
         return {id_ for (id_,) in self.tables({table: ("id",)})[table]}
@@ -89,8 +98,6 @@ class Warehouse:
 
 
 def _rows(warehouse: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
-    import json
-
     found = warehouse.sql(f"FROM {DATASET}.{table}")
     rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
     texts = ["additional_fields", *["target_pages"] * (table == "classify_job_parsing_configs")]
