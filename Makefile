@@ -43,7 +43,8 @@ lint: $(READY)  ## ruff, formatting, strict types
 	$(BIN)/mypy
 
 golden: $(READY)  ## write the tests' golden files and the tables of README and docs/ anew
-	UPDATE_GOLDEN=1 $(BIN)/pytest tests/singer/test_singer.py tests/house/test_docs.py
+	UPDATE_GOLDEN=1 $(BIN)/pytest tests/singer/test_singer.py tests/house/test_docs.py \
+	  tests/house/test_notebook.py
 
 bench: $(READY)  ## measure the tap beside a plain loop, and check its bounds
 	$(BIN)/python -m benchmarks.bench
