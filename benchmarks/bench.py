@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import connections, parquet, windows
+from benchmarks import connections, dlt_loads, parquet, windows
 from benchmarks.figures import Figure, table, write_json
 from benchmarks.measure import cost_of
 from benchmarks.runs import (
@@ -176,6 +176,7 @@ PARTS: Mapping[str, Callable[[int, dict[str, float]], list[Figure]]] = {
     "memory": memory,
     "connections": connections.wall_and_memory,
     "windows": windows.side_by_side,
+    "dlt": dlt_loads.side_by_side,
     "parquet": parquet.throughput,
     "parquet-memory": parquet.memory,
     "parquet-load": parquet.load,
