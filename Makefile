@@ -11,7 +11,7 @@ MATPLOTLIB := 3.11.2
 CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
 DOCS := .venvs/docs/.ready
 
-.PHONY: help demo demo-parquet test test-heavy test-pythons soak lint golden sync key constraints clean report bench bench-peers chart docs
+.PHONY: help demo demo-dlt demo-parquet test test-heavy test-pythons soak lint golden sync key constraints clean report bench bench-peers chart docs
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -21,6 +21,9 @@ demo: $(READY)  ## sync a made-up LlamaCloud into DuckDB, twice; build marts and
 
 demo-parquet: $(READY)  ## sync a made-up LlamaCloud into Parquet files, and query them
 	@$(BIN)/python -m demo.parquet
+
+demo-dlt: $(READY)  ## load a made-up LlamaCloud into DuckDB with dlt, twice; show what moved
+	@$(BIN)/python -m demo.dlt_demo
 
 test: lint  ## lint, then every test that is not marked heavy
 	$(BIN)/pytest -n 2 --dist loadfile -m "not heavy"
