@@ -129,9 +129,11 @@ def test_dataset_is_read_back_as_arrow_and_as_a_data_frame(
     jobs = warehouse.run().dataset()[V2_JOBS]
     ours = read_table(V2_JOBS, config_of(sandbox))
     columns = ["id", "rule_count", "status"]
-    theirs = jobs.arrow().select(columns).sort_by("id")
+    theirs: Any = jobs.arrow()
+    theirs = theirs.select(columns).sort_by("id")
     assert theirs.to_pylist() == ours.select(columns).sort_by("id").to_pylist()
-    assert sorted(jobs.df()["id"]) == sorted(ours["id"].to_pylist())
+    frame: Any = jobs.df()
+    assert sorted(frame["id"]) == sorted(ours["id"].to_pylist())
 
 
 @pytest.mark.usefixtures("_history")
@@ -141,7 +143,8 @@ def test_dev_mode_fills_a_dataset_of_its_own_each_time(
     for _ in range(2):
         pipeline = warehouse.pipeline(dev_mode=True)
         pipeline.run(warehouse.source(V2_JOBS))
-        assert len(pipeline.dataset()[V2_JOBS].arrow()) == 5
+        jobs: Any = pipeline.dataset()[V2_JOBS].arrow()
+        assert len(jobs) == 5
     assert paths(sandbox) == [V2, V2]
 
 
@@ -282,10 +285,12 @@ def test_error_is_our_one_line_in_dlts_and_no_key_is_in_traces_state_or_logs(
         assert cause
         cause = cause.__cause__
     assert str(cause) in line
+    trace = pipeline.last_trace
+    assert trace
     for text in (
         str(raised.value),
-        str(pipeline.last_trace.asdict()),
-        pipeline.last_trace.asstr(verbosity=2),
+        str(trace.asdict()),
+        trace.asstr(verbosity=2),
         str(pipeline.state),
         caplog.text,
     ):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import dlt
 import duckdb
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -12,8 +11,10 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
 from tests.support.builders import STREAMS, V2_STREAMS, job
-from tests.support.dlt_pipelines import DATASET, JOBS, V2_JOBS, Warehouse
+from tests.support.dlt_pipelines import DATASET, DLTS_OWN, JOBS, V2_JOBS, Warehouse, sent
 from tests.support.runs import put, put_v2
+
+pytestmark = pytest.mark.filterwarnings(DLTS_OWN)
 
 A_MONTH = 30 * 86_400
 Refresh = Literal["drop_sources", "drop_resources", "drop_data"]
@@ -26,12 +27,6 @@ def put_some(sandbox: Sandbox, name: str, count: int = 5) -> None:
     for number in range(count):
         put(sandbox, job(f"{name}-{number}", created_at=now, updated_at=now))
         put_v2(sandbox, f"{name}-{number}", created_at=now, updated_at=now)
-
-
-def sent(pipeline: dlt.Pipeline) -> dict[str, int]:
-    """Return how many rows of each table the last run has sent."""
-    counts: dict[str, int] = pipeline.last_trace.last_normalize_info.row_counts
-    return {name: rows for name, rows in counts.items() if not name.startswith("_dlt")}
 
 
 def test_second_run_goes_on_from_the_bookmark(sandbox: Sandbox, warehouse: Warehouse) -> None:
@@ -77,15 +72,19 @@ def test_package_that_is_thrown_away_is_read_again(
 
 
 @pytest.mark.parametrize("last", ["extract", "normalize"])
-def test_package_that_was_left_is_loaded_by_the_next_run(
+def test_package_that_was_left_is_loaded_by_the_next_run_and_the_one_after_goes_on(
     last: str, sandbox: Sandbox, warehouse: Warehouse
 ) -> None:
     put_some(sandbox, "first")
+    warehouse.run()
+    put_some(sandbox, "second", 1)
     pipeline = warehouse.pipeline()
     pipeline.extract(warehouse.source())
     if last == "normalize":
         pipeline.normalize()
-    put_some(sandbox, "second")
+    put_some(sandbox, "third")
+    warehouse.run()
+    assert warehouse.ids() == {"second-0", *(f"first-{number}" for number in range(5))}
     warehouse.run()
     assert warehouse.is_world()
 

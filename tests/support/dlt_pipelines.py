@@ -21,11 +21,13 @@ from tests.support.builders import ALL_STREAMS, DEFAULT_STREAMS
 from tests.support.runs import config_of
 
 DATASET = "llamacloud"
+DLTS_OWN = "ignore:The 'warn' method is deprecated:DeprecationWarning"
+"""So dlt says that it loads what an earlier run has left, and nothing else."""
 JOBS, V2_JOBS = "classify_jobs", "classify_v2_jobs"
 
 
 def stay_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let dlt keep all that is its own in a folder, tell nobody of it, and read no other's settings."""
+    """Let dlt keep all that is its own in a folder, and tell nobody of it."""
     monkeypatch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
     monkeypatch.setenv("DLT_CONFIG_FOLDER", ".dlt")
     monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
@@ -46,12 +48,13 @@ class Warehouse:
 
     def pipeline(self, **more: Any) -> dlt.Pipeline:
         """Make the pipeline as a process does that knows of no run before."""
-        return dlt.pipeline(
+        made: dlt.Pipeline = dlt.pipeline(
             "llamaclassify",
             destination=dlt.destinations.duckdb(str(self.file)),
             dataset_name=DATASET,
             **more,
         )
+        return made
 
     def source(self, *tables: str, **config: Any) -> DltSource:
         """Make the source, with some tables selected; by default those that are anyway."""
@@ -95,6 +98,15 @@ class Warehouse:
         with duckdb.connect(str(self.file), read_only=True) as warehouse:
             names = {name for (name,) in warehouse.execute(sql).fetchall()}
         return {name for name in names if not name.startswith("_dlt")}
+
+
+def sent(pipeline: dlt.Pipeline) -> dict[str, int]:
+    """Return how many rows of each table the last run has sent."""
+    trace = pipeline.last_trace
+    assert trace
+    assert trace.last_normalize_info
+    counts: dict[str, int] = trace.last_normalize_info.row_counts
+    return {name: rows for name, rows in counts.items() if not name.startswith("_dlt")}
 
 
 def _rows(warehouse: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
