@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 from singer_sdk import Stream
@@ -24,6 +25,7 @@ from tap_llamaclassify.singer import storage
 from tap_llamaclassify.singer.tap import TapLlamaClassify
 from tests.support.builders import ALL_STREAMS, V2_STREAMS, job
 from tests.support.commands import COMMAND, ROOT, Command, ended, ran
+from tests.support.dlt_pipelines import stay_in
 from tests.support.items import v2_job
 from tests.support.loaders import plugin
 
@@ -205,10 +207,10 @@ for message in map(json.loads, sys.stdin):
 """
 
 
-def test_pipe_of_the_readme_runs_from_no_state_on_and_keeps_the_state_of_a_good_run(
+def test_pipe_for_any_loader_runs_from_no_state_on_and_keeps_the_state_of_a_good_run(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    (snippet,) = re.findall(r"```sh\n(.*?)```", part("README.md", "pipe")[1], re.DOTALL)
+    (snippet,) = re.findall(r"```sh\n(.*?)```", part("getting-started.md", "pipe")[1], re.DOTALL)
     (tmp_path / "target-anything").write_text(LOADER, encoding="utf-8")
     (tmp_path / "target-anything").chmod(0o755)
     config = {"api_key": sandbox.key, "api_url": sandbox.url, "retry_seconds": 0}
@@ -227,6 +229,38 @@ def test_pipe_of_the_readme_runs_from_no_state_on_and_keeps_the_state_of_a_good_
         assert (code, bookmark["replication_key_value"]) == (0, updated_at)
     sandbox.answer_next(500)
     assert run() == (1, state)
+
+
+def test_table_is_one_line_of_python_as_the_readme_says(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", sandbox.key)
+    monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", sandbox.url)
+    sandbox.world.put_v2(v2_job("one", project_id=sandbox.project_id))
+    names: dict[str, Any] = {}
+    exec(code("README.md", "python"), names)  # noqa: S102 - it is our own
+    assert [*names["jobs"]["id"]] == ["one"]
+
+
+@pytest.mark.parametrize("page", ["README.md", "dlt.md"])
+def test_dlt_loads_in_parts_or_at_once_as_the_pages_say(
+    page: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stay_in(tmp_path, monkeypatch)
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", sandbox.key)
+    monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", sandbox.url)
+    names: dict[str, Any] = {}
+    for number, part_ in enumerate(["dlt", "load"] if page == "dlt.md" else ["dlt"]):
+        sandbox.world.put_v2(v2_job(f"{number}", project_id=sandbox.project_id))
+        exec(code(page, part_), names)  # noqa: S102 - it is our own
+        with duckdb.connect(tmp_path / "llamaclassify.duckdb", read_only=True) as connection:
+            found = connection.sql("SELECT id FROM llamacloud.classify_v2_jobs").fetchall()
+        assert len(found) == number + 1
+
+
+def code(page: str, name: str) -> str:
+    (snippet,) = re.findall(r"```python\n(.*?)```", part(page, name)[1], re.DOTALL)
+    return str(snippet)
 
 
 def test_check_shows_what_getting_started_says(
