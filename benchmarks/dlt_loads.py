@@ -5,7 +5,6 @@ all are the same DuckDB.
 """
 
 import shlex
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from benchmarks.runs import command_line, cpu, file_with, median, wall
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import Settings
 
+DUCKDB = f"duckdb=={duckdb.__version__}"
 JOBS, MANY = 50_000, 500_000
 PAGE_SIZE = 100
 SOURCE, REST_API = "dlt source", "dlt's rest_api"
@@ -134,8 +134,13 @@ def rows_of(sandbox: Sandbox) -> list[int]:
 
 
 def source(sandbox: Sandbox, folder: str) -> list[str]:
-    """Load with this package's source."""
-    return [sys.executable, "-m", "benchmarks.load_dlt", sandbox.url, sandbox.key, folder]
+    """Load with this package's source, in an environment that has what its extra brings."""
+    return [str(own_python()), "-m", "benchmarks.load_dlt", sandbox.url, sandbox.key, folder]
+
+
+def own_python() -> Path:
+    """Tell the interpreter of an environment of this package with dlt, and of no more."""
+    return python_of("dlt", ["-c", "constraints.txt", "-e", ".[dlt]", DUCKDB])
 
 
 def singer(sandbox: Sandbox, folder: str) -> list[str]:
@@ -156,7 +161,7 @@ def singer(sandbox: Sandbox, folder: str) -> list[str]:
 
 def rest_api(sandbox: Sandbox, folder: str) -> list[str]:
     """Load with dlt's own source for such an API."""
-    script = [sys.executable, "-m", "benchmarks.peers.dlt_rest_api"]
+    script = [str(own_python()), "-m", "benchmarks.peers.dlt_rest_api"]
     return [*script, sandbox.url, sandbox.key, str(PAGE_SIZE), folder, f"{folder}/{WAREHOUSE}"]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import tempfile
 import weakref
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tap_llamaclassify.errors import ApiError, SettingsError
 from tap_llamaclassify.http.client import Activity
 from tap_llamaclassify.python_api import History, record_batches
 from tap_llamaclassify.tables.arrow import Columns, without_lists
-from tap_llamaclassify.tables.row_store import RowStore
+from tap_llamaclassify.tables.row_store import ROWS, RowStore
 from tap_llamaclassify.tables.schemas import schema_of
 from tap_llamaclassify.tables.tables import BY_DEFAULT, TABLES, Table
 
@@ -141,10 +142,12 @@ class Reading:
             tables=self._choice.by_name,
             state={"bookmarks": self._kept()},
             in_full=in_full,
+            batch_rows=ROWS,
             on_progress=self._progress,
         )
         try:
-            is_whole = self._put_aside(history, max_jobs)
+            with _rarely_collecting():
+                is_whole = self._put_aside(history, max_jobs)
         except ApiError as error:
             if part is None or in_full:
                 raise
@@ -197,6 +200,17 @@ class Reading:
                         return False
                     enough = state
         return True
+
+
+@contextmanager
+def _rarely_collecting() -> Iterator[None]:
+    """Look for cycles now and then: rows have none, and there are many."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(20_000, 50, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 def _store_of(table: Table, folder: Path) -> RowStore:

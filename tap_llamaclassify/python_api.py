@@ -28,6 +28,7 @@ from tap_llamaclassify.replication.summary import (
     warn_of_the_unmissed,
 )
 from tap_llamaclassify.tables.arrow import Columns, last_of_each
+from tap_llamaclassify.tables.rows import Row
 from tap_llamaclassify.tables.schemas import schema_of
 from tap_llamaclassify.tables.tables import BY_DEFAULT, TABLES, Table
 
@@ -54,6 +55,8 @@ class History:
             begin at the beginning.
         in_full: The names of those tables that are read from their beginning, whatever the state
             keeps, and of which it keeps nothing.
+        batch_rows: How many rows wait before they become a batch of each table; at the end of a
+            window they wait no longer. By default a page's are enough.
         on_progress: Called after each piece with the pages, jobs, requests and waits so far.
 
     Raises:
@@ -62,16 +65,17 @@ class History:
         StateError: The state is not understood.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each by its name
         self,
         config: Mapping[str, Any] | None = None,
         *,
         tables: Collection[str] | None = None,
         state: Mapping[str, Any] | None = None,
         in_full: Collection[str] = (),
+        batch_rows: int = 1,
         on_progress: OnProgress | None = None,
     ) -> None:
-        self._source = _Source(config, tables, on_progress)
+        self._source = _Source(config, tables, on_progress, batch_rows)
         self._in_full = frozenset(in_full)
         self._kept = State({table.name: table.replication_key for table in TABLES})
         given = copy.deepcopy(spelled_out(state or {}))
@@ -180,6 +184,7 @@ class _Source:
         config: Mapping[str, Any] | None,
         tables: Collection[str] | None,
         on_progress: OnProgress | None,
+        batch_rows: int = 1,
     ) -> None:
         self.settings = parse_settings(config or {})
         self.connections = resolve_connections(self.settings, os.environ)
@@ -189,6 +194,7 @@ class _Source:
         }
         self._by_name = tables is not None
         self._on_progress = on_progress
+        self._batch_rows = batch_rows
 
     def read(
         self,
@@ -207,21 +213,33 @@ class _Source:
         parts = [
             Part(Client(each), wanted(each) if wanted else in_full) for each in self.connections
         ]
+        rows: dict[Table, list[Row]] = {table: [] for table in self.columns}
         empty = dict(self.columns)
         for part, step in read_parts(parts, self.settings, limit=limit):
-            for table, columns in self.columns.items():
-                if rows := table.rows(step.items.get(table.name, ())):
-                    empty.pop(table, None)
-                    yield table.name, columns.batch(rows)
-            if keep and step.kept:
+            for table in rows:
+                rows[table] += table.rows(step.items.get(table.name, ()))
+            is_kept = bool(keep and step.kept)
+            if is_kept or sum(map(len, rows.values())) >= self._batch_rows:
+                yield from self._batches(rows, empty)
+            if keep and is_kept:
                 keep(part.client.connection.name, step.kept)
             if self._on_progress:
                 self._on_progress(replace(activity_of(parts)))
+        yield from self._batches(rows, empty)
         if error := self._error_of(parts):
             raise error
         warn_of_the_unmissed(parts)
         warn_of_nothing(parts, self.settings)
         yield from ((table.name, columns.batch([])) for table, columns in empty.items())
+
+    def _batches(self, rows: dict[Table, list[Row]], empty: dict[Table, Columns]) -> Batches:
+        """Let go of the rows that are held."""
+        for table, its in rows.items():
+            if its:
+                empty.pop(table, None)
+                batch = self.columns[table].batch(its)
+                its.clear()
+                yield table.name, batch
 
     def _error_of(self, parts: Sequence[Part]) -> ApiError | None:
         # Who names a table relies on it.

@@ -23,6 +23,8 @@ def additional_fields(
         known: Its fields that have columns, one way or another.
         more: What else is left, ready as it is.
     """
+    if known.issuperset(owner) and not more:
+        return {}
     left = _left(owner, known)
     kept = {name: _kept(value, value) for name, value in left.items()} | (more or {})
     return dict(sorted(kept.items()))
@@ -30,6 +32,8 @@ def additional_fields(
 
 def left_of(name: str, nested: Json, known: frozenset[str]) -> dict[str, Any]:
     """Return the same of an object inside another, under its name; nothing if nothing is left."""
+    if known.issuperset(nested):
+        return {}
     left = _left(nested, known)
     # It ends up one level further down.
     kept = {inner: _kept(value, [value]) for inner, value in sorted(left.items())}

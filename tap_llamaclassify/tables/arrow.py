@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any, BinaryIO
 
 import msgspec
@@ -80,10 +81,14 @@ class Columns:
             SettingsError: A stream map has made what does not fit its column.
         """
         arrays = [
-            self._array(name, kind, [row.get(name) for row in rows])
-            for name, kind in self._kinds.items()
+            self._array(name, kind, self._values(name, rows)) for name, kind in self._kinds.items()
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _values(self, name: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        if self._is_made:
+            return [row.get(name) for row in rows]
+        return [*map(itemgetter(name), rows)]
 
     def _array(self, name: str, kind: Kind, values: list[Any]) -> pa.Array:
         try:

@@ -72,6 +72,8 @@ class RowStore:
                 if rows >= ROWS:
                     yield self._joined(held)
                     held, rows = [], 0
+                    # Else Arrow keeps for itself what loaders need by and by.
+                    pa.default_memory_pool().release_unused()
         if held or not place:
             yield self._joined(held)
 
@@ -82,7 +84,9 @@ class RowStore:
         )
         self._seen.clear()
         places = pa.array(range(len(keys)), pa.int64())
-        last = keys.append_column("", places).group_by(self._keys).aggregate([("", "max")])
+        # Side by side it would take as much memory again for each thread.
+        groups = keys.append_column("", places).group_by(self._keys, use_threads=False)
+        last = groups.aggregate([("", "max")])
         if len(last) == len(keys):
             return None
         return pc.is_in(places, value_set=last.column("_max").combine_chunks())

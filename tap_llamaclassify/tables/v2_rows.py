@@ -31,11 +31,11 @@ def v2_job_rows(jobs: Iterable[Json]) -> list[Row]:
 
 
 def _job_row(job: Json, configuration: Json, result: Json, usage: Json) -> Row:
-    left = (
-        left_of("configuration", configuration, CONFIGURATION_FIELDS)
-        | left_of("result", result, CLASSIFICATION_FIELDS)
-        | left_of("usage", usage, USAGE_FIELDS)
-    )
+    left = {
+        **left_of("configuration", configuration, CONFIGURATION_FIELDS),
+        **left_of("result", result, CLASSIFICATION_FIELDS),
+        **left_of("usage", usage, USAGE_FIELDS),
+    }
     return {
         "id": job["id"],
         "project_id": job.get("project_id"),
@@ -71,7 +71,12 @@ def v2_parsing_config_rows(jobs: Iterable[Json]) -> list[Row]:
 
 
 def _laid_out_as_v1(job: Json) -> Json:
-    """Put what a job was asked to do beside its id, where v1 has it."""
+    """Put what a job was asked to do beside what tells whose it is, where v1 has it."""
     configuration = job.get("configuration") or {}
-    names = ("rules", "parsing_configuration")
-    return job | {name: configuration.get(name) for name in names}
+    return {
+        "id": job["id"],
+        "project_id": job.get("project_id"),
+        "updated_at": job.get("updated_at"),
+        "rules": configuration.get("rules"),
+        "parsing_configuration": configuration.get("parsing_configuration"),
+    }
