@@ -1,7 +1,7 @@
-"""Load a history of v2 jobs into DuckDB with the dlt source of this package.
+"""Load a history into DuckDB with the dlt source of this package.
 
-`python -m benchmarks.load_dlt URL KEY FOLDER [--in-parts]` makes `FOLDER/loaded.duckdb`; all that
-is dlt's own stays in the folder, too.
+`python -m benchmarks.load_dlt URL KEY FOLDER PAGE_SIZE [--in-parts]` makes `FOLDER/loaded.duckdb`;
+all that is dlt's own stays in the folder, too.
 """
 
 import os
@@ -17,7 +17,7 @@ def stay_in(folder: str) -> None:
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 
-def main(url: str, key: str, folder: str, *options: str) -> None:
+def main(url: str, key: str, folder: str, page_size: str, *options: str) -> None:
     """Load the tables that are selected by default."""
     stay_in(folder)
     import dlt  # noqa: PLC0415 - it reads the environment when it is imported
@@ -30,7 +30,7 @@ def main(url: str, key: str, folder: str, *options: str) -> None:
         destination=dlt.destinations.duckdb(f"{folder}/{WAREHOUSE}"),
         dataset_name=DATASET,
     )
-    source = llamaclassify(api_url=url, api_key=key)
+    source = llamaclassify(api_url=url, api_key=key, page_size=int(page_size))
     if "--in-parts" in options:
         load(pipeline, source)
     else:

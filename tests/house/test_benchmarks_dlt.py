@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,11 @@ from tap_llamaclassify.tables.tables import V2_JOBS, V2_PARSING_CONFIGS, V2_RULE
 def sandbox() -> Iterator[Sandbox]:
     with dlt_loads.serving(300) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _in_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dlt_loads, "own_python", lambda: Path(sys.executable))
 
 
 @pytest.mark.parametrize("name", [SOURCE, REST_API])
@@ -52,11 +58,11 @@ def test_tap_is_piped_into_the_loader_with_the_same_file_and_schema(
         return "file"
 
     monkeypatch.setattr(dlt_loads, "file_with", file_with)
-    *shell, pipe = dlt_loads.singer(sandbox, "folder")
+    *shell, pipe = dlt_loads.singer(sandbox, "folder", 500)
     assert shell == ["/bin/sh", "-c"]
     assert pipe.endswith(" --config file | somewhere/bin/target-duckdb --config file")
     tap, target = written
-    assert tap == {"api_url": sandbox.url, "api_key": sandbox.key}
+    assert tap == {"api_url": sandbox.url, "api_key": sandbox.key, "page_size": 500}
     assert isinstance(target, dict)
     assert target["filepath"] == f"folder/{load_dlt.WAREHOUSE}"
     assert target["default_target_schema"] == load_dlt.DATASET
@@ -85,12 +91,15 @@ def test_source_may_take_a_quarter_of_the_time_and_400_mib(
         return [1]
 
     monkeypatch.setattr(dlt_loads, "cost_of", cost)
+    monkeypatch.setattr(
+        dlt_loads, "cost_in_folder", lambda way, *where: cost(way.command(where[0], "f", where[1]))
+    )
     monkeypatch.setattr(dlt_loads, "rows_in", rows)
     monkeypatch.setattr(dlt_loads, "rows_of", lambda _: [1])
     monkeypatch.setattr(dlt_loads, "python_of", lambda *_: Path("python"))
     notes: dict[str, float] = {}
     figures = dlt_loads.side_by_side(3, notes)
     assert [figure.verdict for figure in figures] == [verdict] * 3
-    assert len(commands) == 3 * len(WAYS) + 1
+    assert len(commands) == 3 * (len(WAYS) + 2) + 1
     assert [command[-1] for command in commands].count("--in-parts") == 1
     assert any(TAP in name for name in notes)
