@@ -37,11 +37,13 @@ class Part:
 
     Attributes:
         max_jobs: How many jobs are enough, unless the source says otherwise; None for all.
+        is_begun: Whether anything was read.
         is_whole: Whether all was read that there is.
         error: What could not be read, when all else was.
     """
 
     max_jobs: int | None
+    is_begun: bool = False
     is_whole: bool = False
     error: ApiError | None = None
 
@@ -128,8 +130,12 @@ class Reading:
         Raises:
             ApiError: Something cannot be read.
         """
+        if part:
+            part.is_begun = True
         if self._choice.pages:
             self._look(self._choice.pages)
+            if part:
+                part.is_whole = True
             return
         in_full = self._choice.in_full
         if max_jobs and in_full:

@@ -11,7 +11,6 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import dlt
@@ -176,9 +175,11 @@ def load(pipeline: dlt.Pipeline, source: DltSource) -> list[LoadInfo]:
     """
     in_full = any(map(is_replaced, source.selected_resources.values()))
     loaded = []
-    part = Part(None if in_full else JOBS_A_LOAD)
+    part = Part(None)
     while not part.is_whole:
-        part = replace(part)
+        part = Part(None if in_full else JOBS_A_LOAD)
+        # Then dlt loads that, and reads nothing.
+        is_left = pipeline.has_pending_data
         token = _part.set(part)
         try:
             loaded.append(pipeline.run(source.clone()))
@@ -186,6 +187,8 @@ def load(pipeline: dlt.Pipeline, source: DltSource) -> list[LoadInfo]:
             _part.reset(token)
         if part.error:
             raise part.error
+        if not (part.is_begun or is_left):
+            break
     return loaded
 
 
