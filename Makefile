@@ -29,7 +29,7 @@ test: lint  ## lint, then every test that is not marked heavy
 	$(BIN)/pytest -n 2 --dist loadfile -m "not heavy"
 
 test-heavy: $(READY)  ## the tests marked heavy: kills, PostgreSQL, a browser, long simulations
-	$(BIN)/pytest -n 2 --dist loadfile -m heavy
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m heavy
 
 test-pythons: $(READY)  ## what test runs, but for Meltano and dbt, on each Python from 3.11 on
 	$(BIN)/python tests/support/pythons.py $(PYTHONS)

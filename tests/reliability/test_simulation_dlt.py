@@ -34,7 +34,7 @@ from tests.support.windows import small_windows
 pytestmark = pytest.mark.filterwarnings(DLTS_OWN)
 
 A_FEW = 3
-MANY = int(os.environ.get("HISTORIES", "40"))
+MANY = int(os.environ.get("HISTORIES", "25"))
 
 
 @pytest.fixture(autouse=True)
