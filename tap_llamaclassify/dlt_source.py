@@ -133,7 +133,12 @@ def _resource(reader: _Reader, table: Table, settings: Settings) -> DltResource:
         rows,
         name=table.name,
         primary_key=[*table.keys],
-        write_disposition="merge",
+        # Each key is there but once.
+        write_disposition={
+            "disposition": "merge",
+            "strategy": "delete-insert",
+            "deduplicated": True,
+        },
         columns=_columns_of(table),
         selected=table in BY_DEFAULT or bool(setting and getattr(settings, setting)),
     )
