@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,12 @@ from typing import Any
 import dlt
 import pyarrow as pa
 from dlt.common.runtime.collector import NULL_COLLECTOR
-from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource, DltSource
 
 from tap_llamaclassify.config.settings import parse_settings
-from tap_llamaclassify.errors import ApiError, SettingsError
+from tap_llamaclassify.errors import ApiError, OutputError, SettingsError
 from tap_llamaclassify.http.client import Activity
-from tap_llamaclassify.python_api import History, record_batches
+from tap_llamaclassify.python_api import Batches, History, record_batches
 from tap_llamaclassify.tables.arrow import Columns, without_lists
 from tap_llamaclassify.tables.row_store import ROWS, RowStore
 from tap_llamaclassify.tables.schemas import schema_of
@@ -38,13 +38,13 @@ class Part:
     Attributes:
         max_jobs: How many jobs are enough, unless the source says otherwise; None for all.
         is_begun: Whether anything was read.
-        is_whole: Whether all was read that there is.
+        is_cut: Whether some of it was left to the next.
         error: What could not be read, when all else was.
     """
 
-    max_jobs: int | None
+    max_jobs: int | None = None
     is_begun: bool = False
-    is_whole: bool = False
+    is_cut: bool = False
     error: ApiError | None = None
 
 
@@ -67,14 +67,15 @@ class Choice:
         """Take it from what is selected of a source, and the table that is asked for."""
         names = {table.name for table in TABLES}
         chosen = {each.name: each for each in source.resources.extracted if each.name in names}
-        if asked.name not in chosen:
-            # Its resource was given another name, and is read by itself.
-            chosen = {asked.name: dlt.current.resource()}
+        if (own := dlt.current.resource()).name != asked.name:
+            # It was given another name, and is read by itself.
+            chosen = {asked.name: own}
         limits = [each.limit.max_items if each.limit else None for each in chosen.values()]
+        pages = [max(limit, 1) for limit in limits if limit is not None]
         return cls(
             {table: each.name for table, each in chosen.items()},
-            frozenset(table for table, each in chosen.items() if is_replaced(each)),
-            max((limit for limit in limits if limit), default=None) if all(limits) else None,
+            frozenset(table for table, each in chosen.items() if takes_all(each)),
+            max(pages) if len(pages) == len(limits) else None,
         )
 
     @property
@@ -84,10 +85,12 @@ class Choice:
         return None if is_default and not self.in_full else [*self.resources]
 
 
-def is_replaced(resource: DltResource) -> bool:
-    """Return whether what a resource brings is to take the place of all that there was."""
+def takes_all(resource: DltResource) -> bool:
+    """Return whether what a resource does not bring is taken to be no more."""
     disposition = resource.write_disposition
     if isinstance(disposition, Mapping):
+        if disposition.get("strategy") == "scd2":
+            return True
         disposition = disposition["disposition"]
     return disposition == "replace"
 
@@ -96,29 +99,29 @@ class Reading:
     """What is read for one extraction, put aside until dlt takes it.
 
     Args:
-        source: The one that is extracted.
-        choice: What of it.
+        choice: What is read.
         config: The tap's settings.
+        load_id: That of the package that it is for; None outside of a pipeline.
     """
 
-    def __init__(self, source: DltSource, choice: Choice, config: Mapping[str, Any]) -> None:
-        self._source = source
+    def __init__(self, choice: Choice, config: Mapping[str, Any], load_id: str | None) -> None:
         self._choice = choice
         self._config = config
-        folder = tempfile.mkdtemp(prefix="llamaclassify-")
+        self._load_id = load_id
+        folder = _new_folder()
         # Nobody tells it when dlt gives up in the middle.
         self._remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._stores = {
-            table.name: _store_of(table, Path(folder))
+            table.name: _store_of(table, folder)
             for table in TABLES
             if table.name in choice.resources
         }
         self._bookmarks: Mapping[str, Any] = {}
-        self._progress = _Progress()
+        self._progress = _Progress(is_shown=load_id is not None)
 
-    def waits_for(self, table: Table, source: DltSource) -> bool:
-        """Return whether a source's table is still to be taken from this."""
-        return self._source is source and table.name in self._stores
+    def waits_for(self, table: Table, load_id: str | None) -> bool:
+        """Return whether a table is still to be taken from this, for a package."""
+        return self._load_id == load_id and table.name in self._stores
 
     def read(self, max_jobs: int | None, part: Part | None) -> None:
         """Read all tables.
@@ -130,43 +133,45 @@ class Reading:
         Raises:
             ApiError: Something cannot be read.
         """
-        if part:
-            part.is_begun = True
-        if self._choice.pages:
-            self._look(self._choice.pages)
-            if part:
-                part.is_whole = True
+        choice = self._choice
+        part_ = part or Part()
+        part_.is_begun = True
+        if choice.pages:
+            self._put_aside(
+                record_batches(
+                    self._config,
+                    tables=choice.by_name,
+                    limit=choice.pages * parse_settings(self._config).page_size,
+                    on_progress=self._progress,
+                )
+            )
             return
-        in_full = self._choice.in_full
-        if max_jobs and in_full:
+        if max_jobs and choice.in_full:
             raise SettingsError(
-                f"max_jobs is set, and {min(in_full)} is replaced, which takes all of its rows: "
-                "unset max_jobs, or let it merge"
+                f"max_jobs is set, and {min(choice.in_full)} is replaced, which takes all of its "
+                "rows: unset max_jobs, or let it merge"
             )
         history = History(
             self._config,
-            tables=self._choice.by_name,
+            tables=choice.by_name,
             state={"bookmarks": self._kept()},
-            in_full=in_full,
+            in_full=choice.in_full,
+            max_jobs=max_jobs,
             batch_rows=ROWS,
             on_progress=self._progress,
         )
         try:
-            with _rarely_collecting():
-                is_whole = self._put_aside(history, max_jobs)
+            self._put_aside(iter(history))
         except ApiError as error:
-            if part is None or in_full:
+            if part is None or choice.in_full:
                 raise
-            part.error = error
-        else:
-            if part:
-                part.is_whole = is_whole
+            part.error = part.error or error
+        part_.is_cut |= not history.is_whole
         self._bookmarks = history.state["bookmarks"]
 
     def take(self, table: Table) -> Iterator[pa.RecordBatch]:
         """Return a table's rows, and let its bookmark move when all of them were taken."""
-        yield from self._stores[table.name].batches()
-        del self._stores[table.name]
+        yield from self._stores.pop(table.name).batches()
         if not self._stores:
             self._remove()
         state = dlt.current.resource_state(self._choice.resources[table.name])
@@ -183,40 +188,43 @@ class Reading:
         }
         return {table: state[BOOKMARK] for table, state in states.items() if BOOKMARK in state}
 
-    def _look(self, pages: int) -> None:
-        batches = record_batches(
-            self._config,
-            tables=self._choice.by_name,
-            limit=pages * parse_settings(self._config).page_size,
-            on_progress=self._progress,
-        )
-        for table, batch in batches:
-            self._stores[table].add(without_lists(batch))
-
-    def _put_aside(self, history: History, max_jobs: int | None) -> bool:
-        """Take what a history brings; return whether that was all."""
-        enough: dict[str, Any] | None = None
-        with closing(iter(history)) as batches:
+    def _put_aside(self, batches: Batches) -> None:
+        with _rarely_collecting():
             for table, batch in batches:
                 self._stores[table].add(without_lists(batch))
-                if max_jobs and self._progress.jobs >= max_jobs:
-                    state = history.state
-                    # Where the state has not moved yet, all this would be read once more.
-                    if enough not in (None, state):
-                        return False
-                    enough = state
-        return True
+
+
+_collecting_rarely = 0
+_thresholds = gc.get_threshold()
+_gate = threading.Lock()
 
 
 @contextmanager
 def _rarely_collecting() -> Iterator[None]:
     """Look for cycles now and then: rows have none, and there are many."""
-    thresholds = gc.get_threshold()
-    gc.set_threshold(20_000, 50, 50)
+    global _collecting_rarely, _thresholds  # noqa: PLW0603 - so is the collector's own setting
+    with _gate:
+        if not _collecting_rarely:
+            _thresholds = gc.get_threshold()
+            gc.set_threshold(20_000, 50, 50)
+        _collecting_rarely += 1
     try:
         yield
     finally:
-        gc.set_threshold(*thresholds)
+        with _gate:
+            _collecting_rarely -= 1
+            if not _collecting_rarely:
+                gc.set_threshold(*_thresholds)
+
+
+def _new_folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="llamaclassify-"))
+    except OSError as error:
+        raise OutputError(
+            f"rows cannot be put aside: {error.strerror}; TMPDIR can name a folder that can be "
+            "written to"
+        ) from None
 
 
 def _store_of(table: Table, folder: Path) -> RowStore:
@@ -226,25 +234,13 @@ def _store_of(table: Table, folder: Path) -> RowStore:
 
 
 class _Progress:
-    """Tells dlt's collector of pages and jobs, while it extracts.
+    """Tells dlt's collector of pages and jobs, while it extracts."""
 
-    Attributes:
-        jobs: How many have come.
-    """
-
-    def __init__(self) -> None:
-        self.jobs = self._pages = 0
-        self._collector = dlt.current.pipeline().collector if _is_extracting() else NULL_COLLECTOR
+    def __init__(self, *, is_shown: bool) -> None:
+        self._jobs = self._pages = 0
+        self._collector = dlt.current.pipeline().collector if is_shown else NULL_COLLECTOR
 
     def __call__(self, so_far: Activity) -> None:
         self._collector.update("LlamaCloud pages", so_far.pages - self._pages)
-        self._collector.update("LlamaCloud jobs", so_far.jobs - self.jobs)
-        self.jobs, self._pages = so_far.jobs, so_far.pages
-
-
-def _is_extracting() -> bool:
-    try:
-        dlt.current.load_package_state()
-    except CurrentLoadPackageStateNotAvailable:
-        return False
-    return True
+        self._collector.update("LlamaCloud jobs", so_far.jobs - self._jobs)
+        self._jobs, self._pages = so_far.jobs, so_far.pages

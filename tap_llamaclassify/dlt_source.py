@@ -11,7 +11,9 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from datetime import date
 from typing import Annotated, Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import dlt
 import pyarrow as pa
@@ -20,17 +22,20 @@ from dlt.common.configuration.specs import BaseConfiguration
 from dlt.common.pipeline import LoadInfo
 from dlt.common.reflection.spec import spec_from_signature
 from dlt.common.schema.typing import TColumnSchema
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.common.typing import SecretSentinel, TSecretStrValue
 from dlt.extract import DltResource, DltSource
 from typing_extensions import override
 
 from tap_llamaclassify.config.settings import Settings, parse_settings
-from tap_llamaclassify.dlt_reading import Choice, Part, Reading, is_replaced
-from tap_llamaclassify.errors import SettingsError
+from tap_llamaclassify.dlt_reading import Choice, Part, Reading, takes_all
+from tap_llamaclassify.errors import ApiError, SettingsError
 from tap_llamaclassify.tables.columns import Kind, kind_of
 from tap_llamaclassify.tables.schemas import schema_of
-from tap_llamaclassify.tables.tables import BY_DEFAULT, TABLES, Table
+from tap_llamaclassify.tables.tables import BY_DEFAULT, TABLES, V2_JOBS, Table
 
+OWNER = "llamaclassify"
+"""Where a package's state says which source of ours it is for."""
 JOBS_A_LOAD = 50_000
 """How many jobs `load` reads for each package, unless the source has a `max_jobs`."""
 
@@ -96,8 +101,8 @@ def _llamaclassify(  # noqa: PLR0913, D417 - dlt knows a source's settings by it
     in dlt's section `sources.llamaclassify`, then in the tap's own environment variables.
 
     Args:
-        max_jobs: Read no further than so many jobs, as soon as the state can tell how far that was;
-            the next run goes on from there. `load` runs until there is no more.
+        max_jobs: Begin no more windows of v2 when so many jobs have come; the next run goes on from
+            there. `load` runs until there is no more.
 
     Returns:
         A resource for each table, those of v2 and v1 jobs selected. They merge by their keys, and
@@ -108,6 +113,8 @@ def _llamaclassify(  # noqa: PLR0913, D417 - dlt knows a source's settings by it
     """
     given = locals()
     config = {name: given[name] for name in Settings.model_fields if given[name] is not None}
+    if isinstance(given["start_date"], date):
+        config["start_date"] = given["start_date"].isoformat()
     settings = parse_settings(config)
     if max_jobs is not None and max_jobs < 1:
         raise SettingsError("max_jobs must be at least 1")
@@ -178,23 +185,38 @@ def load(pipeline: dlt.Pipeline, source: DltSource) -> list[LoadInfo]:
         ApiError: Something could not be read.
         PipelineStepFailed: As `pipeline.run` does.
     """
-    in_full = any(map(is_replaced, source.selected_resources.values()))
+    in_full = any(map(takes_all, source.selected_resources.values()))
+    refresh = pipeline.refresh
     loaded = []
-    part = Part(None)
-    while not part.is_whole:
-        part = Part(None if in_full else JOBS_A_LOAD)
-        # Then dlt loads that, and reads nothing.
-        is_left = pipeline.has_pending_data
-        token = _part.set(part)
-        try:
-            loaded.append(pipeline.run(source.clone()))
-        finally:
-            _part.reset(token)
-        if part.error:
-            raise part.error
-        if not (part.is_begun or is_left):
-            break
+    error: ApiError | None = None
+    is_left = True
+    try:
+        while is_left:
+            part = Part(None if in_full else JOBS_A_LOAD)
+            # Then dlt loads that, and reads nothing.
+            had_pending_data = pipeline.has_pending_data
+            token = _part.set(part)
+            try:
+                loaded.append(pipeline.run(source.clone()))
+            finally:
+                _part.reset(token)
+            error = error or part.error
+            is_left = part.is_cut or (had_pending_data and not part.is_begun)
+            if part.is_cut:
+                # It would drop what was loaded just now.
+                pipeline.refresh = None
+                source = _what_is_cut(source)
+    finally:
+        pipeline.refresh = refresh
+    if error:
+        raise error
     return loaded
+
+
+def _what_is_cut(source: DltSource) -> DltSource:
+    """Leave out the tables that are whole, whatever of others is left to the next package."""
+    whole = {table.name for table in TABLES if table.endpoint.api != V2_JOBS.endpoint.api}
+    return source.with_resources(*source.selected_resources.keys() - whole)
 
 
 class _Reader:
@@ -203,11 +225,34 @@ class _Reader:
     def __init__(self, config: Mapping[str, Any], max_jobs: int | None) -> None:
         self._config = config
         self._max_jobs = max_jobs
-        self._reading: Reading | None = None
+        self._name = str(id(self))
+        self._readings: WeakKeyDictionary[DltSource, Reading] = WeakKeyDictionary()
 
     def rows(self, table: Table) -> Iterator[pa.RecordBatch]:
-        source, part = dlt.current.source(), _part.get()
-        if self._reading is None or not self._reading.waits_for(table, source):
-            self._reading = Reading(source, Choice.of(source, table), self._config)
-            self._reading.read(self._max_jobs or (part.max_jobs if part else None), part)
-        yield from self._reading.take(table)
+        source, load_id = dlt.current.source(), self._load_id()
+        is_shared = dlt.current.resource_name() == table.name
+        reading = self._readings.get(source) if is_shared else None
+        if reading is None or not reading.waits_for(table, load_id):
+            # What an extraction that failed has left is nobody's.
+            self._readings.pop(source, None)
+            part = _part.get()
+            reading = Reading(Choice.of(source, table), self._config, load_id)
+            reading.read(self._max_jobs or (part.max_jobs if part else None), part)
+            if is_shared:
+                self._readings[source] = reading
+        yield from reading.take(table)
+
+    def _load_id(self) -> str | None:
+        """Return that of the package that is extracted, which is for no other source of ours."""
+        try:
+            package = dlt.current.load_package_state()
+        except CurrentLoadPackageStateNotAvailable:
+            return None
+        state: dict[str, Any] = {**package["state"]}
+        if state.get(OWNER, self._name) != self._name:
+            raise SettingsError(
+                "two llamaclassify sources in one run share their bookmarks: give one of them "
+                "another name by llamaclassify.clone(name=...), or both keys to one in connections"
+            )
+        package["state"].update({OWNER: self._name})  # type: ignore[typeddict-unknown-key]
+        return package["load_id"]

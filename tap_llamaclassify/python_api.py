@@ -15,6 +15,7 @@ from tap_llamaclassify.config.connections import Connection, resolve_connections
 from tap_llamaclassify.config.settings import Settings, parse_settings
 from tap_llamaclassify.errors import ApiError, SettingsError
 from tap_llamaclassify.http.client import Activity, Client
+from tap_llamaclassify.replication.allowance import Allowance
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
 from tap_llamaclassify.replication.reading import read_parts
 from tap_llamaclassify.replication.shared_state import spelled_out
@@ -55,6 +56,8 @@ class History:
             begin at the beginning.
         in_full: The names of those tables that are read from their beginning, whatever the state
             keeps, and of which it keeps nothing.
+        max_jobs: Begin no more windows of v2 when so many jobs have come: they are left to the next
+            time. None for all.
         batch_rows: How many rows wait before they become a batch of each table; at the end of a
             window they wait no longer. By default a page's are enough.
         on_progress: Called after each piece with the pages, jobs, requests and waits so far.
@@ -72,10 +75,13 @@ class History:
         tables: Collection[str] | None = None,
         state: Mapping[str, Any] | None = None,
         in_full: Collection[str] = (),
+        max_jobs: int | None = None,
         batch_rows: int = 1,
         on_progress: OnProgress | None = None,
     ) -> None:
         self._source = _Source(config, tables, on_progress, batch_rows)
+        self._max_jobs = max_jobs
+        self._allowance: Allowance | None = None
         self._in_full = frozenset(in_full)
         self._kept = State({table.name: table.replication_key for table in TABLES})
         given = copy.deepcopy(spelled_out(state or {}))
@@ -97,13 +103,19 @@ class History:
         """
         return {"bookmarks": copy.deepcopy(self._bookmarks)}
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the last iteration left nothing to the next because of `max_jobs`."""
+        return not (self._allowance and self._allowance.is_cut)
+
     def __iter__(self) -> Batches:
         """Read what is new, and yield it piece by piece.
 
         Raises:
             ApiError: Something cannot be read; all else was, and the state tells of it.
         """
-        return self._source.read(self._wanted, self._keep)
+        self._allowance = Allowance(self._max_jobs) if self._max_jobs else None
+        return self._source.read(self._wanted, self._keep, allowance=self._allowance)
 
     def _wanted(self, connection: Connection) -> Wanted:
         return {
@@ -201,6 +213,7 @@ class _Source:
         wanted: Callable[[Connection], Wanted] | None = None,
         keep: Callable[[str | None, Mapping[str, StreamState]], None] | None = None,
         limit: int | None = None,
+        allowance: Allowance | None = None,
     ) -> Batches:
         """Read all connections.
 
@@ -208,6 +221,7 @@ class _Source:
             wanted: Tells what is wanted of one, and what is kept of it; by default all, in full.
             keep: Takes what to keep of one once all that came before is worked on.
             limit: Read no further in an API when there are so many items, and keep nothing.
+            allowance: Begin no more windows when it is used; None to read all.
         """
         in_full = {table.name: None for table in self.columns}
         parts = [
@@ -215,7 +229,7 @@ class _Source:
         ]
         rows: dict[Table, list[Row]] = {table: [] for table in self.columns}
         empty = dict(self.columns)
-        for part, step in read_parts(parts, self.settings, limit=limit):
+        for part, step in read_parts(parts, self.settings, limit=limit, allowance=allowance):
             for table in rows:
                 rows[table] += table.rows(step.items.get(table.name, ()))
             is_kept = bool(keep and step.kept)

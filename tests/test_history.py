@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
@@ -93,6 +94,31 @@ def test_state_tells_of_no_batch_that_is_still_worked_on(
         worked_on = {id_ for _, batch in islice(history, stop) for id_ in batch["id"].to_pylist()}
         rest = ids(History(config, tables=[V2_JOBS], state=history.state))
         assert len(worked_on | {*rest}) == 40
+
+
+def test_history_in_parts_goes_on_with_the_windows_that_are_missing(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_windows(monkeypatch)
+    now = sandbox.world.now()
+    for number in range(60):
+        at = stamp(now - timedelta(days=number))
+        put_v2(sandbox, f"two-{number}", created_at=at, updated_at=at)
+    state: dict[str, Any] = {}
+    found: list[str] = []
+    parts = 0
+    is_whole = False
+    while not is_whole:
+        history = History(
+            config_of(sandbox, page_size=4), tables=[V2_JOBS], state=state, max_jobs=9
+        )
+        found += ids(history)
+        state, is_whole = history.state, history.is_whole
+        parts += 1
+    assert parts > 1
+    assert len({*found}) == 60
+    assert len(found) < 1.6 * 60
+    assert "replication_key_value" in state["bookmarks"][V2_JOBS]
 
 
 def test_what_can_be_read_is_read_before_an_error_and_the_state_tells_of_it(

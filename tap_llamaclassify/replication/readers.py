@@ -9,6 +9,7 @@ from tap_llamaclassify.api.endpoints import apis, endpoint_of, successors, table
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.errors import ApiError, GoneError, SetAsideError
 from tap_llamaclassify.http.client import Client
+from tap_llamaclassify.replication.allowance import Allowance
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
 from tap_llamaclassify.replication.snapshot import SnapshotReader
 from tap_llamaclassify.replication.steps import Reader, Step
@@ -34,7 +35,11 @@ class Failed:
 
 
 def steps_of(
-    client: Client, settings: Settings, wanted: Wanted, limit: int | None = None
+    client: Client,
+    settings: Settings,
+    wanted: Wanted,
+    limit: int | None = None,
+    allowance: Allowance | None = None,
 ) -> Iterator[Step | Failed]:
     """Read all that is wanted of one connection.
 
@@ -47,15 +52,20 @@ def steps_of(
         settings: What the user set.
         wanted: The tables.
         limit: Read no further in an API when there are so many items, and keep nothing.
+        allowance: Begin no more windows when it is used; None to read all.
     """
     try:
-        yield from _steps_of(client, settings, wanted, limit)
+        yield from _steps_of(client, settings, wanted, limit, allowance)
     finally:
         client.cancel()
 
 
 def _steps_of(
-    client: Client, settings: Settings, wanted: Wanted, limit: int | None
+    client: Client,
+    settings: Settings,
+    wanted: Wanted,
+    limit: int | None,
+    allowance: Allowance | None,
 ) -> Iterator[Step | Failed]:
     for api in apis():
         some = {name: wanted[name] for name in tables_of(api) if name in wanted}
@@ -63,7 +73,7 @@ def _steps_of(
             continue
         pages = client.activity.pages
         try:
-            yield from _reader(client, settings, some, limit).steps()
+            yield from _reader(client, settings, some, limit, allowance).steps()
         except GoneError as error:
             text = f"{error}, or {instead([*some], wanted)}"
             is_absent = client.activity.pages == pages
@@ -75,14 +85,20 @@ def _steps_of(
             return
 
 
-def _reader(client: Client, settings: Settings, wanted: Wanted, limit: int | None) -> Reader:
+def _reader(
+    client: Client,
+    settings: Settings,
+    wanted: Wanted,
+    limit: int | None,
+    allowance: Allowance | None,
+) -> Reader:
     """Make what reads some tables of one API."""
     endpoint = endpoint_of(next(iter(wanted)))
     match endpoint.api:
         case "v1":
             return V1Reader(client, settings, wanted, limit)
         case "v2":
-            return V2Reader(client, settings, wanted, limit)
+            return V2Reader(client, settings, wanted, limit, allowance)
         case _:
             return SnapshotReader(client, endpoint, limit)
 

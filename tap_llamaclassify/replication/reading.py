@@ -6,13 +6,19 @@ from collections.abc import Iterator, Sequence
 
 from tap_llamaclassify.concurrency import Rest, side_by_side
 from tap_llamaclassify.config.settings import Settings
+from tap_llamaclassify.replication.allowance import Allowance
 from tap_llamaclassify.replication.readers import Failed, steps_of
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.summary import Part
 
 
 def read_parts(
-    parts: Sequence[Part], settings: Settings, *, limit: int | None = None, rest: Rest | None = None
+    parts: Sequence[Part],
+    settings: Settings,
+    *,
+    limit: int | None = None,
+    allowance: Allowance | None = None,
+    rest: Rest | None = None,
 ) -> Iterator[tuple[Part, Step]]:
     """Read all that can be, `parallel_connections` at once, and note of each part what cannot.
 
@@ -20,9 +26,10 @@ def read_parts(
         parts: A part that is over when its step was worked on brings no more.
         settings: What the user set.
         limit: Read no further in an API when there are so many items, and keep nothing.
+        allowance: Begin no more windows when it is used; None to read all.
         rest: Done now and then while nothing comes.
     """
-    sources = [_steps(part, settings, limit) for part in parts]
+    sources = [_steps(part, settings, limit, allowance) for part in parts]
     at_once: int = settings.parallel_connections
     for number, step in side_by_side(sources, at_once, rest):
         if isinstance(step, Failed):
@@ -33,8 +40,10 @@ def read_parts(
         del step
 
 
-def _steps(part: Part, settings: Settings, limit: int | None) -> Iterator[Step | Failed]:
-    for step in steps_of(part.client, settings, part.wanted, limit):
+def _steps(
+    part: Part, settings: Settings, limit: int | None, allowance: Allowance | None
+) -> Iterator[Step | Failed]:
+    for step in steps_of(part.client, settings, part.wanted, limit, allowance):
         yield step
         del step
         if part.is_over:

@@ -16,6 +16,7 @@ from tap_llamaclassify.api.pagination import Paginator
 from tap_llamaclassify.config.settings import A_DAY, Settings
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.json_text import encoder
+from tap_llamaclassify.replication.allowance import Allowance
 from tap_llamaclassify.replication.coverage import Coverage
 from tap_llamaclassify.replication.listing_bookmarks import ListingBookmarks, Wanted
 from tap_llamaclassify.replication.steps import Step
@@ -42,14 +43,23 @@ class V2Reader:
         settings: What the user set.
         wanted: The tables.
         limit: Read no further when there are so many jobs, and keep nothing.
+        allowance: Begin no more windows when it is used; None to read all.
     """
 
     def __init__(
-        self, client: Client, settings: Settings, wanted: Wanted, limit: int | None = None
+        self,
+        client: Client,
+        settings: Settings,
+        wanted: Wanted,
+        limit: int | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         self._client = client
         self._settings = settings
         self._limit = limit
+        self._allowance = allowance
+        self._may_stop = False
+        self._is_cut = False
         self._label = client.connection.label
         self._bookmarks = ListingBookmarks(wanted, settings, client.clock, self._label)
         self._coverage = Coverage(self._bookmarks, settings)
@@ -78,6 +88,8 @@ class V2Reader:
             yield from self._in_one_listing()
         if self._limit is None:
             yield from self._of_ids()
+            if self._is_cut:
+                return
             self._unfinished.warn(self._clock)
             self._bookmarks.note(
                 *(b.read[-1][1] for b in self._bookmarks.bookmarks_by_table.values() if b.read)
@@ -133,7 +145,7 @@ class V2Reader:
             yield from self._side_by_side()
         if not self._is_filtered:
             yield from self._in_one_listing()
-        elif self._not_seen_again:
+        elif self._not_seen_again and not self._is_cut:
             # The API does not count the end of a window as we do.
             yield from self._at_once(Window(begin))
 
@@ -143,7 +155,7 @@ class V2Reader:
         while self._is_filtered:
             for cut in self._plan.cut_held():
                 listings.end(cut)
-            while begun := self._plan.next():
+            while not self._is_enough() and (begun := self._plan.next()):
                 listings.go_on(begun)
             if self._plan.is_over:
                 return
@@ -160,9 +172,22 @@ class V2Reader:
             yield self._step(page)
             if is_read and self._is_filtered:
                 so_far = self._coverage.so_far(stats.window, self._clock)
+                self._may_stop |= bool(so_far) and (stats.window.end or LAST) < self._last
                 yield Step(kept=self._with_unfinished(so_far))
             # Let go of this page before the next one comes in.
             del page
+
+    def _is_enough(self) -> bool:
+        """Return whether the windows that are not begun are left to the next run.
+
+        They are not before one was read and kept that is not the newest: that one comes again each
+        time, and nothing else would ever be read.
+        """
+        if not (self._allowance and self._allowance.is_used and self._may_stop):
+            return False
+        if self._plan.is_left:
+            self._is_cut = self._allowance.is_cut = True
+        return True
 
     def _note_versions(self, window: Window, page: Page) -> None:
         """See which jobs came in two versions: the newer one may have been written first."""
@@ -235,6 +260,8 @@ class V2Reader:
 
     def _step(self, page: Page) -> Step:
         items = self._bookmarks.due_of(page)
+        if self._allowance:
+            self._allowance.take(len(page.items))
         self._unfinished.note(page.items, self._clock)
         self._not_seen_again.difference_update(job["id"] for job in page.items)
         if self._usage and self._usage.fill(items[V2_JOBS.name]):

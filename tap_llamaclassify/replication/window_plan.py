@@ -80,6 +80,11 @@ class WindowPlan:
         """Whether no window is under way."""
         return not self._active
 
+    @property
+    def is_left(self) -> bool:
+        """Whether windows are not begun yet, or wait."""
+        return bool(self._pending or self._held)
+
     def note_read(self, stats: WindowStats) -> bool:
         """Take down that a window was read to its end; return whether others are left."""
         self._active.remove(stats)

@@ -87,7 +87,7 @@ def test_load_has_parts_though_nobody_says_how_large(
     small_windows(monkeypatch)
     monkeypatch.setattr(dlt_source, "JOBS_A_LOAD", 20)
     put_history(sandbox, 60)
-    assert len(load(warehouse.pipeline(), warehouse.source(page_size=4))) > 2
+    assert len(load(warehouse.pipeline(), warehouse.source(page_size=4))) > 1
     assert warehouse.is_world()
 
 
@@ -99,6 +99,43 @@ def test_load_takes_first_what_an_earlier_run_left(sandbox: Sandbox, warehouse: 
     put_history(sandbox, 2, days=0.001, name="later")
     load(warehouse.pipeline(), warehouse.source())
     assert warehouse.is_world()
+
+
+@pytest.mark.parametrize("total", [True, False])
+@pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
+def test_parts_end_and_list_v1_once_however_many_jobs_v1_has(
+    order: Any,
+    total: bool,  # noqa: FBT001 - a column of the table above
+    sandbox: Sandbox,
+    warehouse: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small_windows(monkeypatch)
+    sandbox.settings.order, sandbox.settings.total_size = order, total
+    put_history(sandbox, 60)
+    for number in range(12):
+        put(sandbox, job(f"one-{number}"))
+    load(warehouse.pipeline(), warehouse.source(max_jobs=1, page_size=4))
+    assert warehouse.is_world()
+    assert len([request for request in sandbox.requests if request.path == V1]) == 3
+    for name in ("second", "third"):
+        sandbox.world.advance(3600)
+        put_history(sandbox, 5, days=0.04, name=name)
+        load(warehouse.pipeline(), warehouse.source(max_jobs=1, page_size=4))
+        assert warehouse.is_world()
+
+
+def test_load_refreshes_once(
+    sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_windows(monkeypatch)
+    put_history(sandbox, 60)
+    warehouse.run()
+    sandbox.world.delete("two-007")
+    pipeline = warehouse.pipeline(refresh="drop_sources")
+    load(pipeline, warehouse.source(max_jobs=10, page_size=4))
+    assert warehouse.is_world()
+    assert pipeline.refresh == "drop_sources"
 
 
 def test_load_ends_where_there_is_but_a_look_or_nothing_to_read(
@@ -171,9 +208,30 @@ def test_connection_that_cannot_be_read_keeps_a_run_from_loading_and_load_not(
     with pytest.raises(PipelineStepFailed, match=r"1 of 2 connections failed \(c0\)"):
         warehouse.run(V2_JOBS, **config)
     assert warehouse.pipeline().state.get("sources", {}) == {}
+    with pytest.raises(PipelineStepFailed, match=r"1 of 2 connections failed \(c0\)"):
+        warehouse.run(V2_JOBS, max_jobs=1, **config)
     with pytest.raises(ApiError, match=r"1 of 2 connections failed \(c0\), all others are read"):
         load(warehouse.pipeline(), warehouse.source(V2_JOBS, **config))
     assert warehouse.is_world(V2_JOBS)
+
+
+def test_load_goes_on_though_a_connection_fails_in_each_part(
+    sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_windows(monkeypatch)
+    put_history(sandbox, 60)
+    config = connections("llx-wrong", sandbox.key) | {"max_jobs": 10, "page_size": 4}
+    with pytest.raises(ApiError, match=r"1 of 2 connections failed \(c0\)"):
+        load(warehouse.pipeline(), warehouse.source(V2_JOBS, **config))
+    assert warehouse.is_world(V2_JOBS)
+
+
+def test_two_sources_of_one_name_in_one_run_are_refused(
+    sandbox: Sandbox, warehouse: Warehouse
+) -> None:
+    put_history(sandbox, 5)
+    with pytest.raises(PipelineStepFailed, match="two llamaclassify sources in one run share"):
+        warehouse.pipeline().run([warehouse.source(), warehouse.source()])
 
 
 # Tables that are replaced.

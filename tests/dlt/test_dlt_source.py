@@ -6,6 +6,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Iterator
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,18 @@ def test_wrong_setting_is_an_error_before_anything_runs(
 ) -> None:
     with pytest.raises(SettingsError, match=text):
         warehouse.source(**config)
+
+
+def test_start_date_may_be_a_date(warehouse: Warehouse) -> None:
+    warehouse.source(start_date=date(2026, 1, 1))
+
+
+def test_folder_for_rows_that_cannot_be_made_is_one_line(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(warehouse.folder / "nowhere"))
+    with pytest.raises(PipelineStepFailed, match="rows cannot be put aside: No such file"):
+        warehouse.run()
 
 
 # What is told.

@@ -12,7 +12,7 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
 from tests.support.builders import STREAMS, V2_STREAMS, job
 from tests.support.dlt_pipelines import DATASET, DLTS_OWN, JOBS, V2_JOBS, Warehouse, sent
-from tests.support.runs import put, put_v2
+from tests.support.runs import at_page, put, put_v2
 
 pytestmark = pytest.mark.filterwarnings(DLTS_OWN)
 
@@ -180,6 +180,77 @@ def test_source_that_was_run_reads_anew_when_it_is_run_again(
         put_some(sandbox, name)
         pipeline.run(source.clone())
         assert warehouse.is_world()
+
+
+@pytest.mark.parametrize("disposition", ["merge", "replace"])
+@pytest.mark.parametrize("fault", ["401", "500", "cut-length"])
+@pytest.mark.parametrize("page", [1, 3])
+def test_source_whose_run_failed_reads_anew_when_it_is_run_again(
+    page: int, fault: str, disposition: Any, sandbox: Sandbox, warehouse: Warehouse
+) -> None:
+    put_some(sandbox, "first", 8)
+    warehouse.run()
+    put_some(sandbox, "second", 8)
+    source = warehouse.source(page_size=3)
+    at_page(sandbox, page, lambda: sandbox.fail_next(fault))
+    with pytest.raises(PipelineStepFailed):
+        warehouse.pipeline().run(source, write_disposition=disposition)
+    sandbox.before_page = None
+    sandbox.forget_faults()
+    warehouse.pipeline().run(source, write_disposition=disposition)
+    assert warehouse.is_world()
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_source_whose_rows_nobody_took_reads_anew(
+    error: type[BaseException], sandbox: Sandbox, warehouse: Warehouse
+) -> None:
+    put_some(sandbox, "first")
+    source = warehouse.source()
+    is_wrong = True
+
+    def fail(batch: Any) -> Any:
+        if is_wrong:
+            raise error
+        return batch
+
+    source.resources["classify_v2_job_rules"].add_map(fail)
+    with pytest.raises(PipelineStepFailed):
+        warehouse.pipeline().run(source)
+    is_wrong = False
+    warehouse.pipeline().run(source)
+    assert warehouse.is_world()
+
+
+def test_table_under_another_name_has_a_bookmark_of_its_own(
+    sandbox: Sandbox, warehouse: Warehouse
+) -> None:
+    put_some(sandbox, "first")
+    for name in ("second", "third"):
+        source = warehouse.source()
+        source.resources["again"] = source.resources[V2_JOBS].with_name("again")
+        source.resources["again"].apply_hints(table_name="again")
+        warehouse.pipeline().run(source)
+        assert warehouse.ids("again") == warehouse.ids()
+        assert warehouse.is_world()
+        put_some(sandbox, name)
+
+
+def test_table_of_valid_and_retired_rows_is_read_in_full(
+    sandbox: Sandbox, warehouse: Warehouse
+) -> None:
+    put_some(sandbox, "first")
+    for name in ("second", "third"):
+        source = warehouse.source(V2_JOBS)
+        scd2 = {"disposition": "merge", "strategy": "scd2"}
+        source.resources[V2_JOBS].apply_hints(write_disposition=scd2)
+        warehouse.pipeline().extract(source)
+        warehouse.pipeline().abort_packages()
+        assert [request.query.get("created_at_on_or_after") for request in sandbox.requests] == [
+            None
+        ]
+        sandbox.clear_requests()
+        put_some(sandbox, name)
 
 
 def test_resource_by_itself_reads_its_table_without_a_pipeline(
