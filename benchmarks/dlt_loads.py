@@ -122,7 +122,7 @@ def in_parts(notes: dict[str, float]) -> Figure:
     with serving(MANY) as sandbox:
         cost = loaded(Way(lambda *of: [*source(*of), "--in-parts"]), sandbox)
     notes[f"s of wall, loading {MANY:,} v2 jobs into DuckDB in parts: {SOURCE}"] = cost.wall
-    name = f"peak memory of the {SOURCE} at {MANY:,} v2 jobs, in parts"
+    name = f"peak memory of the {SOURCE} at {MANY:,} v2 jobs, in parts, load.workers = 1"
     return Figure(name, cost.peak, MOST_MEMORY, "MiB")
 
 

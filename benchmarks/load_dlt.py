@@ -20,6 +20,9 @@ def stay_in(folder: str) -> None:
 def main(url: str, key: str, folder: str, page_size: str, *options: str) -> None:
     """Load the tables that are selected by default."""
     stay_in(folder)
+    if "--in-parts" in options:
+        # As docs/dlt.md has it where memory is short.
+        os.environ["LOAD__WORKERS"] = "1"
     import dlt  # noqa: PLC0415 - it reads the environment when it is imported
 
     from tap_llamaclassify.dlt_source import llamaclassify, load  # noqa: PLC0415 - imports dlt

@@ -248,11 +248,10 @@ class _Reader:
             package = dlt.current.load_package_state()
         except CurrentLoadPackageStateNotAvailable:
             return None
-        state: dict[str, Any] = {**package["state"]}
-        if state.get(OWNER, self._name) != self._name:
+        state: Any = package["state"]
+        if state.setdefault(OWNER, self._name) != self._name:
             raise SettingsError(
                 "two llamaclassify sources in one run share their bookmarks: give one of them "
                 "another name by llamaclassify.clone(name=...), or both keys to one in connections"
             )
-        package["state"].update({OWNER: self._name})  # type: ignore[typeddict-unknown-key]
         return package["load_id"]

@@ -131,7 +131,6 @@ def test_load_refreshes_once(
     small_windows(monkeypatch)
     put_history(sandbox, 60)
     warehouse.run()
-    sandbox.world.delete("two-007")
     pipeline = warehouse.pipeline(refresh="drop_sources")
     load(pipeline, warehouse.source(max_jobs=10, page_size=4))
     assert warehouse.is_world()

@@ -242,7 +242,7 @@ def test_table_of_valid_and_retired_rows_is_read_in_full(
     put_some(sandbox, "first")
     for name in ("second", "third"):
         source = warehouse.source(V2_JOBS)
-        scd2 = {"disposition": "merge", "strategy": "scd2"}
+        scd2: Any = {"disposition": "merge", "strategy": "scd2"}
         source.resources[V2_JOBS].apply_hints(write_disposition=scd2)
         warehouse.pipeline().extract(source)
         warehouse.pipeline().abort_packages()
