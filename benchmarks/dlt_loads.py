@@ -71,7 +71,7 @@ def side_by_side(rounds: int, notes: dict[str, float]) -> list[Figure]:
     for which, measure in (("wall", wall), ("CPU", cpu)):
         name = f"loading {JOBS:,} v2 jobs with dlt's rest_api, x {SOURCE}, {which}"
         notes[name] = median(measure(each[REST_API]) / measure(each[SOURCE]) for each in costs)
-    name = f"loading {JOBS:,} v2 jobs with the {SOURCE}, x {TAP}, wall"
+    name = f"loading {JOBS:,} v2 jobs with the {SOURCE}, x {LOADER}, wall"
     notes[name] = median(wall(each[SOURCE]) / wall(each[TAP]) for each in costs)
     return [
         v1,

@@ -162,7 +162,8 @@ def performance() -> str:
         if (found := re.fullmatch(r"(.+), x (.+), (\w+)", name))
     )
     shown = table("| figure | measured | at most |", [*rows, *unbound])
-    return f"{shown}\n\nMeasured on {result['machine']}; ratios are medians of seven pairs of runs."
+    ratios = "ratios are medians of seven pairs of runs, where dlt is of three"
+    return f"{shown}\n\nMeasured on {result['machine']}; {ratios}."
 
 
 @pytest.mark.parametrize(
