@@ -96,10 +96,12 @@ def test_state_tells_of_no_batch_that_is_still_worked_on(
         assert len(worked_on | {*rest}) == 40
 
 
+@pytest.mark.parametrize("parallel_windows", [1, 4])
 def test_history_in_parts_goes_on_with_the_windows_that_are_missing(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    parallel_windows: int, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_windows(monkeypatch)
+    sandbox.settings.order = "newest"
     now = sandbox.world.now()
     for number in range(60):
         at = stamp(now - timedelta(days=number))
@@ -110,9 +112,14 @@ def test_history_in_parts_goes_on_with_the_windows_that_are_missing(
     is_whole = False
     while not is_whole:
         history = History(
-            config_of(sandbox, page_size=4), tables=[V2_JOBS], state=state, max_jobs=9
+            config_of(sandbox, page_size=4, parallel_windows=parallel_windows),
+            tables=[V2_JOBS],
+            state=state,
+            max_jobs=9,
         )
-        found += ids(history)
+        part = ids(history)
+        assert len(part) < 45
+        found += part
         state, is_whole = history.state, history.is_whole
         parts += 1
     assert parts > 1
