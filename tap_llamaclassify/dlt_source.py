@@ -233,10 +233,11 @@ class _Reader:
         is_shared = dlt.current.resource_name() == table.name
         reading = self._readings.get(source) if is_shared else None
         if reading is None or not reading.waits_for(table, load_id):
-            # What an extraction that failed has left is nobody's.
-            self._readings.pop(source, None)
             part = _part.get()
             reading = Reading(Choice.of(source, table), self._config, load_id)
+            if is_shared:
+                # What an extraction that failed has left is nobody's.
+                self._readings.pop(source, None)
             reading.read(self._max_jobs or (part.max_jobs if part else None), part)
             if is_shared:
                 self._readings[source] = reading

@@ -230,7 +230,10 @@ def test_table_under_another_name_has_a_bookmark_of_its_own(
         source = warehouse.source()
         source.resources["again"] = source.resources[V2_JOBS].with_name("again")
         source.resources["again"].apply_hints(table_name="again")
+        sandbox.clear_requests()
         warehouse.pipeline().run(source)
+        listings = [each for each in sandbox.requests if each.path == "/api/v2/classify"]
+        assert len(listings) == 2
         assert warehouse.ids("again") == warehouse.ids()
         assert warehouse.is_world()
         put_some(sandbox, name)
