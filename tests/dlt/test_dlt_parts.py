@@ -40,6 +40,7 @@ def connections(*keys: str) -> dict[str, Any]:
 # A long history in parts.
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("parallel_windows", [1, 4])
 def test_run_stops_at_max_jobs_and_the_next_one_goes_on_with_the_windows_that_are_missing(
     parallel_windows: int,
@@ -81,6 +82,7 @@ def test_load_runs_until_nothing_is_left(
         assert warehouse.is_world()
 
 
+@pytest.mark.heavy
 def test_load_has_parts_though_nobody_says_how_large(
     sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +103,7 @@ def test_load_takes_first_what_an_earlier_run_left(sandbox: Sandbox, warehouse: 
     assert warehouse.is_world()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("total", [True, False])
 @pytest.mark.parametrize("order", ["newest", "oldest", "shuffled"])
 def test_parts_end_and_list_v1_once_however_many_jobs_v1_has(
