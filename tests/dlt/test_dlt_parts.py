@@ -63,6 +63,7 @@ def test_run_stops_at_max_jobs_and_the_next_one_goes_on_with_the_windows_that_ar
     assert warehouse.is_world(V2_JOBS)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("max_jobs", [10, 1000])
 def test_load_runs_until_nothing_is_left(
     max_jobs: int, sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
@@ -128,6 +129,7 @@ def test_parts_end_and_list_v1_once_however_many_jobs_v1_has(
         assert warehouse.is_world()
 
 
+@pytest.mark.heavy
 def test_load_refreshes_once(
     sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +154,7 @@ def test_load_ends_where_there_is_but_a_look_or_nothing_to_read(
     assert len(warehouse.ids()) == 2
 
 
+@pytest.mark.heavy
 def test_what_was_read_before_an_error_is_loaded_and_not_read_again(
     sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
