@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tap_llamaclassify.errors import SettingsError
@@ -109,9 +110,19 @@ class Columns:
 
 def last_of_each(table: pa.Table, keys: Sequence[str]) -> pa.Table:
     """Leave out the rows whose key comes again in a later one."""
-    rows = zip(*(table.column(key).to_pylist() for key in keys), strict=True)
-    last = {key: place for place, key in enumerate(rows)}
-    return table if len(last) == len(table) else table.take(sorted(last.values()))
+    last = is_last(table.select(keys))
+    return table if last is None else table.filter(last)
+
+
+def is_last(keys: pa.Table) -> pa.Array | None:
+    """Tell of each row whether its key comes no more; None where each comes but once."""
+    places = pa.array(range(len(keys)), pa.int64())
+    # Side by side it would take as much memory again for each thread.
+    groups = keys.append_column("", places).group_by(keys.column_names, use_threads=False)
+    last = groups.aggregate([("", "max")])
+    if len(last) == len(keys):
+        return None
+    return pc.is_in(places, value_set=last.column("_max").combine_chunks())
 
 
 def without_lists(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tap_llamaclassify.errors import OutputError
+from tap_llamaclassify.tables.arrow import is_last
 
 ROWS = 8192
 """How many rows are given back at once, at least: loaders are faster with more than a page's."""
@@ -57,15 +57,17 @@ class RowStore:
             self._file.close()
         except OSError as error:
             raise self._full(error) from None
-        is_last = self._is_last()
+        seen = pa.Table.from_batches(
+            self._seen, self._schema.empty_table().select(self._keys).schema
+        )
+        self._seen.clear()
+        last = is_last(seen)
         held: list[pa.RecordBatch] = []
         place = rows = 0
         with pa.OSFile(str(self._path)) as file, pa.ipc.open_stream(file) as stored:
             for batch in stored:
                 held.append(
-                    batch.filter(is_last.slice(place, batch.num_rows))
-                    if is_last is not None
-                    else batch
+                    batch.filter(last.slice(place, batch.num_rows)) if last is not None else batch
                 )
                 place += batch.num_rows
                 rows += held[-1].num_rows
@@ -76,20 +78,6 @@ class RowStore:
                     pa.default_memory_pool().release_unused()
         if held or not place:
             yield self._joined(held)
-
-    def _is_last(self) -> pa.Array | None:
-        """Tell of each row whether its key comes no more; None where each comes but once."""
-        keys = pa.Table.from_batches(
-            self._seen, self._schema.empty_table().select(self._keys).schema
-        )
-        self._seen.clear()
-        places = pa.array(range(len(keys)), pa.int64())
-        # Side by side it would take as much memory again for each thread.
-        groups = keys.append_column("", places).group_by(self._keys, use_threads=False)
-        last = groups.aggregate([("", "max")])
-        if len(last) == len(keys):
-            return None
-        return pc.is_in(places, value_set=last.column("_max").combine_chunks())
 
     def _joined(self, batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
         whole = pa.Table.from_batches(batches, self._schema).combine_chunks().to_batches()
