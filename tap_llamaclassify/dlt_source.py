@@ -32,7 +32,7 @@ from tap_llamaclassify.dlt_reading import Choice, Part, Reading, takes_all
 from tap_llamaclassify.errors import ApiError, SettingsError
 from tap_llamaclassify.tables.columns import Kind, kind_of
 from tap_llamaclassify.tables.schemas import schema_of
-from tap_llamaclassify.tables.tables import BY_DEFAULT, TABLES, V2_JOBS, Table
+from tap_llamaclassify.tables.tables import BY_DEFAULT, FILES, TABLES, V2_JOBS, Table
 
 OWNER = "llamaclassify"
 """Where a package's state says which source of ours it is for."""
@@ -41,6 +41,7 @@ JOBS_A_LOAD = 50_000
 
 _TYPES: Mapping[Kind, TColumnSchema] = {
     Kind.TIMESTAMP: {"data_type": "timestamp", "timezone": True, "precision": 6},
+    Kind.DAY: {"data_type": "date"},
     Kind.TEXT: {"data_type": "text"},
     Kind.INTEGER: {"data_type": "bigint"},
     Kind.NUMBER: {"data_type": "double"},
@@ -87,6 +88,8 @@ def _llamaclassify(  # noqa: PLR0913, D417 - dlt knows a source's settings by it
     reconcile_days: int | None = None,
     fetch_results: bool | None = None,
     fetch_usage: bool | None = None,
+    usage_event_types: list[str] | None = None,
+    require_all: bool | None = None,
     parallel_windows: int | None = None,
     parallel_requests: int | None = None,
     request_timeout_seconds: int | None = None,
@@ -215,7 +218,8 @@ def load(pipeline: dlt.Pipeline, source: DltSource) -> list[LoadInfo]:
 
 def _what_is_cut(source: DltSource) -> DltSource:
     """Leave out the tables that are whole, whatever of others is left to the next package."""
-    whole = {table.name for table in TABLES if table.endpoint.api != V2_JOBS.endpoint.api}
+    cut = {V2_JOBS.endpoint.api, FILES.endpoint.api}
+    whole = {table.name for table in TABLES if table.endpoint.api not in cut}
     return source.with_resources(*source.selected_resources.keys() - whole)
 
 

@@ -9,7 +9,9 @@ TapError                what a user can cause or can act on: one line, no traceb
 │   └── LoaderGoneError      whoever reads standard output has closed it
 └── ApiError            the API refuses, cannot be reached, or answers what cannot be read
     ├── GoneError       there is no such thing at the API, or no longer
+    ├── AccessError     the key may not have it
     ├── ItemError       this one thing cannot be had; others may be
+    │   └── RefusedError     the API refuses what was asked, or does not understand it
     ├── SetAsideError   some things could not be had, and were left out; all others were read
     ├── PageTokenError  the API no longer takes a page token that it gave
     ├── CancelledError  nobody waits for the answer any more
@@ -18,6 +20,13 @@ TapError                what a user can cause or can act on: one line, no traceb
 """
 
 from __future__ import annotations
+
+import copy
+from typing import Self
+
+from typing_extensions import override
+
+_SCOPE = {"organization_id", "project_id"}
 
 
 class TapError(Exception):
@@ -51,13 +60,54 @@ class LoaderGoneError(OutputError):
 class ApiError(TapError):
     """The API refuses, cannot be reached, or answers what cannot be read."""
 
+    @property
+    def is_unavailable(self) -> bool:
+        """Whether it says that what was asked for is not there for this key."""
+        return False
+
+    def reworded(self, text: str) -> Self:
+        """Return the same error with another text."""
+        error = copy.copy(self)
+        error.args = (text,)
+        return error.with_traceback(self.__traceback__)
+
 
 class GoneError(ApiError):
     """There is no such thing at the API, or no longer."""
 
+    @property
+    @override
+    def is_unavailable(self) -> bool:
+        return True
+
+
+class AccessError(ApiError):
+    """The key may not have it."""
+
+    @property
+    @override
+    def is_unavailable(self) -> bool:
+        return True
+
 
 class ItemError(ApiError):
     """This one thing cannot be had; others may be."""
+
+
+class RefusedError(ItemError):
+    """The API refuses what was asked, or does not understand it.
+
+    Attributes:
+        parameters: The names of the parameters that it is about, as far as it says.
+    """
+
+    parameters: frozenset[str] = frozenset()
+
+    @property
+    @override
+    def is_unavailable(self) -> bool:
+        # Nothing but the scope is the key's affair.
+        return _SCOPE.issuperset(self.parameters)
 
 
 class SetAsideError(ApiError):

@@ -224,8 +224,10 @@ class _Source:
             allowance: Begin no more windows when it is used; None to read all.
         """
         in_full = {table.name: None for table in self.columns}
+        require_all = self.settings.require_all
         parts = [
-            Part(Client(each), wanted(each) if wanted else in_full) for each in self.connections
+            Part(Client(each), wanted(each) if wanted else in_full, require_all=require_all)
+            for each in self.connections
         ]
         rows: dict[Table, list[Row]] = {table: [] for table in self.columns}
         empty = dict(self.columns)
@@ -256,8 +258,9 @@ class _Source:
                 yield table.name, batch
 
     def _error_of(self, parts: Sequence[Part]) -> ApiError | None:
-        # Who names a table relies on it.
-        named = [failed.error for part in parts for failed in part.failures if self._by_name]
+        # Who names a table relies on it, if it is no beta.
+        failures = [failed for part in parts for failed in part.failures if self._by_name]
+        named = [failed.error for failed in failures if not (failed.absent and failed.is_beta)]
         return error_of(parts, "read") or next(iter(named), None)
 
 

@@ -29,6 +29,12 @@ def to_fixed(text: str) -> str | None:
         return None
 
 
+def to_day(text: str) -> str | None:
+    """Bring a day into the form `2026-11-23`; of an instant, its day in UTC. Else as `to_fixed`."""
+    fixed = to_fixed(text)
+    return fixed and fixed[: len("2026-11-23")]
+
+
 def all_fixed(texts: Sequence[str]) -> bool:
     """Return whether texts are in the fixed form already, all of them; faster than one by one."""
     together = "".join(texts)

@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from tap_llamaclassify.api.models import ItemList, Job, Organization, Page, Project, Result, V2Job
+from tap_llamaclassify.api.context_models import (
+    File,
+    JobDataPoint,
+    Organization,
+    Project,
+    SavedConfiguration,
+    StateTransitions,
+    UsageMetric,
+)
+from tap_llamaclassify.api.models import ItemList, Job, Page, Result, V2Job
 from tap_llamaclassify.api.parsing import (
     Format,
     bare_list,
@@ -17,9 +26,14 @@ from tap_llamaclassify.api.parsing import (
     single_item,
     take_older_name,
 )
+from tap_llamaclassify.api.presigned import without_presigned
 
 V2_LARGEST_PAGE = 100
 """The largest `page_size` that v2 takes."""
+FILES_LARGEST_PAGE = 1000
+"""The same for files."""
+TIMINGS_HOURS = 168
+"""The furthest that data points of jobs are sure to reach back."""
 _SCOPE = ("organization_id", "project_id")
 
 
@@ -32,12 +46,15 @@ class Endpoint:
         path: With `{id}` where the id of the one item stands that is asked for.
         form: What its replies hold.
         scope: The query parameters that choose organization and project.
+        filters: Query parameters that it is always sent.
+        of_organization: Whether it has to be told an organization.
         is_paged: Whether it lists in pages, by token; else a reply is whole.
         largest_page: The largest `page_size` that it takes, if that is documented.
         lists_jobs: Whether what it lists is jobs.
         tables: The tables that come of it, each with the one that takes its place in the API of
             today, if there is one.
         instead: The API whose tables are to be selected when this one is gone.
+        is_beta: Whether LlamaCloud may take it away any day: nobody is to rely on it.
         is_default: Whether its tables are selected unless somebody says otherwise.
         setting: The setting that allows for its requests, where they are many.
     """
@@ -46,11 +63,14 @@ class Endpoint:
     path: str
     form: Format
     scope: tuple[str, ...] = _SCOPE
+    filters: Mapping[str, str] = field(default_factory=dict)
+    of_organization: bool = False
     is_paged: bool = True
     largest_page: int | None = None
     lists_jobs: bool = False
     tables: Mapping[str, str | None] = field(default_factory=dict)
     instead: str | None = None
+    is_beta: bool = False
     is_default: bool = False
     setting: str | None = None
 
@@ -124,6 +144,19 @@ V2_JOB = Endpoint(
     ),
     is_paged=False,
 )
+FILES = Endpoint(
+    api="files",
+    path="/api/v1/beta/files",
+    form=Format(
+        shape=ItemList[File],
+        whole="a page of files",
+        item="a file",
+        timestamps=("expires_at", "last_modified_at"),
+        finish=without_presigned,
+    ),
+    largest_page=FILES_LARGEST_PAGE,
+    tables={"classify_files": None},
+)
 PROJECTS = Endpoint(
     api="projects",
     path="/api/v1/projects",
@@ -148,8 +181,61 @@ ORGANIZATIONS = Endpoint(
     scope=(),
     tables={"classify_organizations": None},
 )
+CONFIGURATIONS = Endpoint(
+    api="configurations",
+    path="/api/v1/beta/configurations",
+    form=Format(
+        shape=ItemList[SavedConfiguration],
+        whole="a page of configurations",
+        item="a configuration",
+    ),
+    filters={"product_type": "classify_v2"},
+    tables={"classify_configurations": None},
+)
+TIMINGS = Endpoint(
+    api="timings",
+    path="/api/v1/job-data-points",
+    form=Format(
+        shape=ItemList[JobDataPoint],
+        whole="a page of data points of jobs",
+        item="a data point",
+        timestamps=(
+            "created_at",
+            "updated_at",
+            *(f"state_transitions.{name}" for name in StateTransitions.__annotations__),
+        ),
+    ),
+    filters={"job_type": "classify", "hours": str(TIMINGS_HOURS)},
+    tables={"classify_job_timings": None},
+    is_beta=True,
+)
+USAGE_METRICS = Endpoint(
+    api="usage",
+    path="/api/v1/beta/usage-metrics",
+    form=Format(
+        shape=ItemList[UsageMetric],
+        whole="a page of usage metrics",
+        item="a usage metric",
+        timestamps=(),
+        days=("day",),
+    ),
+    of_organization=True,
+    tables={"classify_usage": None},
+    is_beta=True,
+)
 
-ENDPOINTS = (V1_JOBS, V1_RESULTS, V2_JOBS, V2_JOB, PROJECTS, ORGANIZATIONS)
+ENDPOINTS = (
+    V1_JOBS,
+    V1_RESULTS,
+    V2_JOBS,
+    V2_JOB,
+    FILES,
+    PROJECTS,
+    ORGANIZATIONS,
+    CONFIGURATIONS,
+    TIMINGS,
+    USAGE_METRICS,
+)
 """Every call, in the order in which they are read."""
 
 

@@ -31,7 +31,7 @@ Json: TypeAlias = dict[Any, Any]
 """An object of the API's; its keys are text, and perhaps marks."""
 
 # Unknown fields are not dropped: what pydantic answers is a copy, and is not used.
-_OPEN = ConfigDict(extra="ignore", strict=True)
+OPEN = ConfigDict(extra="ignore", strict=True)
 _LARGEST_EXACT = 2**53
 
 
@@ -42,15 +42,15 @@ def _exact(value: Any) -> Any:
     return value
 
 
-_Id = Annotated[str, Field(min_length=1)]
-_Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
-_Number = Annotated[float, BeforeValidator(_exact), Field(allow_inf_nan=False)]
+Id = Annotated[str, Field(min_length=1)]
+Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+Number = Annotated[float, BeforeValidator(_exact), Field(allow_inf_nan=False)]
 
 
 class Rule(TypedDict, total=False):
     """A rule of a job; its position in the job is its identity."""
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
+    __pydantic_config__ = OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
     type: str | None
     description: str | None
 
@@ -58,17 +58,17 @@ class Rule(TypedDict, total=False):
 class ParsingConfiguration(TypedDict, total=False):
     """How a v1 job's documents are read; `target_pages` count from 0."""
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
+    __pydantic_config__ = OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
     lang: str | None
-    max_pages: _Int64 | None
-    target_pages: list[_Int64] | None
+    max_pages: Int64 | None
+    target_pages: list[Int64] | None
 
 
 class Job(TypedDict, total=False):
     """A classify job of the v1 API."""
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
-    id: Required[_Id]
+    __pydantic_config__ = OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
+    id: Required[Id]
     project_id: str | None
     user_id: str | None
     rules: list[Rule] | None
@@ -85,16 +85,16 @@ class Job(TypedDict, total=False):
 class V2ParsingConfiguration(TypedDict, total=False):
     """How a v2 job's document is read; `target_pages` is text such as `1,3,5-7`, from 1."""
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
+    __pydantic_config__ = OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
     lang: str | None
-    max_pages: _Int64 | None
+    max_pages: Int64 | None
     target_pages: str | None
 
 
 class Configuration(TypedDict, total=False):
     """What a v2 job was asked to do."""
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
+    __pydantic_config__ = OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
     rules: list[Rule] | None
     mode: str | None
     parsing_configuration: V2ParsingConfiguration | None
@@ -103,18 +103,18 @@ class Configuration(TypedDict, total=False):
 class Classification(TypedDict, total=False):
     """What a document was found to be; a null `type` says that no rule matched."""
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
+    __pydantic_config__ = OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
     type: str | None
-    confidence: _Number | None
+    confidence: Number | None
     reasoning: str | None
 
 
 class Usage(TypedDict, total=False):
     """What a v2 job has cost."""
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
-    credits: _Number | None
-    parse_credits: _Number | None
+    __pydantic_config__ = OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
+    credits: Number | None
+    parse_credits: Number | None
 
 
 class V2Job(TypedDict, total=False):
@@ -123,8 +123,8 @@ class V2Job(TypedDict, total=False):
     `document_input_value` is what the oldest replies call `file_input`.
     """
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
-    id: Required[_Id]
+    __pydantic_config__ = OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
+    id: Required[Id]
     project_id: str | None
     user_id: str | None
     status: str | None
@@ -145,33 +145,11 @@ class V2Job(TypedDict, total=False):
 class Result(TypedDict, total=False):
     """What a v1 job found one of its files to be."""
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
-    id: Required[_Id]
+    __pydantic_config__ = OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
+    id: Required[Id]
     classify_job_id: str | None
     file_id: str | None
     result: Classification | None
-    created_at: str | None
-    updated_at: str | None
-
-
-class Project(TypedDict, total=False):
-    """A project of an organization."""
-
-    __pydantic_config__ = _OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
-    id: Required[_Id]
-    name: str | None
-    organization_id: str | None
-    is_default: bool | None
-    created_at: str | None
-    updated_at: str | None
-
-
-class Organization(TypedDict, total=False):
-    """An organization that a key can see."""
-
-    __pydantic_config__ = _OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
-    id: Required[_Id]
-    name: str | None
     created_at: str | None
     updated_at: str | None
 
@@ -182,7 +160,7 @@ _Item = TypeVar("_Item")
 class ItemList(TypedDict, Generic[_Item], total=False):
     """A reply that lists items; `total_size` is an estimate, if anything."""
 
-    __pydantic_config__ = _OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
+    __pydantic_config__ = OPEN  # type: ignore[misc] # pydantic's way to configure a TypedDict
     items: Required[list[_Item]]
     next_page_token: str | None
     total_size: Any

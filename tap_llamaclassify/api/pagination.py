@@ -36,6 +36,7 @@ class Paginator:
         paging = {"page_size": str(min(size, endpoint.largest_page or size))}
         self._params: Params = {
             **scope_of(client, endpoint),
+            **endpoint.filters,
             **(paging if endpoint.is_paged else {}),
             **(filters or {}),
         }
@@ -132,7 +133,7 @@ class Paginator:
             return request.answer()
         except ApiError as error:
             place = f"page {number:,}: " if self._endpoint.is_paged else ""
-            raise type(error)(f"{place}{error}").with_traceback(error.__traceback__) from None
+            raise error.reworded(f"{place}{error}") from None
 
     def _request_of(self, token: str | None) -> Request[Page]:
         return Request(

@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 from tap_llamaclassify.api.decoding import decode
 from tap_llamaclassify.api.models import MISFITS, Json, Page
 from tap_llamaclassify.errors import ReplyError
-from tap_llamaclassify.timestamps import all_fixed, to_fixed
+from tap_llamaclassify.timestamps import all_fixed, to_day, to_fixed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,9 @@ class Format:
         whole: What errors call it, such as `a page of jobs`.
         item: What they call one of its items, such as `a job`.
         place: What stands behind an item's position, such as ` of the page`.
-        timestamps: The items' fields that are timestamps.
+        timestamps: The items' fields that are timestamps; one inside an object has the object's
+            name and a dot before its own.
+        days: The items' fields that are days.
         as_list: Makes of a reply that is no list of items one that is.
         finish: What is done to each item at last.
     """
@@ -42,6 +44,7 @@ class Format:
     item: str
     place: str = " of the page"
     timestamps: Sequence[str] = ("created_at", "updated_at")
+    days: Sequence[str] = ()
     as_list: Callable[[Any], Any] | None = None
     finish: Callable[[Json], None] | None = None
 
@@ -52,6 +55,8 @@ _OBJECTS: Json = {
     "configuration": {"rules": {}, "parsing_configuration": {}},
     "result": {},
     "usage": {},
+    "state_transitions": {},
+    "parameters": {"parsing_configuration": {}},
 }
 """Where in an item objects stand, alone or in a list, that can have misfits of their own."""
 
@@ -68,11 +73,11 @@ def parse_page(body: bytes, form: Format) -> Page:
     try:
         decoded, replaced = decode(body)
         page = _page_of(form.as_list(decoded) if form.as_list else decoded, replaced, form)
+        if form.finish:
+            for item in page.items:
+                form.finish(item)
     except RecursionError:
         raise ReplyError(f"answered JSON that is nested too deeply to be {form.whole}") from None
-    if form.finish:
-        for item in page.items:
-            form.finish(item)
     return page
 
 
@@ -107,10 +112,12 @@ def _page_of(decoded: Any, replaced: int, form: Format) -> Page:
         _set_aside(decoded, problem, form)
     if replaced:
         _refuse_replaced(decoded, form)
-    unreadable = [_fix_timestamps(decoded["items"], name) for name in form.timestamps]
+    items = decoded["items"]
+    unreadable = [_fix(_owners(items, path), path, to_fixed) for path in form.timestamps]
+    unreadable += [_fix(_owners(items, path), path, to_day) for path in form.days]
     total = decoded.get("total_size")
     return Page(
-        items=decoded["items"],
+        items=items,
         next_page_token=decoded.get("next_page_token") or None,
         total_size=total if type(total) is int and 0 <= total <= _MOST_ITEMS else None,
         replaced=replaced,
@@ -191,19 +198,27 @@ def _unusable(what: str, position: int, form: Format) -> ReplyError:
     return ReplyError(f"answered {form.item} that {what}{place}")
 
 
-def _fix_timestamps(items: Sequence[Json], name: str) -> bool:
-    """Bring a field of all items into the fixed form; returns whether any could not be read."""
-    if all_fixed([text for item in items if (text := item.get(name)) is not None]):
+def _owners(items: Sequence[Json], path: str) -> Sequence[Json]:
+    """Return the objects that a field is in: the items, or what is inside of them."""
+    outer, dot, _ = path.rpartition(".")
+    return [owner for item in items if (owner := item.get(outer))] if dot else items
+
+
+def _fix(owners: Sequence[Json], path: str, to_form: Callable[[str], str | None]) -> bool:
+    """Bring a field into its fixed form; returns whether any could not be read."""
+    name = path.rpartition(".")[2]
+    texts = [text for owner in owners if (text := owner.get(name)) is not None]
+    if to_form is to_fixed and all_fixed(texts):
         return False
     unreadable = False
-    for item in items:
-        text = item.get(name)
+    for owner in owners:
+        text = owner.get(name)
         if text is None:
             continue
-        fixed = to_fixed(text)
+        fixed = to_form(text)
         if fixed is None:
             unreadable = True
-            _move(item, name)
+            _move(owner, name)
         else:
-            item[name] = fixed
+            owner[name] = fixed
     return unreadable

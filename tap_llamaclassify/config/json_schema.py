@@ -79,7 +79,10 @@ def _plain(
     if "format" in described:
         plain["format"] = described["format"]
     if "items" in value:
-        plain["items"] = _object(objects[value["items"]["$ref"]], objects)
+        each = value["items"]
+        plain["items"] = (
+            _object(objects[each["$ref"]], objects) if "$ref" in each else {"type": each["type"]}
+        )
     if value.get("format") == "password" or _holds_secret(plain):
         plain["secret"] = True
     return plain

@@ -142,7 +142,18 @@ class Settings(BaseModel):
     fetch_usage: bool = Field(
         default=False,
         description="Fill the usage columns of classify_v2_jobs: one request for each finished "
-        "v2 job.",
+        "v2 job. The stream classify_usage costs pages instead.",
+    )
+    usage_event_types: Annotated[list[Text], Field(min_length=1)] = Field(
+        default=["pages_classified", "image_classified", "pages_parsed"],
+        description="What classify_usage has metrics of. The pages that a job had parsed are "
+        "pages_parsed, under its parse job.",
+    )
+    require_all: bool = Field(
+        default=False,
+        description="Fail where a selected stream is not available to the key: without it, v1 "
+        "streams whose v2 streams are there, classify_job_timings and classify_usage are left out "
+        "with a warning.",
     )
     parallel_windows: AtOnce = Field(
         default=4,
@@ -253,7 +264,7 @@ _REASONS = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "string_too_short": "is empty: give it a value or leave it out",
-    "too_short": "is an empty list: name a connection, or leave it out",
+    "too_short": "is an empty list: fill it, or leave it out",
     "missing": "is missing",
     "string_type": "must be text",
     "int_type": "must be a whole number",

@@ -220,10 +220,10 @@ class Client:
         sent = [self.connection.api_key, *itertools.chain.from_iterable(values)]
         if response.is_redirect:
             what += f", a redirect to {redirect_target(response, sent)}"
+        failure = Failure(what, outcome)
         if response.status_code == requests.codes.unprocessable:
-            reasons, outcome = refused_parameters(body, sent, outcome)
-            what += reasons
-        return Failure(what, outcome)
+            return refused_parameters(body, sent, failure)
+        return failure
 
 
 @contextmanager

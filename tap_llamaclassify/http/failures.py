@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ import requests
 import urllib3
 
 from tap_llamaclassify.http import outcomes
-from tap_llamaclassify.http.outcomes import Outcome, Verdict
+from tap_llamaclassify.http.outcomes import Outcome
 
 LONGEST_TEXT = 200
 """How much of a server's words is shown."""
@@ -24,6 +24,7 @@ MOST_ITEMS = 10**6
 LONGEST_ID = 64
 """How much of an id is shown."""
 HIDDEN = "?"
+_WHERE = {"query", HIDDEN}
 
 _pieces = re.compile(r"\W+").split
 _is_name = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}").fullmatch
@@ -38,6 +39,7 @@ class Failure(Exception):  # noqa: N818 - it never leaves the client
         retry_after: Seconds that the API asks to wait.
         held_for: Seconds for which no request leaves, if all are held back.
         refused_for: Seconds for which all requests have been refused, if they are.
+        parameters: The names of the parameters that it is about, as far as they are known.
     """
 
     what: str
@@ -45,6 +47,7 @@ class Failure(Exception):  # noqa: N818 - it never leaves the client
     retry_after: float | None = None
     held_for: float | None = None
     refused_for: float | None = None
+    parameters: frozenset[str] = frozenset()
 
 
 _GARBLED = (urllib3.exceptions.ProtocolError, urllib3.exceptions.DecodeError)
@@ -124,25 +127,26 @@ def redirect_target(response: requests.Response, sent: Iterable[str]) -> str:
     return f"{parts.scheme}://{host}"
 
 
-def refused_parameters(body: bytes, sent: Iterable[str], outcome: Outcome) -> tuple[str, Outcome]:
+def refused_parameters(body: bytes, sent: Iterable[str], refusal: Failure) -> Failure:
     """Say which parameters a 422 is about: their names, for the rest may be anybody's text.
 
     Args:
         body: The reply's.
         sent: The values that were sent, the key among them.
-        outcome: What follows if the reply does not say which.
+        refusal: What is known so far; it stays so if the reply does not say which.
     """
     places = list(_places_in(body, [*sent]))
     if not places:
-        return "", outcome
+        return refusal
     names = {part for place in places for part in place}
+    outcome = refusal.outcome
     if "page_token" not in names:
-        advice = outcomes.STATUSES[requests.codes.unprocessable].advice
+        outcome = outcomes.STATUSES[requests.codes.unprocessable]
         if "page_size" in names:
-            advice = "change the setting page_size"
-        outcome = Outcome(Verdict.STOP, advice)
+            outcome = replace(outcome, advice="change the setting page_size")
     text = ", ".join(dict.fromkeys(".".join(place) for place in places))
-    return f" ({text[:LONGEST_TEXT]})", outcome
+    what = f"{refusal.what} ({text[:LONGEST_TEXT]})"
+    return Failure(what, outcome, parameters=frozenset(names) - _WHERE)
 
 
 def _places_in(body: bytes, sent: Sequence[str]) -> Iterator[list[str]]:

@@ -24,12 +24,16 @@ class Outcome:
         verdict: Whether, and how, it is tried again.
         advice: What the user can do when the run stops over it.
         is_gone: Whether what was asked for is not there, or no longer.
+        is_of_access: Whether the key may not have it.
+        is_refusal: Whether what was asked is refused, or not understood.
         is_of_item: Whether something else may be had all the same.
     """
 
     verdict: Verdict
     advice: str
     is_gone: bool = False
+    is_of_access: bool = False
+    is_refusal: bool = False
     is_of_item: bool = False
 
 
@@ -42,7 +46,11 @@ _KEY = Outcome(
     "check api_key: it is wrong or revoked, or belongs to another region (api_url) "
     "or another project (project_id)",
 )
-_ACCESS = Outcome(Verdict.STOP, "api_key has no access there; check project_id and organization_id")
+_ACCESS = Outcome(
+    Verdict.STOP,
+    "api_key has no access there; check project_id and organization_id",
+    is_of_access=True,
+)
 TOKEN_REJECTED = Outcome(
     Verdict.START_AGAIN,
     "the API no longer takes a page token that it gave; run again, and raise page_size, "
@@ -51,7 +59,7 @@ TOKEN_REJECTED = Outcome(
 
 STATUSES: dict[int, Outcome] = {
     400: Outcome(
-        Verdict.STOP, "the API does not understand the request; check api_url", is_of_item=True
+        Verdict.STOP, "the API does not understand the request; check api_url", is_refusal=True
     ),
     401: _KEY,
     402: Outcome(Verdict.STOP, "the organization is out of credits"),
@@ -60,7 +68,7 @@ STATUSES: dict[int, Outcome] = {
     407: Outcome(Verdict.STOP, "the proxy wants other credentials; check HTTP_PROXY"),
     408: Outcome(Verdict.RETRY, _TRY_LATER),
     410: _GONE,
-    422: Outcome(Verdict.STOP, "the API refuses a parameter", is_of_item=True),
+    422: Outcome(Verdict.STOP, "the API refuses a parameter", is_refusal=True),
     425: Outcome(Verdict.RETRY, _TRY_LATER),
     429: Outcome(Verdict.RETRY, "the rate limit is used up; set requests_per_minute"),
 }

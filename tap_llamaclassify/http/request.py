@@ -8,11 +8,13 @@ from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from tap_llamaclassify.errors import (
+    AccessError,
     ApiError,
     CutShortError,
     GoneError,
     ItemError,
     PageTokenError,
+    RefusedError,
     ReplyError,
 )
 from tap_llamaclassify.http import outcomes
@@ -76,6 +78,7 @@ class Request(Generic[_T]):
 
         Raises:
             GoneError: There is no such thing at the API, or no longer.
+            AccessError: The key may not have it.
             ItemError: This one thing cannot be had.
             PageTokenError: The API no longer takes a page token.
             CancelledError: The client was cancelled.
@@ -110,7 +113,7 @@ class Request(Generic[_T]):
             except CutShortError:
                 self._wait_after(Failure("the reply was cut short", outcomes.CUT_SHORT))
             except ReplyError as error:
-                raise type(error)(f"{self._where()} {error}") from None
+                raise error.reworded(f"{self._where()} {error}") from None
 
     def _wait_after(self, failure: Failure) -> None:
         wait = self._wait(failure)
@@ -142,12 +145,21 @@ class Request(Generic[_T]):
             text += f" (try {self._patience.tries})"
             if failure.retry_after:
                 text += f" and asks to wait {failure.retry_after:,.0f} s"
-        outcome = failure.outcome
-        kind = GoneError if outcome.is_gone else ItemError if outcome.is_of_item else ApiError
-        return kind(f"{text}: {outcome.advice}")
+        return _error_of(failure, f"{text}: {failure.outcome.advice}")
 
     def _where(self) -> str:
         connection = self._client.connection
         host = urlsplit(connection.api_url).netloc
         place = place_of(self._path, self._shown, connection.api_key)
         return f"GET {place} at {host}, request {self._number:,},"
+
+
+def _error_of(failure: Failure, text: str) -> ApiError:
+    outcome = failure.outcome
+    if outcome.is_refusal:
+        error = RefusedError(text)
+        error.parameters = failure.parameters
+        return error
+    kinds = {GoneError: outcome.is_gone, AccessError: outcome.is_of_access}
+    kinds |= {ItemError: outcome.is_of_item, ApiError: True}
+    return next(kind for kind, is_it in kinds.items() if is_it)(text)

@@ -2,50 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tap_llamaclassify.api.endpoints import apis, endpoint_of, successors, tables_of
+from tap_llamaclassify.api.endpoints import PROJECTS, apis, endpoint_of, successors, tables_of
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.errors import ApiError, GoneError, SetAsideError
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.replication.allowance import Allowance
+from tap_llamaclassify.replication.files import Files
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
+from tap_llamaclassify.replication.organizations import Organizations
 from tap_llamaclassify.replication.snapshot import SnapshotReader
 from tap_llamaclassify.replication.steps import Reader, Step
 from tap_llamaclassify.replication.stream_state import StreamState
+from tap_llamaclassify.replication.timings import TimingsReader
+from tap_llamaclassify.replication.usage_metrics import UsageReader
 from tap_llamaclassify.replication.v1 import V1Reader
 from tap_llamaclassify.replication.v2 import V2Reader
+from tap_llamaclassify.tables.tables import FILES, V2_JOBS
 
 
 @dataclass(frozen=True)
 class Failed:
-    """What kept an API from being read.
+    """What kept something from being read.
 
     Attributes:
         error: What happened, and what to do.
         names: The tables that lack its rows.
-        gone: What happened when there is no such API, and nothing of it was read before that in
-            this run either; None for any other failure.
+        absent: What happened when there is no such thing for this key, and nothing of it was read
+            before that in this run either; None for any other failure.
     """
 
     error: ApiError
     names: Sequence[str] = ()
-    gone: str | None = None
+    absent: str | None = None
+
+    @property
+    def is_beta(self) -> bool:
+        """Whether nobody is to rely on what is missing."""
+        return bool(self.names) and all(endpoint_of(name).is_beta for name in self.names)
 
 
-def steps_of(
-    client: Client,
-    settings: Settings,
-    wanted: Wanted,
-    limit: int | None = None,
-    allowance: Allowance | None = None,
-) -> Iterator[Step | Failed]:
-    """Read all that is wanted of one connection.
+class ConnectionReader:
+    """Everything that is wanted of one connection.
 
-    An API that is gone, or from which something could not be had, does not keep the others from
-    being read; any other failure does. At the end, however it comes, requests that are still under
-    way are cancelled.
+    What is not there for the key, or from which something could not be had, does not keep all else
+    from being read; any other failure does.
 
     Args:
         client: Asks, and no more when all is read.
@@ -54,72 +57,117 @@ def steps_of(
         limit: Read no further in an API when there are so many items, and keep nothing.
         allowance: Begin no more windows when it is used; None to read all.
     """
-    try:
-        yield from _steps_of(client, settings, wanted, limit, allowance)
-    finally:
-        client.cancel()
 
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        wanted: Wanted,
+        limit: int | None = None,
+        allowance: Allowance | None = None,
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._wanted = wanted
+        self._limit = limit
+        self._allowance = allowance
+        self._files = Files(client) if FILES.name in wanted else None
+        self._organizations = Organizations(client)
 
-def _steps_of(
-    client: Client,
-    settings: Settings,
-    wanted: Wanted,
-    limit: int | None,
-    allowance: Allowance | None,
-) -> Iterator[Step | Failed]:
-    for api in apis():
-        some = {name: wanted[name] for name in tables_of(api) if name in wanted}
-        if not some:
-            continue
-        pages = client.activity.pages
+    def steps(self) -> Iterator[Step | Failed]:
+        """Read it.
+
+        At the end, however it comes, requests that are still under way are cancelled.
+        """
         try:
-            yield from _reader(client, settings, some, limit, allowance).steps()
-        except GoneError as error:
-            text = f"{error}, or {instead([*some], wanted)}"
-            is_absent = client.activity.pages == pages
-            yield Failed(_named(error, text), [*some], str(error) if is_absent else None)
+            for api in apis():
+                some = {name: self._wanted[name] for name in tables_of(api) if name in self._wanted}
+                if some and (yield from self._of_api(some)):
+                    return
+        finally:
+            self._client.cancel()
+
+    def _of_api(self, wanted: Wanted) -> Generator[Step | Failed, None, bool]:
+        """Read some tables of one API; returns whether the rest is in vain."""
+        pages = self._client.activity.pages
+        try:
+            yield from self._steps_of(wanted)
         except SetAsideError as error:
-            yield Failed(error, [*some])
+            yield Failed(error, [*wanted])
         except ApiError as error:
-            yield Failed(error, [*some])
-            return
+            is_gone = isinstance(error, GoneError)
+            if not (is_gone or (error.is_unavailable and not _lists_jobs(wanted))):
+                yield Failed(error, [*wanted])
+                return True
+            text = f"{error}, or {instead([*wanted], self._wanted)}"
+            is_absent = self._client.activity.pages == pages
+            yield Failed(error.reworded(text), [*wanted], str(error) if is_absent else None)
+        return False
+
+    def _steps_of(self, wanted: Wanted) -> Iterator[Step]:
+        client, settings, limit = self._client, self._settings, self._limit
+        endpoint = endpoint_of(next(iter(wanted)))
+        match endpoint.api:
+            case "v1":
+                yield from self._with_files(V1Reader(client, settings, wanted, limit))
+            case "v2":
+                reader = V2Reader(client, settings, wanted, limit, self._allowance)
+                yield from self._with_files(reader)
+            case "files":
+                yield from self._rest_of_files()
+            case "timings":
+                yield from TimingsReader(client, settings, wanted, limit).steps()
+            case "usage":
+                of = self._organizations
+                yield from UsageReader(client, settings, wanted, of, limit).steps()
+            case _:
+                for step in SnapshotReader(client, endpoint, limit).steps():
+                    if endpoint is PROJECTS:
+                        self._organizations.note(step.pages[0])
+                    yield step
+
+    def _with_files(self, reader: Reader) -> Iterator[Step]:
+        return self._files.before(reader.steps()) if self._files else reader.steps()
+
+    def _rest_of_files(self) -> Iterator[Step]:
+        if self._files:
+            yield from self._files.rest()
+            if self._files.error:
+                raise self._files.error
 
 
-def _reader(
-    client: Client,
-    settings: Settings,
-    wanted: Wanted,
-    limit: int | None,
-    allowance: Allowance | None,
-) -> Reader:
-    """Make what reads some tables of one API."""
-    endpoint = endpoint_of(next(iter(wanted)))
-    match endpoint.api:
-        case "v1":
-            return V1Reader(client, settings, wanted, limit)
-        case "v2":
-            return V2Reader(client, settings, wanted, limit, allowance)
-        case _:
-            return SnapshotReader(client, endpoint, limit)
+def _lists_jobs(names: Iterable[str]) -> bool:
+    return any((each := endpoint_of(name)).lists_jobs or each.is_of_one for name in names)
 
 
-def not_missed(failures: Sequence[Failed], wanted: Wanted) -> list[Failed]:
+def not_missed(
+    failures: Sequence[Failed], wanted: Wanted, *, require_all: bool = False
+) -> list[Failed]:
     """Return those of a connection's failures that leave out nothing that anybody relies on.
 
     An API that is gone is not missed when for each of its tables the one that takes its place is
-    wanted, too, and is there: nobody has chosen it by name alone.
+    wanted, too, and is there: nobody has chosen it by name alone. Nor is what is a beta.
 
     Args:
         failures: All that the connection has.
         wanted: The tables, and what the state keeps of each.
+        require_all: Whether all is missed.
     """
-    gone = {name for failed in failures if failed.gone for name in failed.names}
-    there = wanted.keys() - gone
+    if require_all:
+        return []
+    absent = {name for failed in failures if failed.absent for name in failed.names}
+    there = wanted.keys() - absent
     return [
         failed
         for failed in failures
-        if failed.gone and all(successors().get(name) in there for name in failed.names)
+        if failed.absent
+        and (failed.is_beta or all(successors().get(name) in there for name in failed.names))
     ]
+
+
+def named_by(table: str) -> Sequence[str]:
+    """Return the tables without which one stays empty, for they name what is in it."""
+    return [V2_JOBS.name] if table == FILES.name else []
 
 
 def was_read(kept: StreamState | None) -> bool:
@@ -139,7 +187,3 @@ def instead(names: Sequence[str], selected: Container[str]) -> str:
     others = [name for name in tables_of(api or "") if endpoint_of(name).is_default]
     others = [name for name in others if name not in selected]
     return f"{text} and select {', '.join(others)} instead" if others else text
-
-
-def _named(error: ApiError, text: str) -> ApiError:
-    return type(error)(text).with_traceback(error.__traceback__)

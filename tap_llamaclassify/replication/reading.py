@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tap_llamaclassify.concurrency import Rest, side_by_side
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.replication.allowance import Allowance
-from tap_llamaclassify.replication.readers import Failed, steps_of
+from tap_llamaclassify.replication.readers import ConnectionReader, Failed
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.summary import Part
 
@@ -43,7 +43,8 @@ def read_parts(
 def _steps(
     part: Part, settings: Settings, limit: int | None, allowance: Allowance | None
 ) -> Iterator[Step | Failed]:
-    for step in steps_of(part.client, settings, part.wanted, limit, allowance):
+    reader = ConnectionReader(part.client, settings, part.wanted, limit, allowance)
+    for step in reader.steps():
         yield step
         del step
         if part.is_over:

@@ -11,7 +11,14 @@ from tap_llamaclassify.api.endpoints import V1_RESULTS
 from tap_llamaclassify.api.models import JOB, Json, Page
 from tap_llamaclassify.api.pagination import page_of, scope_of
 from tap_llamaclassify.concurrency import in_order
-from tap_llamaclassify.errors import ApiError, GoneError, ItemError, ReplyError, SetAsideError
+from tap_llamaclassify.errors import (
+    ApiError,
+    GoneError,
+    ItemError,
+    RefusedError,
+    ReplyError,
+    SetAsideError,
+)
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.http.request import Request
 from tap_llamaclassify.replication.bookmarks import Bookmark
@@ -175,6 +182,9 @@ class Results:
         except GoneError:
             return None
         except (ItemError, ReplyError) as error:
+            if isinstance(error, RefusedError) and error.parameters:
+                # It is not the job that is wrong.
+                raise
             return error
         for item in page.items:
             item[JOB] = job

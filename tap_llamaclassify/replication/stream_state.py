@@ -18,6 +18,9 @@ _READ_UNTIL = "created_at_read_until"
 _READ = "created_at_read"
 _BEGUN = "reading_began_at"
 _SET_ASIDE = "set_aside"
+_LAST_READ_AT = "last_read_at"
+_UNFINISHED_SINCE = "unfinished_since"
+_COVERS = "covers"
 _OWN = {
     _KEY,
     _VALUE,
@@ -28,6 +31,9 @@ _OWN = {
     UNFINISHED,
     UNFINISHED_OF,
     _SET_ASIDE,
+    _LAST_READ_AT,
+    _UNFINISHED_SINCE,
+    _COVERS,
 }
 _LEFTOVERS = {"progress_markers", "replication_key_signpost", "starting_replication_value"}
 """What singer-sdk leaves in an entry when a run of a tap built on it is broken off."""
@@ -50,6 +56,12 @@ class StreamState:
         unfinished: Ids of jobs that were unfinished when last seen, and when each was created;
             None when that is not known any more.
         set_aside: Ids of jobs whose results could not be had, and are asked for again.
+        last_read_at: The server's clock when the last reading began that came to its end; None
+            where nothing hangs on it.
+        unfinished_since: When the oldest job was created that was unfinished when last listed,
+            where jobs are not asked for by their ids.
+        covers: What the bookmark speaks of, in names; where it is not all there is, the rest is
+            read from its beginning.
     """
 
     bookmark: str | None = None
@@ -59,6 +71,9 @@ class StreamState:
     reading_began_at: str | None = None
     unfinished: Mapping[str, str] | None = field(default_factory=dict)
     set_aside: Sequence[str] = ()
+    last_read_at: str | None = None
+    unfinished_since: str | None = None
+    covers: Sequence[str] = ()
 
 
 def read_fields(
@@ -84,7 +99,10 @@ def read_fields(
         _read(path, entry),
         _instant(path, entry, _BEGUN),
         _unfinished(path, entry),
-        _set_aside(path, entry),
+        _names(path, entry, _SET_ASIDE),
+        _instant(path, entry, _LAST_READ_AT),
+        _instant(path, entry, _UNFINISHED_SINCE),
+        _names(path, entry, _COVERS),
     )
 
 
@@ -120,10 +138,10 @@ def _unfinished(path: str, entry: Mapping[str, Any]) -> dict[str, str] | None:
     return unfinished
 
 
-def _set_aside(path: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
-    given = entry.get(_SET_ASIDE, [])
-    if not isinstance(given, list) or not all(isinstance(id_, str) for id_ in given):
-        raise unreadable(path, f".{_SET_ASIDE}", "is no list of ids")
+def _names(path: str, entry: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    given = entry.get(name, [])
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise unreadable(path, f".{name}", "is no list of texts")
     return tuple(given)
 
 
@@ -141,7 +159,7 @@ def fields_of(kept: StreamState, replication_key: str) -> dict[str, Any]:
     """Return the fields of what is kept of a stream that has a replication key."""
     fields: dict[str, Any] = {}
     if kept.bookmark is not None:
-        fields |= {_KEY: replication_key, _VALUE: kept.bookmark}
+        fields |= {_KEY: replication_key, _VALUE: _as_told(kept.bookmark, replication_key)}
     if kept.shifts:
         fields[_PREVIOUS_VALUE] = kept.previous_bookmark
     if kept.created_at_read or kept.reading_began_at is not None:
@@ -149,15 +167,22 @@ def fields_of(kept: StreamState, replication_key: str) -> dict[str, Any]:
         spans = kept.created_at_read
         fields[_READ_UNTIL] = next((end for begin, end in spans if not begin), None)
         fields[_READ] = [[begin, end] for begin, end in spans if begin]
-    if kept.reading_began_at is not None:
-        fields[_BEGUN] = kept.reading_began_at
     if kept.unfinished is None:
         fields[UNFINISHED_OF] = ""
-    elif kept.unfinished:
-        fields[UNFINISHED] = dict(sorted(kept.unfinished.items()))
-    if kept.set_aside:
-        fields[_SET_ASIDE] = [*kept.set_aside]
-    return fields
+    others = {
+        _BEGUN: kept.reading_began_at,
+        UNFINISHED: dict(sorted((kept.unfinished or {}).items())),
+        _SET_ASIDE: [*kept.set_aside],
+        _LAST_READ_AT: kept.last_read_at,
+        _UNFINISHED_SINCE: kept.unfinished_since,
+        _COVERS: [*kept.covers],
+    }
+    return fields | {name: value for name, value in others.items() if value}
+
+
+def _as_told(bookmark: str, replication_key: str) -> str:
+    """Write a bookmark as the column is written that it is of."""
+    return bookmark[: len("2026-11-23")] if replication_key == "day" else bookmark
 
 
 def unreadable(path: str, field: str, problem: str) -> StateError:

@@ -15,6 +15,7 @@ from tap_llamaclassify.http.client import Activity, Client
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
 from tap_llamaclassify.replication.readers import Failed, not_missed, was_read
+from tap_llamaclassify.tables.tables import FILES, RESULTS, V2_JOBS
 
 _logger = logging.getLogger(__name__)
 
@@ -27,17 +28,19 @@ class Part:
         wanted: The tables, and what the state kept of each before.
         failures: What could not be read.
         is_over: Whether no more of it is to be read, for what it brought cannot be written.
+        require_all: Whether it is an error when anything is not there for the key.
     """
 
     client: Client
     wanted: Wanted
     failures: list[Failed] = field(default_factory=list)
     is_over: bool = False
+    require_all: bool = False
 
     @property
     def not_missed(self) -> list[Failed]:
         """The failures that do not fail the run."""
-        return not_missed(self.failures, self.wanted)
+        return not_missed(self.failures, self.wanted, require_all=self.require_all)
 
     @property
     def errors(self) -> list[ApiError]:
@@ -101,27 +104,50 @@ def error_of(parts: Sequence[Part], others: str = "synced") -> ApiError | None:
 
 
 def warn_of_the_unmissed(parts: Sequence[Part]) -> None:
-    """Say once which tables are left out because their API is gone, and why that is no error."""
-    unmissed = [(part, failed) for part in parts for failed in part.not_missed]
-    if not unmissed:
-        return
-    names = [name for part, _ in unmissed if (name := part.client.connection.name)]
-    failed = unmissed[0][1]
-    _logger.warning(
-        "%s%s. %s are left out, their v2 tables are read, and what was loaded before stays; "
-        "deselect them, and this warning goes",
-        f"{', '.join(names)}: " if names else "",
-        failed.gone,
-        ", ".join(failed.names),
-    )
+    """Say once of what is not there which tables are left out, and why that is no error."""
+    by_names: dict[str, list[tuple[str | None, Failed]]] = {}
+    for part in parts:
+        for failed in part.not_missed:
+            names = ", ".join(failed.names)
+            by_names.setdefault(names, []).append((part.client.connection.name, failed))
+    for names, unmissed in by_names.items():
+        connections = ", ".join(name for name, _ in unmissed if name)
+        failed = unmissed[0][1]
+        _logger.warning(
+            _BETA if failed.is_beta else _REPLACED,
+            f"{connections}: " if connections else "",
+            failed.absent,
+            names,
+        )
+
+
+_REPLACED = (
+    "%s%s. %s are left out, their v2 tables are read, and what was loaded before stays; deselect "
+    "them, and this warning goes"
+)
+_BETA = (
+    "%s%s. %s is left out, for LlamaCloud does not offer it to this key, or no longer; deselect "
+    "it, and this warning goes, or set require_all to make it an error"
+)
 
 
 def warn_of_nothing(parts: Sequence[Part], settings: Settings) -> None:
-    """Say once who was asked and has no job at all, so that an empty table is no riddle."""
+    """Say once who was asked and has no job at all, so that an empty table is no riddle.
+
+    And that nothing names files, where it is so.
+    """
     if asked := [part.asked for part in parts if part.has_none]:
         since = f" since start_date ({settings.start_date})" if settings.start_date else ""
         _logger.warning(
             "No jobs%s: asked were %s. --check shows what else there is", since, "; ".join(asked)
+        )
+    wanted = parts[0].wanted.keys()
+    if FILES.name in wanted and not {*V2_JOBS.endpoint.tables, RESULTS.name} & wanted:
+        _logger.warning(
+            "%s is selected, and no stream that names files: select %s or %s with it",
+            FILES.name,
+            V2_JOBS.name,
+            RESULTS.name,
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import urlsplit
 
-from tap_llamaclassify.api.endpoints import ENDPOINTS, Endpoint, tables_of
+from tap_llamaclassify.api.endpoints import ENDPOINTS, PROJECTS, Endpoint, tables_of
 from tap_llamaclassify.api.models import Page
 from tap_llamaclassify.api.pagination import page_of, scope_of
 from tap_llamaclassify.concurrency import in_order
@@ -16,6 +16,7 @@ from tap_llamaclassify.errors import ApiError, GoneError
 from tap_llamaclassify.http.client import Client, Exchange
 from tap_llamaclassify.http.outcomes import status_text
 from tap_llamaclassify.http.request import Request
+from tap_llamaclassify.replication.organizations import Organizations
 from tap_llamaclassify.replication.readers import Failed, instead, not_missed
 from tap_llamaclassify.tables.tables import Table
 
@@ -59,14 +60,17 @@ class Checked:
     key: str
     findings: Sequence[Finding]
 
-    def unreadable(self, tables: Collection[Table]) -> tuple[list[str], list[str]]:
+    def unreadable(
+        self, tables: Collection[Table], *, require_all: bool
+    ) -> tuple[list[str], list[str]]:
         """Name the tables that cannot be read, and why not.
 
         Returns:
             Those without which a sync fails; and those that it would leave out.
         """
         failures = [failed for each in self.findings if (failed := _failed(each, tables))]
-        minor = not_missed(failures, {table.name: None for table in tables})
+        wanted = {table.name: None for table in tables}
+        minor = not_missed(failures, wanted, require_all=require_all)
         texts: tuple[list[str], list[str]] = [], []
         for failed in failures:
             text = f"{self.connection.label}{', '.join(failed.names)}: {failed.error}"
@@ -80,7 +84,9 @@ def _failed(finding: Finding, tables: Collection[Table]) -> Failed | None:
     names = [name for name in tables_of(finding.endpoint.api) if name in selected]
     if finding.error is None or not names:
         return None
-    if not isinstance(finding.error, GoneError):
+    if not finding.error.is_unavailable or (
+        finding.endpoint.lists_jobs and not isinstance(finding.error, GoneError)
+    ):
         return Failed(finding.error, names)
     way_out = instead(names, selected)
     return Failed(ApiError(f"{finding.error}, or {way_out}"), names, str(finding.error))
@@ -100,9 +106,10 @@ def _check_one(connection: Connection) -> Checked:
     exchanges: list[Exchange] = []
     client = Client(replace(connection, retry_seconds=0), on_exchange=exchanges.append)
     findings = []
+    organizations = Organizations(client)
     for endpoint in CHECKED:
         before = len(exchanges)
-        finding = _ask(client, endpoint)
+        finding = _ask(client, endpoint, organizations)
         answers = [status_text(exchange.status) for exchange in exchanges[before:]]
         findings.append(replace(finding, answer=", ".join(answers)))
     statuses = {exchange.status for exchange in exchanges}
@@ -110,13 +117,19 @@ def _check_one(connection: Connection) -> Checked:
     return Checked(connection, key, findings)
 
 
-def _ask(client: Client, endpoint: Endpoint) -> Finding:
-    params = scope_of(client, endpoint) | ({"page_size": "1"} if endpoint.is_paged else {})
+def _ask(client: Client, endpoint: Endpoint, organizations: Organizations) -> Finding:
+    params: dict[str, str] = {**scope_of(client, endpoint), **endpoint.filters}
+    if endpoint.is_paged:
+        params["page_size"] = "1"
     read = partial(page_of, endpoint=endpoint)
     try:
+        if endpoint.of_organization:
+            params["organization_id"] = organizations.ids()[0]
         page = Request(client, endpoint.path, params=params, read=read).answer()
     except ApiError as error:
         return Finding(endpoint, error=error)
+    if endpoint is PROJECTS:
+        organizations.note(page)
     first = page.items[0].get("created_at") if page.items and endpoint.lists_jobs else None
     return Finding(endpoint, first, _total(page))
 

@@ -14,7 +14,7 @@ from tap_llamaclassify.config.json_schema import Configuration
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.http.client import Client, Exchange
 from tap_llamaclassify.http.pacing import Clock
-from tap_llamaclassify.replication.readers import Failed, steps_of
+from tap_llamaclassify.replication.readers import ConnectionReader, Failed, named_by
 from tap_llamaclassify.replication.reading import read_parts
 from tap_llamaclassify.replication.state import State
 from tap_llamaclassify.replication.steps import Step
@@ -66,8 +66,9 @@ class OnePass:
         Raises:
             ApiError: They cannot be read.
         """
+        wanted = dict.fromkeys([stream.name, *named_by(stream.name)])
         for client in self._clients(None):
-            for step in steps_of(client, self._settings, {stream.name: None}):
+            for step in ConnectionReader(client, self._settings, wanted).steps():
                 if isinstance(step, Failed):
                     raise step.error
                 yield from stream.table.rows(step.items.get(stream.name, ()))
@@ -106,7 +107,11 @@ class OnePass:
             _measured(run, driver.name) as note_exchange,
         ):
             clients = self._clients(note_exchange)
-            parts += [Part(client, run.wanted(client.connection.name)) for client in clients]
+            require_all = self._settings.require_all
+            parts += [
+                Part(each, run.wanted(each.connection.name), require_all=require_all)
+                for each in clients
+            ]
             limit = driver.ABORT_AT_RECORD_COUNT
             self._read(run, parts, limit)
             warn_of_the_unmissed(parts)

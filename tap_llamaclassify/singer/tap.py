@@ -214,7 +214,8 @@ class TapLlamaClassify(Tap):
         checked = check.check(self.configuration.connections, at_once)
         sys.stdout.write(check.table_of(checked))
         tables = [stream.table for stream in self._own_streams if stream.selected]
-        unreadable = [each.unreadable(tables) for each in checked]
+        require_all = self.configuration.settings.require_all
+        unreadable = [each.unreadable(tables, require_all=require_all) for each in checked]
         if left_out := [text for _, texts in unreadable for text in texts]:
             self.logger.warning("Left out by a sync: %s", "; ".join(left_out))
         if reasons := [text for texts, _ in unreadable for text in texts]:

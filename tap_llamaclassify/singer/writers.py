@@ -104,6 +104,7 @@ def version_of(stream: ClassifyStream, started_at: int) -> int | None:
     """
     wanted = (
         stream.replication_method == REPLICATION_FULL_TABLE
+        and stream.table.is_whole
         and stream.emit_activate_version_messages
     )
     return started_at // 1000 if wanted else None

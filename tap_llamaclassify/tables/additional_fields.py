@@ -40,6 +40,11 @@ def left_of(name: str, nested: Json, known: frozenset[str]) -> dict[str, Any]:
     return {name: kept} if kept else {}
 
 
+def kept_whole(value: Json | None) -> dict[str, Any] | None:
+    """Return an object that has a column of its own, as deep as a loader can take it."""
+    return value and {name: _kept(inner, [inner]) for name, inner in value.items()}
+
+
 def _left(owner: Json, known: frozenset[str]) -> dict[str, Any]:
     unknown = {name: owner[name] for name in owner.keys() - known - _MARKS}
     misfits: dict[str, Any] = owner.get(MISFITS, {})

@@ -5,7 +5,7 @@ It is imported only when it is needed, because pyarrow takes its time.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from operator import itemgetter
 from typing import Any, BinaryIO
@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 from tap_llamaclassify.errors import SettingsError
 from tap_llamaclassify.json_text import encoder
 from tap_llamaclassify.tables.columns import Kind, kind_of
-from tap_llamaclassify.timestamps import to_fixed
+from tap_llamaclassify.timestamps import to_day, to_fixed
 
 _TYPES: dict[Kind, pa.DataType] = {
     Kind.TIMESTAMP: pa.timestamp("us", "UTC"),
+    Kind.DAY: pa.date32(),
     Kind.TEXT: pa.string(),
     Kind.INTEGER: pa.int64(),
     Kind.NUMBER: pa.float64(),
@@ -31,6 +32,7 @@ _TYPES: dict[Kind, pa.DataType] = {
 }
 _decoders: dict[Kind, msgspec.json.Decoder[list[Any]]] = {
     Kind.TIMESTAMP: msgspec.json.Decoder(list[str | None]),
+    Kind.DAY: msgspec.json.Decoder(list[str | None]),
     Kind.TEXT: msgspec.json.Decoder(list[str | None]),
     Kind.INTEGER: msgspec.json.Decoder(list[int | None]),
     Kind.NUMBER: msgspec.json.Decoder(list[float | None]),
@@ -39,6 +41,7 @@ _decoders: dict[Kind, msgspec.json.Decoder[list[Any]]] = {
     Kind.JSON: msgspec.json.Decoder(list[Any]),
 }
 """pyarrow would cut fractions off, and read numbers from text."""
+_FORMS: dict[Kind, Callable[[str], str | None]] = {Kind.TIMESTAMP: to_fixed, Kind.DAY: to_day}
 
 
 class Columns:
@@ -137,12 +140,12 @@ def without_lists(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _as_sent(kind: Kind, values: list[Any]) -> list[Any]:
     """Make of an expression's results what a RECORD message would hold."""
     sent = _decoders[kind].decode(encoder.encode(values))
-    return [*map(_instant, sent)] if kind is Kind.TIMESTAMP else sent
+    to_form = _FORMS.get(kind)
+    return [None if text is None else _in_form(text, to_form) for text in sent] if to_form else sent
 
 
-def _instant(text: str | None) -> str | None:
-    fixed = None if text is None else to_fixed(text)
-    if text is not None and fixed is None:
+def _in_form(text: str, to_form: Callable[[str], str | None]) -> str:
+    if (fixed := to_form(text)) is None:
         raise ValueError
     return fixed
 
@@ -150,7 +153,7 @@ def _instant(text: str | None) -> str | None:
 def _array_of(kind: Kind, values: list[Any]) -> pa.Array:
     if kind is Kind.JSON:
         values = [None if value is None else encoder.encode(value).decode() for value in values]
-    if kind is Kind.TIMESTAMP:
+    if kind in _FORMS:
         return pa.array(values, pa.string()).cast(_TYPES[kind])
     return pa.array(values, _TYPES[kind])
 

@@ -12,6 +12,7 @@ class Kind(Enum):
     """What a column holds; JSON is text that holds what has no better type."""
 
     TIMESTAMP = "timestamps"
+    DAY = "days"
     TEXT = "text"
     INTEGER = "whole numbers"
     NUMBER = "numbers"
@@ -34,6 +35,8 @@ def kind_of(schema: Mapping[str, Any]) -> Kind:
     types = _types(schema)
     if types == {"string"} and schema.get("format") == "date-time":
         return Kind.TIMESTAMP
+    if types == {"string"} and schema.get("format") == "date":
+        return Kind.DAY
     if types == {"array"} and _types(schema.get("items") or {}) == {"integer"}:
         return Kind.INTEGERS
     return _SCALARS.get(types, Kind.JSON)

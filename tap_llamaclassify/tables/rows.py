@@ -10,9 +10,7 @@ from tap_llamaclassify.api.models import (
     Classification,
     Job,
     Json,
-    Organization,
     ParsingConfiguration,
-    Project,
     Result,
     Rule,
 )
@@ -26,8 +24,6 @@ RULE_FIELDS = frozenset(Rule.__annotations__)
 PARSING_CONFIGURATION_FIELDS = frozenset(ParsingConfiguration.__annotations__)
 RESULT_FIELDS = frozenset(Result.__annotations__)
 CLASSIFICATION_FIELDS = frozenset(Classification.__annotations__)
-PROJECT_FIELDS = frozenset(Project.__annotations__)
-ORGANIZATION_FIELDS = frozenset(Organization.__annotations__)
 
 
 def due(items: Sequence[Json], since: str | None) -> Sequence[Json]:
@@ -123,33 +119,3 @@ def _result_row(result: Json, job: Json, found: Json) -> Row:
         "job_updated_at": job.get("updated_at"),
         "additional_fields": additional_fields(result, RESULT_FIELDS, more) or None,
     }
-
-
-def project_rows(projects: Iterable[Json]) -> list[Row]:
-    """One row a project."""
-    return [
-        {
-            "id": project["id"],
-            "name": project.get("name"),
-            "organization_id": project.get("organization_id"),
-            "is_default": project.get("is_default"),
-            "created_at": project.get("created_at"),
-            "updated_at": project.get("updated_at"),
-            "additional_fields": additional_fields(project, PROJECT_FIELDS) or None,
-        }
-        for project in projects
-    ]
-
-
-def organization_rows(organizations: Iterable[Json]) -> list[Row]:
-    """One row an organization."""
-    return [
-        {
-            "id": organization["id"],
-            "name": organization.get("name"),
-            "created_at": organization.get("created_at"),
-            "updated_at": organization.get("updated_at"),
-            "additional_fields": additional_fields(organization, ORGANIZATION_FIELDS) or None,
-        }
-        for organization in organizations
-    ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tap_llamaclassify.api.endpoints import ENDPOINTS, Endpoint, endpoint_of
 from tap_llamaclassify.api.models import Json
 from tap_llamaclassify.errors import ReplyError
-from tap_llamaclassify.tables import rows, v2_rows
+from tap_llamaclassify.tables import context_rows, rows, v2_rows
 from tap_llamaclassify.tables.rows import Row
 
 LONGEST_ID = 64
@@ -25,6 +25,7 @@ class Table:
             another field have its name before theirs, such as `result.type`.
         rows_of: Makes its rows from the items of a page.
         replication_key: The column by which changes are told; None for a table without.
+        is_whole: Whether reading it in full brings all rows that there are.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Table:
     api_fields: frozenset[str]
     rows_of: Callable[[Iterable[Json]], list[Row]]
     replication_key: str | None = "updated_at"
+    is_whole: bool = True
 
     @property
     def endpoint(self) -> Endpoint:
@@ -107,8 +109,8 @@ V2_PARSING_CONFIGS = Table(
 PROJECTS = Table(
     "classify_projects",
     ("id",),
-    rows.PROJECT_FIELDS,
-    rows.project_rows,
+    context_rows.PROJECT_FIELDS,
+    context_rows.project_rows,
     replication_key=None,
 )
 
@@ -116,9 +118,38 @@ ORGANIZATIONS = Table(
     "classify_organizations",
     ("id",),
     # What it holds has no column, and is no news.
-    rows.ORGANIZATION_FIELDS | {"metadata"},
-    rows.organization_rows,
+    context_rows.ORGANIZATION_FIELDS | {"metadata"},
+    context_rows.organization_rows,
     replication_key=None,
+)
+CONFIGURATIONS = Table(
+    "classify_configurations",
+    ("id",),
+    context_rows.SAVED_CONFIGURATION_FIELDS
+    | _inside("parameters", context_rows.PARAMETER_FIELDS | {"product_type", "rules"}),
+    context_rows.configuration_rows,
+    replication_key=None,
+)
+TIMINGS = Table(
+    "classify_job_timings",
+    ("job_id",),
+    context_rows.DATA_POINT_FIELDS | _inside("state_transitions", context_rows.TRANSITION_FIELDS),
+    context_rows.timing_rows,
+)
+USAGE = Table(
+    "classify_usage",
+    ("id",),
+    context_rows.USAGE_METRIC_FIELDS,
+    context_rows.usage_rows,
+    replication_key="day",
+)
+FILES = Table(
+    "classify_files",
+    ("id",),
+    context_rows.FILE_FIELDS,
+    context_rows.file_rows,
+    replication_key=None,
+    is_whole=False,
 )
 
 _BY_NAME = {
@@ -133,6 +164,10 @@ _BY_NAME = {
         V2_PARSING_CONFIGS,
         PROJECTS,
         ORGANIZATIONS,
+        CONFIGURATIONS,
+        TIMINGS,
+        USAGE,
+        FILES,
     )
 }
 TABLES = tuple(_BY_NAME[name] for endpoint in ENDPOINTS for name in endpoint.tables)

@@ -12,7 +12,7 @@ from llamacloud_sandbox.world.clock import stamp
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.http.pacing import Clock
-from tap_llamaclassify.replication.readers import steps_of
+from tap_llamaclassify.replication.readers import ConnectionReader
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.stream_state import StreamState
 from tests.support.builders import connection, job
@@ -29,7 +29,7 @@ def read(
     """Read a table's items; return their ids, and what a state would keep."""
     client = Client(connection(sandbox, page_size=2), clock=clock)
     ids: set[str] = set()
-    for step in steps_of(client, SETTINGS, {table: kept}):
+    for step in ConnectionReader(client, SETTINGS, {table: kept}).steps():
         assert isinstance(step, Step)
         ids.update(item["id"] for item in step.items.get(table, ()))
         kept = step.kept.get(table, kept)

@@ -14,7 +14,7 @@ from llamacloud_sandbox.settings import Bounds, Order, Tokens
 from llamacloud_sandbox.world.clock import stamp
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.http.client import Client
-from tap_llamaclassify.replication.readers import steps_of
+from tap_llamaclassify.replication.readers import ConnectionReader
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.stream_state import StreamState
 from tests.support.builders import V2_STREAMS, connection
@@ -70,7 +70,7 @@ def read(
     ids: set[str] = set()
     kept = kept or StreamState()
     client = Client(connection(sandbox, retry_seconds=0, **config))
-    for step in steps_of(client, Settings(), {JOBS: kept}):
+    for step in ConnectionReader(client, Settings(), {JOBS: kept}).steps():
         assert isinstance(step, Step), step
         ids.update(job["id"] for job in step.items.get(JOBS, ()))
         kept = step.kept.get(JOBS, kept)
