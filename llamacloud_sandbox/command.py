@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from llamacloud_sandbox.server import Sandbox
-from llamacloud_sandbox.settings import Order, Settings, Tokens
+from llamacloud_sandbox.settings import DataPointsReach, FileIds, Order, Settings, Tokens
 from llamacloud_sandbox.wire.faults import FAULTS, OUTLASTABLE
 from llamacloud_sandbox.wire.plan import FaultPlan
 from llamacloud_sandbox.world.clock import Clock
@@ -57,6 +57,9 @@ def _sandbox(options: argparse.Namespace) -> Sandbox:
         order=options.order,
         tokens=options.tokens,
         page_size_limit=options.page_size_limit,
+        data_points_reach=options.data_points_reach,
+        file_ids=options.file_ids,
+        longest_url=options.longest_url,
         latency_ms=options.latency_ms,
         requests_per_minute=options.requests_per_minute,
         retry_after=options.retry_after,
@@ -133,6 +136,25 @@ def _add_api(parser: argparse.ArgumentParser) -> None:
     option("--order", choices=get_args(Order), default="newest", help="of the listing")
     option("--tokens", choices=get_args(Tokens), default="cursor", help="kind of page token")
     option("--page-size-limit", type=int, default=500, metavar="N", help="of v1; that of v2 is 100")
+    option(
+        "--data-points-reach",
+        choices=get_args(DataPointsReach),
+        default="hours",
+        help="what says how far back data points are listed",
+    )
+    option(
+        "--file-ids",
+        choices=get_args(FileIds),
+        default="any",
+        help="what a listing of files makes of them",
+    )
+    option(
+        "--longest-url",
+        type=int,
+        default=8192,
+        metavar="BYTES",
+        help="of a path and its query; longer ones are answered 414; 0 for no limit",
+    )
     option("--latency-ms", type=float, default=0.0, metavar="MS", help="before each reply")
     option(
         "--prerender",

@@ -11,6 +11,9 @@ PendingResults = Literal["empty", "404"]
 Bounds = Literal["exact", "exclusive", "by the hour", "by the day", "to the day", "ignored"]
 InputName = Literal["file_input", "document_input_value"]
 
+DataPointsReach = Literal["hours", "bounds"]
+FileIds = Literal["any", "uuid", "ignored"]
+
 
 @dataclass(kw_only=True, slots=True)
 class Settings:
@@ -18,8 +21,8 @@ class Settings:
 
     order: by creation, newest or oldest first; by update, newest first; or shuffled by the seed.
     tokens: "cursor" continues after the last job seen, "position" after so many jobs.
-    page_size_limit: the largest `page_size` that is no error, in v1; in v2 it is 100.
-    total_size: whether the reply says how many jobs there are, or null.
+    page_size_limit: the largest `page_size` that is no error; of v2 jobs it is 100, of files 1000.
+    total_size: whether the reply says how many items there are, or null.
     at_end: how `next_page_token` says that there are no more pages.
     empty_pages: after so many pages with jobs comes an empty one with a token; 0 for never.
     latency_ms: real milliseconds by which each reply is held back, canned ones excepted.
@@ -36,6 +39,12 @@ class Settings:
     bounds: what a v2 listing makes of the bounds of `created_at`: each instant as it is, and part
         of the window or not; its hour or day, whole; the beginning of its day; or nothing.
     input_name: what v2 replies call `file_input`.
+    data_points_reach: how far back data points are listed: by `hours` at most, which the bounds of
+        `created_at` narrow further; or as far as `created_at_on_or_after` says, where it is given.
+    file_ids: what a listing of files makes of `file_ids`: looks for any; refuses those that are
+        no UUIDs with 422; or nothing.
+    longest_url: the most bytes of a path and its query, longer ones are answered 414; 0 for no
+        limit. Canned replies come before.
     date: whether replies have a `Date`.
     gone: the status by which each path with this beginning is answered, from whoever it comes.
     """
@@ -56,5 +65,8 @@ class Settings:
     pending_results: PendingResults = "empty"
     bounds: Bounds = "exact"
     input_name: InputName = "file_input"
+    data_points_reach: DataPointsReach = "hours"
+    file_ids: FileIds = "any"
+    longest_url: int = 8192
     date: bool = True
     gone: Mapping[str, int] = field(default_factory=dict)

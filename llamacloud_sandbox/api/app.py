@@ -13,7 +13,8 @@ from llamacloud_sandbox.api import tokens
 from llamacloud_sandbox.api.access import Access
 from llamacloud_sandbox.api.filters import EVERYTHING, Filter
 from llamacloud_sandbox.api.lifetime import Lifetime
-from llamacloud_sandbox.api.listing import Listings
+from llamacloud_sandbox.api.listing import Listings, Only, Show
+from llamacloud_sandbox.api.more import add_more, more_listings
 from llamacloud_sandbox.settings import Settings
 from llamacloud_sandbox.world.catalogue import V2_STATUSES
 from llamacloud_sandbox.world.clock import instant
@@ -58,16 +59,20 @@ class Api:
         self.listings = {
             PATH: Listings(world.v1, settings, show=lambda item: item, **shared),
             V2_PATH: Listings(world.v2, settings, show=self._shown_in_list, **shared),
+            **more_listings(world, settings, shared),
         }
 
-    def page(
+    def page(  # noqa: PLR0913 - a page depends on so much
         self,
         project_id: str,
         query: tokens.Query,
         *,
         size: int,
         token: str | None,
-        only: Filter = EVERYTHING,
+        only: Only = EVERYTHING,
+        among: frozenset[str] | None = None,
+        show: Show | None = None,
+        with_total: bool = True,
     ) -> Response:
         """One page of a listing."""
         listings = self.listings[query.path]
@@ -75,7 +80,8 @@ class Api:
         if stands and listings.lifetime.is_over(stands):
             raise HTTPException(400, "page_token has expired")
         self.before_page(stands.page + 1 if stands else 1)
-        body, _ = listings.page(project_id, query, size=size, token=stands, only=only)
+        how: dict[str, Any] = {"among": among, "show": show, "with_total": with_total}
+        body, _ = listings.page(project_id, query, size=size, token=stands, only=only, **how)
         return Response(body, media_type="application/json")
 
     def results(self, project_id: str, job_id: str) -> dict[str, Any]:
@@ -132,6 +138,7 @@ def create_app(api: Api) -> FastAPI:
     _add_v1(app, api)
     _add_v2(app, api)
     _add_organizations(app, api)
+    add_more(app, api)
     return app
 
 
@@ -174,7 +181,8 @@ def _add_v2(app: FastAPI, api: Api) -> None:
         created_at_on_or_after: Instant = None,
         created_at_on_or_before: Instant = None,
     ) -> Response:
-        query = tokens.Query(V2_PATH, job_ids=job_ids, **_sent(request, V2_PARAMETERS))
+        asked = tokens.shortened(job_ids)
+        query = tokens.Query(V2_PATH, job_ids=asked, **_sent(request, V2_PARAMETERS))
         only = Filter(
             job_ids=frozenset(job_ids),
             status=status,

@@ -1,24 +1,38 @@
-"""A project's jobs in the listing's order, cut into pages; knows one kind of jobs but no HTTP."""
+"""A project's items in the listing's order, cut into pages; knows one kind of them but no HTTP."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
+from llamacloud_sandbox.api.choices import Fields, Points
 from llamacloud_sandbox.api.filters import EVERYTHING, Filter
 from llamacloud_sandbox.api.lifetime import Lifetime
 from llamacloud_sandbox.api.tokens import Place, Query, Token, write
 from llamacloud_sandbox.settings import Order, Settings
-from llamacloud_sandbox.world.jobs import Jobs, created_at, updated_at
+from llamacloud_sandbox.world.jobs import created_at, updated_at
 
 SortKey = tuple[str, str]
 Show = Callable[[Any], Any]
+Dated = Callable[[Any], str]
+Only = Filter | Fields | Points
 
 KEPT = 16
 """How many filtered listings are kept for their next pages."""
+
+
+class Entries(Protocol):
+    """Items of one kind, jobs for one."""
+
+    @property
+    def version(self) -> int:
+        """A number that grows whenever any item has come, gone or changed."""
+
+    def entries(self, project_id: str) -> Mapping[str, Any]:
+        """The items of a project by identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,27 +57,42 @@ class Listing:
 
     def narrowed_to(self, only: Filter) -> "Listing":
         """The same listing with only the items that pass."""
-        places = [place for place, item in enumerate(self.items) if only.passes(item)]
+        return self.where(only.passes)
+
+    def where(self, passes: Callable[[Any], bool]) -> "Listing":
+        """The same listing with only the items that this is true of."""
+        places = [place for place, item in enumerate(self.items) if passes(item)]
         keys = [self.key_at(place) for place in places]
         items = [self.items[place] for place in places]
         return Listing(items, keys[::-1] if self.descending else keys, self.descending)
 
 
 class Listings:
-    """The pages of every project; sorts and filters again only when the jobs have changed.
+    """The pages of every project; sorts and filters again only when the items have changed.
 
-    `show` is how a listing shows an item; `seed` is what "shuffled" goes by.
+    `show` is how a listing shows an item; `seed` is what "shuffled" goes by; `created` and
+    `updated` are the texts that the other orders go by.
     """
 
-    def __init__(
-        self, jobs: Jobs, settings: Settings, *, lifetime: Lifetime, seed: int, show: Show
+    def __init__(  # noqa: PLR0913 - a listing has so many sides
+        self,
+        jobs: Entries,
+        settings: Settings,
+        *,
+        lifetime: Lifetime,
+        seed: int,
+        show: Show,
+        created: Dated = created_at,
+        updated: Dated = updated_at,
     ) -> None:
         self._jobs = jobs
+        self._created = created
+        self._updated = updated
         self._settings = settings
         self._seed = seed
         self._show = show
         self._sorted: dict[tuple[str, Order], tuple[int, Listing]] = {}
-        self._filtered: dict[tuple[str, Order, Filter], tuple[int, Listing]] = {}
+        self._filtered: dict[tuple[str, Order, Only], tuple[int, Listing]] = {}
         self.lifetime = lifetime
 
     def walk(
@@ -77,17 +106,24 @@ class Listings:
             body, token = self.page(project_id, query, size=size, token=token)
             yield text, body
 
-    def page(
+    def page(  # noqa: PLR0913 - a page depends on so much
         self,
         project_id: str,
         query: Query,
         *,
         size: int,
         token: Token | None = None,
-        only: Filter = EVERYTHING,
+        only: Only = EVERYTHING,
+        among: frozenset[str] | None = None,
+        show: Show | None = None,
+        with_total: bool = True,
     ) -> tuple[bytes, Token | None]:
-        """The JSON of one page (the first, or the one this token asks for), and its token."""
-        settings, listing = self._settings, self._listing(project_id, only)
+        """The JSON of one page (the first, or the one this token asks for), and its token.
+
+        among: the identities of all that the listing may have, which need no search.
+        show: how this page shows an item, unless it is as ever.
+        """
+        settings, listing = self._settings, self._listing(project_id, only, among)
         number = token.page + 1 if token else 1
         begin = listing.position_after(token.place) if token else 0
         items = [] if self._is_empty_page(number) else listing.items[begin : begin + size]
@@ -98,8 +134,8 @@ class Listings:
             begun = self.lifetime.begun(token)
             following = Token(query, settings.order, page=number, place=place, begun=begun)
         self.lifetime.note_page()
-        total = len(listing.items) if settings.total_size else None
-        shown = [self._show(item) for item in items]
+        total = len(listing.items) if settings.total_size and with_total else None
+        shown = [*map(show or self._show, items)]
         body = {"items": shown, **self._next_page_token(following), "total_size": total}
         return msgspec.json.encode(body), following
 
@@ -116,8 +152,12 @@ class Listings:
         full_pages = self._settings.empty_pages
         return full_pages > 0 and number % (full_pages + 1) == 0
 
-    def _listing(self, project_id: str, only: Filter) -> Listing:
+    def _listing(self, project_id: str, only: Only, among: frozenset[str] | None) -> Listing:
         order = self._settings.order
+        if among is not None:
+            entries = self._jobs.entries(project_id)
+            some = {key: entries[key] for key in among if key in entries}
+            return self._sorted_by(order, some).where(only.passes)
         # Read before the entries: a change in between costs another sort, not a stale page.
         version = self._jobs.version
         known = self._sorted.get((project_id, order))
@@ -129,15 +169,22 @@ class Listings:
         name = project_id, order, only
         narrowed = self._filtered.pop(name, None)
         if narrowed is None or narrowed[0] != version:
-            narrowed = (version, known[1].narrowed_to(only))
+            whole = known[1]
+            # By name, for there are listings that find the jobs of a window by themselves.
+            chosen = (
+                whole.narrowed_to(only) if isinstance(only, Filter) else whole.where(only.passes)
+            )
+            narrowed = version, chosen
         self._filtered[name] = narrowed
         if len(self._filtered) > KEPT:
             del self._filtered[next(iter(self._filtered))]
         return narrowed[1]
 
     def _sort(self, project_id: str, order: Order) -> Listing:
+        return self._sorted_by(order, self._jobs.entries(project_id))
+
+    def _sorted_by(self, order: Order, entries: Mapping[str, Any]) -> Listing:
         first = self._first_key(order)
-        entries = self._jobs.entries(project_id)
         keyed = {(first(key, item), key): item for key, item in entries.items()}
         keys = sorted(keyed)
         descending = order in ("newest", "updated")
@@ -148,5 +195,5 @@ class Listings:
         if order == "shuffled":
             return lambda key, _: blake2b(f"{self._seed} {key}".encode(), digest_size=8).hexdigest()
         if order == "updated":
-            return lambda _, item: updated_at(item)
-        return lambda _, item: created_at(item)
+            return lambda _, item: self._updated(item)
+        return lambda _, item: self._created(item)

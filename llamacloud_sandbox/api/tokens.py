@@ -2,12 +2,17 @@
 
 import base64
 import binascii
+from collections.abc import Iterable
+from hashlib import blake2b
 
 import msgspec
 
 # These three bytes come out as "+//+", and the padding below as "==": a client that does not
 # encode a token for the URL, or cuts it at an "=", is found out on its second request.
 MARK = b"\xfb\xff\xfe"
+
+LONGEST = 1000
+"""Characters of the values of a parameter that a token has as they are."""
 
 Place = tuple[str, str] | int
 
@@ -17,7 +22,10 @@ class UnreadableTokenError(ValueError):
 
 
 class Query(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What must be asked again with each token: the path, and the parameters as they were sent."""
+    """What must be asked again with each token: the path, and the parameters as they were sent.
+
+    `others` is a digest of parameters that have no field here.
+    """
 
     path: str
     project_id: str | None = None
@@ -28,6 +36,7 @@ class Query(msgspec.Struct, frozen=True, omit_defaults=True):
     configuration_id: str | None = None
     created_at_on_or_after: str | None = None
     created_at_on_or_before: str | None = None
+    others: str | None = None
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -49,6 +58,16 @@ class Token(msgspec.Struct, frozen=True, omit_defaults=True):
     page: int
     place: Place
     begun: Begun | None = None
+
+
+def digest(parameters: Iterable[object]) -> str:
+    """Put any number of parameters into a short text, as a token that fits into a URL has it."""
+    return blake2b(repr([*parameters]).encode(), digest_size=12).hexdigest()
+
+
+def shortened(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Values as a token has them, or a digest of so many that a URL would be too long."""
+    return values if sum(map(len, values)) <= LONGEST else (digest(values),)
 
 
 def write(token: Token) -> str:

@@ -1,7 +1,7 @@
 """What stands before the API: notes each request, sets the Date, lets things go wrong.
 
-Canned replies come first, then the rate limit, then faults, then what is gone, then ready
-replies, then the API.
+Canned replies come first, then the longest URL, then the rate limit, then faults, then what is
+gone, then ready replies, then the API.
 """
 
 import asyncio
@@ -92,6 +92,8 @@ class Front:
         request = _request_of(scope)
         self.requests.append(request)
         reply = self.canned.popleft() if self.canned else None
+        if reply is None and self._is_too_long(scope):
+            reply = answer(414, {"detail": HTTPStatus(414).phrase})
         if reply is None and self._settings.requests_per_minute:
             reply = self._limit.refusal()
         if reply is not None:
@@ -116,6 +118,12 @@ class Front:
             await self._app(scope, receive, self._noting(request, send))
         except Exception as error:  # noqa: BLE001 - shown to the test when the sandbox closes
             self.failures.append(error)
+
+    def _is_too_long(self, scope: Scope) -> bool:
+        # As it was sent: a character that is encoded counts as it is written.
+        query = scope["query_string"]
+        length = len(scope["raw_path"]) + (len(query) + 1 if query else 0)
+        return 0 < self._settings.longest_url < length
 
     def _gone(self, path: str) -> int | None:
         gone = self._settings.gone.items()

@@ -26,13 +26,16 @@ TARGET_PAGES = ("1", "1,3,5-7", "2-4", "1-10", "1, 12")
 
 
 class AuthorV2:
-    """Writes a history: job number i depends on the settings and on i, never on who asks when."""
+    """Writes a history: job number i depends on the settings and on i, never on who asks when.
+
+    `saved` has the ids of each project's saved configurations, one for each of its rule sets.
+    """
 
     def __init__(self, history: History, organization: Organization) -> None:
         self._history = history
         self._projects = organization.projects
         self._dice = Dice(f"v2 jobs {history.seed}")
-        self._saved = {
+        self.saved = {
             project.id: tuple(self._dice.prefixed("cfg") for _ in project.rule_sets)
             for project in self._projects
         }
@@ -89,7 +92,7 @@ class AuthorV2:
             "mode": "FAST",
             "parsing_configuration": self._parsing_configuration(),
         }
-        saved = self._saved[project.id][number] if dice.falls(SAVED_SHARE) else None
+        saved = self.saved[project.id][number] if dice.falls(SAVED_SHARE) else None
         return {"configuration": configuration, "configuration_id": saved}
 
     def _parsing_configuration(self) -> dict[str, Any] | None:

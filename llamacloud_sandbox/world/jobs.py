@@ -23,6 +23,7 @@ class Jobs:
         self._coming = _Coming(courses)
         self._running: list[tuple[datetime, int, int, Course]] = []
         self._off_course: set[str] = set()
+        self._running_since: dict[str, Any] = {}
         self._shelves: dict[str, dict[str, Any]] = {project: {} for project in project_ids}
         self._born = 0
         self._version = 0
@@ -54,6 +55,11 @@ class Jobs:
             job: Job = shelf[job_id]
             return job
 
+    def running_since(self, identity: str) -> Any:
+        """The `updated_at` that a job had when it was first RUNNING; None if it never was."""
+        with self._lock:
+            return self._running_since.get(identity)
+
     def put(self, job: Job) -> None:
         """Add a job as it is, or replace the one of its id; the generated course of it ends."""
         with self._lock:
@@ -83,6 +89,7 @@ class Jobs:
             self._catch_up()
             shelf = self._shelf_of(job_id)
             shelf[job_id] = {**shelf[job_id], "updated_at": stamp(self._clock.now()), **changes}
+            self._note(job_id, shelf[job_id])
             self._version += 1
             job: Job = shelf[job_id]
             return job
@@ -90,7 +97,12 @@ class Jobs:
     def _place(self, identity: str, item: Any, project_id: Any) -> None:
         project = project_id if project_id in self._project_ids else self._project_ids[0]
         self._shelves[project][identity] = item
+        self._note(identity, item)
         self._version += 1
+
+    def _note(self, identity: str, item: Any) -> None:
+        if isinstance(item, dict) and item.get("status") == "RUNNING":
+            self._running_since.setdefault(identity, item.get("updated_at"))
 
     def _shelf_of(self, job_id: str) -> dict[str, Any]:
         for shelf in self._shelves.values():
@@ -112,6 +124,7 @@ class Jobs:
             if moment > now:
                 break
             job.update(changes)
+            self._note(job["id"], job)
             done += 1
         self._await(course, done)
         self._born += 1
@@ -129,6 +142,7 @@ class Jobs:
         if job is None or job_id in self._off_course or job["status"] != before["status"]:
             return
         shelf[job_id] = {**job, **course.steps[step][1]}
+        self._note(job_id, shelf[job_id])
         self._version += 1
         self._born += 1
         self._await(course, step + 1)

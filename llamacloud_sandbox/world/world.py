@@ -1,4 +1,4 @@
-"""What exists at the clock's present: jobs, results, projects; knows no HTTP."""
+"""What exists at the clock's present: jobs and what follows, projects; knows no HTTP."""
 
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -8,7 +8,9 @@ from llamacloud_sandbox.world.author_v2 import AuthorV2
 from llamacloud_sandbox.world.catalogue import PROJECT_NAMES
 from llamacloud_sandbox.world.clock import Clock, stamp
 from llamacloud_sandbox.world.history import History, Job
+from llamacloud_sandbox.world.items import Item
 from llamacloud_sandbox.world.jobs import Jobs
+from llamacloud_sandbox.world.more import More
 from llamacloud_sandbox.world.outcomes import results_of
 
 
@@ -16,7 +18,8 @@ class World:
     """A history under a clock: what has been created by now, and what has become of it.
 
     Jobs of v1 are reached by `jobs`, `entries`, `job`, `put`, `touch`, `delete` and `put_raw`,
-    those of v2 by the same names with `v2`. The dicts it hands out are its own: read them, and
+    those of v2 by the same names with `v2`. Data points, usage metrics and files follow from them,
+    until they are put or deleted themselves. The dicts it hands out are its own: read them, and
     change them through its methods. Safe to use from a test while the server's thread reads it.
     """
 
@@ -28,12 +31,21 @@ class World:
         self.project_ids = tuple(project.id for project in author.organization.projects)
         courses = author.courses(self.clock.start)
         self.v1 = Jobs(courses, self.clock, self.project_ids)
-        v2_courses = AuthorV2(self.history, author.organization).courses(self.clock.start)
-        self.v2 = Jobs(v2_courses, self.clock, self.project_ids)
+        author_v2 = AuthorV2(self.history, author.organization)
+        self.v2 = Jobs(author_v2.courses(self.clock.start), self.clock, self.project_ids)
         self._projects = {id_: self._project(n) for n, id_ in enumerate(self.project_ids)}
         self._organizations = {self.organization_id: self._organization()}
         self._results: dict[str, list[Any]] = {}
         self._expired: set[str] = set()
+        self.more = More(
+            self.history,
+            author.organization,
+            v1=self.v1,
+            v2=self.v2,
+            results=self._results_of,
+            saved=author_v2.saved,
+            start=self.clock.start,
+        )
 
     @classmethod
     def empty(cls, *, seed: int = 1, clock: Clock | None = None, projects: int = 3) -> Self:
@@ -116,13 +128,12 @@ class World:
         if job_id in self._expired:
             message = f"job {job_id} has expired"
             raise KeyError(message)
-        if job_id in self._results:
-            return self._results[job_id]
-        return [] if job.get("status") == "PENDING" else results_of(job, self.history.seed)
+        return self._results_of(job)
 
     def put_results(self, job_id: str, results: list[Any]) -> None:
         """Set the results of a v1 job to anything JSON can say, whatever becomes of the job."""
         self._results[job_id] = list(results)
+        self.more.note_results(job_id)
 
     def expire(self, job_id: str) -> None:
         """Let the API forget a v1 job's results; the job stays. KeyError: there is none."""
@@ -146,6 +157,67 @@ class World:
         """Change the fields given of the organization with this `id`, or add one."""
         id_ = str(organization["id"])
         self._organizations[id_] = {**self._organizations.get(id_, {}), **organization}
+
+    def data_points(self, project_id: str | None = None) -> list[Any]:
+        """The data points of v1 and v2 jobs as the API shows them now, by the jobs' creation."""
+        return self.more.data_points.oldest_first(project_id)
+
+    def put_data_point(self, item: Item) -> None:
+        """Add a data point as it is, or replace the one of its id."""
+        self.more.data_points.put(item)
+
+    def put_raw_data_point(self, item: Any, *, project_id: str | None = None) -> None:
+        """Add anything JSON can say to a project's data points."""
+        self.more.data_points.put_raw(item, project_id=project_id)
+
+    def usage_metrics(self, project_id: str | None = None) -> list[Any]:
+        """The usage metrics as the API shows them now, by day."""
+        return self.more.usage_metrics.oldest_first(project_id)
+
+    def put_usage_metric(self, item: Item) -> None:
+        """Add a usage metric as it is, or replace the one of its id."""
+        self.more.usage_metrics.put(item)
+
+    def put_raw_usage_metric(self, item: Any, *, project_id: str | None = None) -> None:
+        """Add anything JSON can say to a project's usage metrics."""
+        self.more.usage_metrics.put_raw(item, project_id=project_id)
+
+    def configurations(self, project_id: str | None = None) -> list[Any]:
+        """The saved configurations as the API shows them, by creation."""
+        return self.more.configurations.oldest_first(project_id)
+
+    def put_configuration(self, item: Item) -> None:
+        """Add a saved configuration as it is, or replace the one of its id."""
+        self.more.configurations.put(item)
+
+    def put_raw_configuration(self, item: Any, *, project_id: str | None = None) -> None:
+        """Add anything JSON can say to a project's saved configurations."""
+        self.more.configurations.put_raw(item, project_id=project_id)
+
+    def delete_configuration(self, id_: str) -> None:
+        """Remove a saved configuration; jobs may still name it. KeyError: there is none."""
+        self.more.configurations.delete(id_)
+
+    def files(self, project_id: str | None = None) -> list[Any]:
+        """The files as the API shows them now, by their modification."""
+        return self.more.files.oldest_first(project_id)
+
+    def put_file(self, item: Item) -> None:
+        """Add a file as it is, or replace the one of its id."""
+        self.more.files.put(item)
+
+    def put_raw_file(self, item: Any, *, project_id: str | None = None) -> None:
+        """Add anything JSON can say to a project's files."""
+        self.more.files.put_raw(item, project_id=project_id)
+
+    def delete_file(self, id_: str) -> None:
+        """Remove a file; jobs may still name it. KeyError: there is none of this id."""
+        self.more.files.delete(id_)
+
+    def _results_of(self, job: Job) -> list[Any]:
+        if job["id"] in self._results:
+            return self._results[job["id"]]
+        return [] if job.get("status") == "PENDING" else results_of(job, self.history.seed)
 
     def _organization(self) -> dict[str, Any]:
         founded = stamp(self.clock.start - timedelta(days=self.history.days + 30))

@@ -1,7 +1,7 @@
 """The vendor's own client agrees with the sandbox, page by page and field by field."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from llama_cloud.types.classifier import ClassifyJob
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import Settings
+from llamacloud_sandbox.world.clock import stamp
 from llamacloud_sandbox.world.history import History, Job
 from llamacloud_sandbox.world.world import World
 
@@ -73,6 +74,31 @@ def test_vendor_client_takes_an_empty_page_for_the_end() -> None:
     with Sandbox(World(History(jobs=200)), Settings(empty_pages=2)) as sandbox:
         assert len(listed(sandbox, page_size=10)) == 20
         assert len(sandbox.world.jobs(sandbox.project_id)) > 100
+
+
+def test_vendor_client_lists_the_data_points_of_the_hours_it_asks_for(sandbox: Sandbox) -> None:
+    world = sandbox.world
+    since = stamp(world.now() - timedelta(hours=168))
+    with client_of(sandbox) as client:
+        points = list(
+            client.job_data_points.list(
+                job_type="classify", hours=168, status=["completed", "failed"], page_size=5
+            )
+        )
+
+    expected = [
+        point
+        for point in world.data_points(sandbox.project_id)[::-1]
+        if point["created_at"] >= since and point["status"] in {"completed", "failed"}
+    ]
+    assert len(expected) > 5
+    for point, each in zip(points, expected, strict=True):
+        told = point.model_dump()
+        assert told.pop("state_transitions") == {
+            name: value and datetime.fromisoformat(value)
+            for name, value in each["state_transitions"].items()
+        }
+        assert told == typed({n: v for n, v in each.items() if n != "state_transitions"})
 
 
 def test_vendor_client_knows_the_refusals(sandbox: Sandbox) -> None:

@@ -88,10 +88,10 @@ def vendor(library: Path, sandbox: Sandbox) -> Vendor:
     return Vendor(library, sandbox)
 
 
-def typed(items: list[Job]) -> list[Job]:
+def typed(items: list[Job], times: tuple[str, ...] = TIMESTAMPS) -> list[Job]:
     """Read the timestamps, for the client writes them in a form of its own."""
     return [
-        {n: datetime.fromisoformat(v) if n in TIMESTAMPS else v for n, v in item.items()}
+        {n: datetime.fromisoformat(v) if n in times and v else v for n, v in item.items()}
         for item in items
     ]
 
@@ -163,6 +163,41 @@ def test_vendor_client_lists_the_projects(sandbox: Sandbox, vendor: Vendor) -> N
     (projects,) = vendor.calls(("projects.list", {}, []))
 
     assert typed(projects) == typed(sandbox.world.projects())
+
+
+def test_vendor_client_lists_files_by_their_ids_and_all(sandbox: Sandbox, vendor: Vendor) -> None:
+    files = sandbox.world.files(sandbox.project_id)[::-1]
+    some = [file["id"] for file in files[::4]]
+    whole, found, expanded, named = vendor.calls(
+        ("files.list", {"page_size": 100}, []),
+        ("files.list", {"file_ids": some, "page_size": 7}, []),
+        ("files.list", {"expand": ["download_url"]}, []),
+        ("files.list", {"file_name": files[3]["name"]}, []),
+    )
+
+    times = (*TIMESTAMPS, "last_modified_at", "expires_at")
+    assert typed(whole, times) == typed(files, times)
+    assert typed(found, times) == typed(files[::4], times)
+    assert all("X-Amz-Signature" in file["download_url"]["url"] for file in expanded)
+    assert {file["name"] for file in named} == {files[3]["name"]}
+
+
+def test_vendor_client_lists_configurations_of_every_product(
+    sandbox: Sandbox, vendor: Vendor
+) -> None:
+    saved = sandbox.world.configurations(sandbox.project_id)[::-1]
+    whole, latest, some = vendor.calls(
+        ("configurations.list", {"page_size": 5}, []),
+        ("configurations.list", {"latest_only": True}, []),
+        ("configurations.list", {"product_type": ["classify_v2"]}, []),
+    )
+
+    of_classify = [each for each in saved if each["product_type"] == "classify_v2"]
+    assert [each["id"] for each in whole] == [each["id"] for each in saved]
+    assert typed(some) == typed(of_classify)
+    assert 0 < len(latest) < len(saved)
+    for told, each in zip(whole, saved, strict=True):
+        assert told["parameters"].items() >= each["parameters"].items()
 
 
 def test_vendor_client_knows_the_refusals_of_v2(sandbox: Sandbox, vendor: Vendor) -> None:
