@@ -18,12 +18,16 @@ class Organizations:
 
     Args:
         client: Asks, where nothing has brought the projects yet.
+
+    Attributes:
+        error: Why the projects cannot be listed, once that is known.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
         own = client.connection.scope.get(SETTING)
         self._ids: Sequence[str] = [own] if own else []
+        self.error: ApiError | None = None
 
     def note(self, page: Page) -> None:
         """Take them from a list of projects that was read for something else."""
@@ -37,6 +41,8 @@ class Organizations:
             ApiError: The projects cannot be listed, or name none.
         """
         if not self._ids:
+            if self.error:
+                raise self.error
             for page in Paginator(self._client, PROJECTS).pages(ahead=False):
                 self.note(page)
         if not self._ids:

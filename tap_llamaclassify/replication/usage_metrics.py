@@ -13,6 +13,7 @@ from tap_llamaclassify.api.endpoints import USAGE_METRICS
 from tap_llamaclassify.api.models import Page
 from tap_llamaclassify.api.pagination import Paginator
 from tap_llamaclassify.config.settings import A_DAY, Settings
+from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.replication.bookmarks import Bookmark
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
@@ -54,25 +55,55 @@ class UsageReader:
         self._kept = wanted[USAGE.name]
         self._organizations = organizations
         self._limit = limit
+        self._requires_all = settings.require_all
+        self._metrics = 0
         self._bookmark: Bookmark | None = None
         self._newest: str | None = None
         self._has_shifted = False
 
     def steps(self) -> Iterator[Step]:
-        """Read the listings."""
-        metrics = 0
+        """Read the listings.
+
+        Raises:
+            ApiError: Those of no organization can be read; or not those of all, where all are
+                required.
+        """
         organizations = self._organizations.ids()
+        read: list[str] = []
+        refused: ApiError | None = None
         for organization in organizations:
-            for since, types in self._spans(organization):
-                for page in self._pages(organization, since, types):
-                    metrics += len(page.items)
-                    yield self._step(page, since)
-                    # Let go of this page before the next one comes in.
-                    del page
-                    if self._limit is not None and metrics >= self._limit:
-                        return
-        if self._limit is None and self._bookmark:
-            yield Step(kept={USAGE.name: self._after(self._bookmark, organizations)})
+            pages = self._client.activity.pages
+            try:
+                yield from self._of(organization)
+            except ApiError as error:
+                if not error.is_unavailable or pages < self._client.activity.pages:
+                    raise
+                refused = error
+            else:
+                read.append(organization)
+        if read and self._limit is None and self._bookmark:
+            yield Step(kept={USAGE.name: self._after(self._bookmark, read)})
+        if refused and (self._requires_all or not read):
+            raise refused
+        if refused:
+            _logger.warning(
+                "%s%s lacks %d of %d organizations: %s",
+                self._client.connection.label,
+                USAGE.name,
+                len(organizations) - len(read),
+                len(organizations),
+                refused,
+            )
+
+    def _of(self, organization: str) -> Iterator[Step]:
+        for since, types in self._spans(organization):
+            for page in self._pages(organization, since, types):
+                self._metrics += len(page.items)
+                yield self._step(page, since)
+                # Let go of this page before the next one comes in.
+                del page
+                if self._limit is not None and self._metrics >= self._limit:
+                    return
 
     def _pages(self, organization: str, since: str | None, types: Sequence[str]) -> Iterator[Page]:
         filters: dict[str, str | Sequence[str]] = {

@@ -46,6 +46,11 @@ class Finding:
     error: ApiError | None = None
     answer: str = ""
 
+    @property
+    def of_projects(self) -> bool:
+        """Whether it is the list of projects, which names the organization of other lists."""
+        return self.endpoint is PROJECTS
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -111,7 +116,9 @@ def _check_one(connection: Connection) -> Checked:
         before = len(exchanges)
         finding = _ask(client, endpoint, organizations)
         answers = [status_text(exchange.status) for exchange in exchanges[before:]]
-        findings.append(replace(finding, answer=", ".join(answers)))
+        # Where no organization is known, it is that of the projects.
+        answer = ", ".join(answers) or next((f.answer for f in findings if f.of_projects), "")
+        findings.append(replace(finding, answer=answer))
     statuses = {exchange.status for exchange in exchanges}
     key = "accepted" if OK in statuses else "refused" if UNAUTHORIZED in statuses else "?"
     return Checked(connection, key, findings)
@@ -127,6 +134,8 @@ def _ask(client: Client, endpoint: Endpoint, organizations: Organizations) -> Fi
             params["organization_id"] = organizations.ids()[0]
         page = Request(client, endpoint.path, params=params, read=read).answer()
     except ApiError as error:
+        if endpoint is PROJECTS:
+            organizations.error = error
         return Finding(endpoint, error=error)
     if endpoint is PROJECTS:
         organizations.note(page)

@@ -65,7 +65,8 @@ def settings_table(settings: dict[str, Any]) -> str:
 
 def default(about: dict[str, object]) -> str:
     value = about.get("default")
-    return "" if value is None else f"`{str(value).lower()}`"
+    shown = json.dumps(value) if isinstance(value, list) else str(value).lower()
+    return "" if value is None else f"`{shown}`"
 
 
 def v2_first() -> list[Stream]:
@@ -117,7 +118,7 @@ def columns() -> str:
 def kind(column: dict[str, Any]) -> str:
     of = column["type"]
     name = next(each for each in ([of] if isinstance(of, str) else of) if each != "null")
-    name = "timestamp" if column.get("format") == "date-time" else name
+    name = {"date-time": "timestamp", "date": "date"}.get(column.get("format", ""), name)
     return f"array of {kind(column['items'])}" if name == "array" else name
 
 

@@ -51,6 +51,7 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     v2_jobs = getattr(request, "param", 400)
     history = History(jobs=400, v2_jobs=v2_jobs, days=30, unknown_fields=0.2)
     with Sandbox(World(history)) as running:
+        running.settings.data_points_reach = "bounds"
         put_awkward(running, NUL, **{"v2": AWKWARD_V2} if v2_jobs else {})
         yield running
 

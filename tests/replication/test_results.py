@@ -25,6 +25,7 @@ from tap_llamaclassify.http.rate_limit import Departure
 from tests.support.batch_files import batch_config, files_of, lines_of
 from tests.support.builders import (
     DEFAULT_STREAMS,
+    LISTS,
     STREAMS,
     Message,
     Output,
@@ -265,7 +266,7 @@ def test_trial_run_asks_for_hardly_anything_and_ends_well(sandbox: Sandbox, run:
     # --test selects every stream.
     listing, results, *others = [request.path for request in sandbox.requests]
     assert (listing, results) == (V1, f"{V1}/{asked(sandbox)[0]}/results")
-    assert others == ["/api/v2/classify", "/api/v1/projects", "/api/v2/organizations"]
+    assert others == ["/api/v1/beta/files", "/api/v2/classify", *LISTS]
     assert "replication_key_value" not in ended.stdout
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.clock import stamp
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tests.support.builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS
+from tests.support.builders import DEFAULT_STREAMS, LISTS, STREAMS, V2_STREAMS
 from tests.support.commands import Command
 from tests.support.runs import config_of, failure, put_v2, select
 
 V1, V2 = "/api/v1/classifier/jobs", "/api/v2/classify"
-PROJECTS, ORGANIZATIONS = "/api/v1/projects", "/api/v2/organizations"
-LISTS = 4
+PROJECTS = "/api/v1/projects"
+PATHS = [V1, V2, "/api/v1/beta/files", *LISTS]
 """What is asked for of each connection."""
 
 
@@ -45,13 +47,19 @@ def test_check_shows_host_key_apis_first_job_and_totals_with_one_request_each(
     assert (ended.code, ended.errors) == (0, [])
     host = sandbox.url.removeprefix("http://")
     v1, v2 = sandbox.world.jobs(sandbox.project_id), sandbox.world.v2_jobs(sandbox.project_id)
+    week = stamp(sandbox.world.now() - timedelta(hours=168))
+    lately = sum(job["created_at"] >= week for job in [*v1, *v2])
     assert table(ended.stdout) == [
         [host, "accepted", "v1", "yes", v1[-1]["created_at"], str(len(v1))],
         [host, "accepted", "v2", "yes", v2[-1]["created_at"], str(len(v2))],
+        [host, "accepted", "files", "yes", "", str(len(sandbox.world.files(sandbox.project_id)))],
         [host, "accepted", "projects", "yes", "", "3"],
         [host, "accepted", "organizations", "yes", "", "1"],
+        [host, "accepted", "configurations", "yes", "", "12"],
+        [host, "accepted", "timings", "yes", "", str(lately)],
+        [host, "accepted", "usage", "yes", "", "1 or more"],
     ]
-    assert [request.path for request in sandbox.requests] == [V1, V2, PROJECTS, ORGANIZATIONS]
+    assert [request.path for request in sandbox.requests] == PATHS
 
 
 def test_check_of_a_wrong_key_says_so_and_fails(
@@ -63,16 +71,16 @@ def test_check_of_a_wrong_key_says_so_and_fails(
     error = failure(ended)
     assert error.startswith("classify_jobs, classify_job_rules, classify_job_parsing_configs: GET")
     assert "check api_key" in error
-    assert len(sandbox.requests) == LISTS
+    assert len(sandbox.requests) == len(PATHS) - 1
 
 
 def test_check_retries_nothing(sandbox: Sandbox, command: Command, config: dict[str, Any]) -> None:
-    sandbox.answer_next(503, times=LISTS)
+    sandbox.answer_next(503, times=len(PATHS) - 1)
     ended = command("--config", config | {"retry_seconds": 600}, "--check")
     assert ended.code == 1
     said = {(line[1], line[3]) for line in table(ended.stdout)}
     assert said == {("?", "no: 503 Service Unavailable")}
-    assert len(sandbox.requests) == LISTS
+    assert len(sandbox.requests) == len(PATHS) - 1
 
 
 @pytest.mark.parametrize(
@@ -120,7 +128,7 @@ def test_check_tries_every_connection_and_names_the_one_that_fails(
     lines = table(ended.stdout)
     states = {line[0]: line[2] for line in lines}
     assert states == {"emea": "accepted", "apac": "refused", "us": "accepted"}
-    assert len(lines) == LISTS * 3
+    assert len(lines) == len(PATHS) * 3
     error = failure(ended)
     assert error.startswith("apac: classify_jobs")
     assert "emea" not in error
@@ -132,5 +140,6 @@ def test_check_shows_what_has_some_though_the_api_does_not_count(command: Comman
         put_v2(empty, "0", "1")
         ended = command("--config", config_of(empty), "--check")
     assert (ended.code, ended.errors) == (0, [])
-    assert [line[3] for line in table(ended.stdout)] == ["yes"] * LISTS
-    assert [line[-1] for line in table(ended.stdout)] == ["0", "1 or more", "3", "1"]
+    assert [line[3] for line in table(ended.stdout)] == ["yes"] * len(PATHS)
+    totals = [line[-1] for line in table(ended.stdout)]
+    assert totals == ["0", "1 or more", "1", "3", "1", "1 or more", "0", "1 or more"]

@@ -15,7 +15,7 @@ import pytest
 
 from llamacloud_sandbox.server import Sandbox
 from tests.support.batch_files import put_jobs
-from tests.support.builders import ALL_STREAMS, STREAMS, cases, catalog_with, job
+from tests.support.builders import ALL_STREAMS, LISTS, STREAMS, cases, catalog_with, job
 from tests.support.commands import COMMAND, Command, ended
 from tests.support.moments import PATIENCE
 from tests.support.processes import started
@@ -269,8 +269,7 @@ def test_test_reads_one_page_and_one_record_of_each_stream(
     put_jobs(sandbox, 300)
     ended = command("--config", config, "--test")
     assert [len(success(ended).records(name)) for name in STREAMS] == [1, 1, 1]
-    lists = ["/api/v1/projects", "/api/v2/organizations"]
-    assert [request.path for request in sandbox.requests] == [V1, V2, *lists]
+    assert [request.path for request in sandbox.requests] == [V1, V2, *LISTS]
     assert "replication_key_value" not in ended.stdout
 
 

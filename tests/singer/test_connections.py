@@ -177,8 +177,12 @@ def test_every_stream_of_every_connection_keeps_its_own(sandbox: Sandbox) -> Non
     assert reached == {
         **dict.fromkeys((*STREAMS, "classify_job_results"), dict.fromkeys(NAMES[:2], at(2))),
         **dict.fromkeys(V2_STREAMS, dict.fromkeys(NAMES[:2], at(7))),
-        "classify_projects": {},
+        **{name: {} for name in ("classify_files", "classify_projects")},
         "classify_organizations": {},
+        "classify_configurations": {},
+        # The API shows those of the last days only.
+        "classify_job_timings": dict.fromkeys(NAMES[:2]),
+        "classify_usage": dict.fromkeys(NAMES[:2], "2026-11-01"),
     }
     results = output.records("classify_job_results")
     assert {row["project_id"] for row in results} == {*list(sandbox.keys)[:2]}

@@ -120,7 +120,7 @@ V2_ODD: list[dict[str, Any]] = [
     v2_job("new usage", usage={"credits": 0.125, "parse_credits": 0, "pages": 3}),
     *(v2_job(f"updated {text}", updated_at=text) for text in INSTANTS),
     *(v2_job(f"undated {text}", updated_at=text) for text in NO_INSTANTS),
-    *(v2_job(f"created {text}", created_at=text) for text in INSTANTS),
+    *(v2_job(f"v2 created {text}", created_at=text) for text in INSTANTS),
 ]
 ODD_RESULTS: list[dict[str, Any]] = [
     {"id": "bare"},
@@ -138,6 +138,72 @@ ODD_PROJECTS: list[dict[str, Any]] = [
     project("new", settings={"of": [1]}),
     *(project(f"updated {text}", updated_at=text) for text in [*INSTANTS, *NO_INSTANTS]),
     *(project(f"plain {number}", is_default=None) for number in range(150)),
+]
+POINT = {"id": "", "created_at": "2026-11-20T07:59:00Z"}
+TRANSITIONS: list[Any] = [
+    None,
+    {},
+    {"pending_at": "soon", "running_at": "2026-11-20 08:00", "queued_at": "2026-11-20"},
+    {"running_at": 7, "completed_at": {"of": [1]}},
+    [{"pending_at": "2026-11-20T08:00:00Z"}],
+    "done",
+]
+ODD_POINTS: list[dict[str, Any]] = [
+    POINT | {"id": "bare point"},
+    POINT | {"id": "other types", "status": 1, "custom_tag": ["a"], "error_message": False},
+    *(POINT | {"id": f"moves {n}", "state_transitions": at} for n, at in enumerate(TRANSITIONS)),
+    *(POINT | {"id": f"undated {text}", "updated_at": text} for text in NO_INSTANTS),
+    *(POINT | {"id": f"point of {text}", "updated_at": text} for text in INSTANTS),
+    *(POINT | {"id": f"plain {n}", "updated_at": POINT["created_at"]} for n in range(150)),
+]
+METRIC = {"id": "", "event_type": "pages_classified", "organization_id": "own"}
+TOO_DEEP: Any = {"deep": None}
+for _ in range(70):
+    TOO_DEEP = {"deep": TOO_DEEP}
+ODD_METRICS: list[dict[str, Any]] = [
+    METRIC | {"id": "all null"} | dict.fromkeys(["day", "value", "credits", "usage_tags"]),
+    METRIC | {"id": "other types", "day": None, "value": "5", "credits": "1.5", "user_id": 7},
+    METRIC | {"id": "large", "day": "2026-11-01", "value": 2**63, "credits": 2**53 + 1},
+    METRIC | {"id": "tags", "day": "2026-11-01", "usage_tags": ["a", {"b": 1}]},
+    METRIC | {"id": "texts", "day": "2026-11-01", "usage_tags": ["ä 🦙", "", "null", '"'] * 9},
+    METRIC | {"id": "deep", "day": "2026-11-01", "properties": TOO_DEEP | {"a": [1, {}]}},
+    METRIC | {"id": "no object", "day": "2026-11-01", "properties": ["a"], "more": TOO_DEEP},
+    *(METRIC | {"id": f"undated {text}", "day": text} for text in NO_INSTANTS),
+    *(METRIC | {"id": f"day {text}", "day": text} for text in INSTANTS),
+]
+SIGNED = "https://files.example.com/a.pdf?X-Amz-Signature=51ab&X-Amz-Expires=60"
+ODD_FILES: list[dict[str, Any]] = [
+    {
+        "id": "dfl-1",
+        "name": SIGNED,
+        "external_file_id": f"see {SIGNED} or {SIGNED}",
+        "more": SIGNED,
+    },
+    {"id": "file", "name": 7, "expires_at": "soon", "more": {"of": [SIGNED, {"url": SIGNED}]}},
+    {"id": "dfl-9", "preview": {"url": SIGNED, "form_fields": {"policy": "51ab"}}, "name": None},
+]
+CONFIGURED = {"product_type": "classify_v2"}
+ODD_CONFIGURATIONS: list[dict[str, Any]] = [
+    CONFIGURED | {"id": "bare"},
+    *(
+        CONFIGURED | {"id": f"parameters {number}", "parameters": parameters}
+        for number, parameters in enumerate(
+            [
+                None,
+                {},
+                [1],
+                "none",
+                {"rules": "text", "mode": 5, "parsing_configuration": [1]},
+                {"rules": [RULE, 5], "parsing_configuration": V2_CONFIG | {"ocr": {"of": [1]}}},
+                {"product_type": "other", "parsing_configuration": {"max_pages": 2**63}},
+            ]
+        )
+    ),
+    *(
+        CONFIGURED | {"id": f"updated {text}", "updated_at": text}
+        for text in [*INSTANTS, *NO_INSTANTS]
+    ),
+    *(CONFIGURED | {"id": f"plain {number}", "name": "plain"} for number in range(150)),
 ]
 
 
@@ -160,6 +226,14 @@ def world() -> Iterator[Sandbox]:
         for odd in ODD_PROJECTS:
             world.put_project(odd)
             world.put_organization(odd)
+        for odd in ODD_POINTS:
+            world.put_raw_data_point(ours | odd)
+        for odd in ODD_METRICS:
+            world.put_raw_usage_metric(ours | odd)
+        for odd in ODD_CONFIGURATIONS:
+            world.put_raw_configuration(odd)
+        for odd in ODD_FILES:
+            world.put_file(ours | odd)
         yield sandbox
 
 
@@ -186,6 +260,15 @@ def schema_of(output: Output, stream: str) -> Message:
     return message
 
 
+def test_no_address_that_lets_anybody_read_a_file_is_written(output: Output) -> None:
+    rows = {row["id"]: row for row in output.records("classify_files")}
+    plain = SIGNED.partition("?")[0]
+    assert rows["dfl-1"]["name"] == rows["dfl-1"]["additional_fields"]["more"] == plain
+    assert rows["dfl-1"]["external_file_id"] == f"see {plain} or {plain}"
+    assert rows["dfl-9"]["additional_fields"] == {"preview": None}
+    assert "51ab" not in json.dumps([*rows.values()])
+
+
 def is_date_time(text: object) -> bool:
     """Return whether a text is RFC 3339, in the tap's fixed form, and an instant that exists."""
     if not isinstance(text, str):
@@ -204,8 +287,13 @@ def test_every_stream_the_tap_has_is_covered(world: Sandbox, output: Output) -> 
         "classify_job_results": ODD_RESULTS,
         "classify_v2_jobs": V2_ODD,
         "classify_projects": ODD_PROJECTS,
+        "classify_job_timings": ODD_POINTS,
+        "classify_usage": ODD_METRICS,
+        "classify_configurations": ODD_CONFIGURATIONS,
+        "classify_files": ODD_FILES,
     }.items():
-        assert {item["id"] for item in odd} <= {row["id"] for row in output.records(stream)}
+        shown = {row.get("id", row.get("job_id")) for row in output.records(stream)}
+        assert {item["id"] for item in odd} <= shown
 
 
 def test_key_comes_once_in_a_run_at_rest_and_is_never_null(output: Output, stream: str) -> None:
@@ -243,17 +331,21 @@ def test_replication_key_is_null_only_where_the_api_gave_no_instant(
     job_id = "job_id" if "job_id" in output.records(stream)[0] else "id"
     null = {record[job_id] for record in output.records(stream) if record[name] is None}
     undated = {f"undated {text}" for text in NO_INSTANTS}
-    assert undated <= null <= undated | {"bare", "all null"}
+    bare = {"bare", "all null", "bare point", "other types"}
+    bare |= {f"moves {number}" for number in range(len(TRANSITIONS))}
+    assert undated <= null <= undated | bare
 
 
 def test_stream_alone_gets_its_rows_its_bookmark_and_nothing_else(
     world: Sandbox, output: Output, stream: str
 ) -> None:
-    alone = sync_of(world, stream)
+    # Files are those of jobs and results that are read with them.
+    others = {"classify_v2_jobs", "classify_job_results"} if stream == "classify_files" else set()
+    alone = sync_of(world, stream, *others)
     assert alone.records(stream) == output.records(stream)
-    assert {m.get("stream") for m in alone.messages} == {stream, None}
+    assert {m.get("stream") for m in alone.messages} == {stream, None, *others}
     kept = {name: value for name, value in alone.bookmarks().items() if value}
-    assert kept.keys() == ({stream} if REPLICATION_KEYS[stream] else set())
+    assert kept.keys() == ({stream} if REPLICATION_KEYS[stream] else others)
 
 
 def singer_check_tap(lines: list[str], folder: Path) -> Ended:

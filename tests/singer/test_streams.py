@@ -102,7 +102,8 @@ def test_catalog_that_asks_for_the_impossible_is_refused(
     two_jobs: Sandbox, change: dict[str, Any], text: str
 ) -> None:
     catalog = catalog_with(two_jobs)
-    catalog["streams"][0] |= change
+    entry = next(e for e in catalog["streams"] if e["tap_stream_id"] == "classify_jobs")
+    entry |= change
     with pytest.raises(CatalogError, match=text):
         sync(two_jobs, catalog=catalog)
 

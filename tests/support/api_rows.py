@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from llamacloud_sandbox.server import Sandbox
@@ -19,8 +19,16 @@ KEYS = {
     "classify_job_parsing_configs": ("job_id",),
 }
 V2_KEYS = {name.replace("job", "v2_job", 1): key for name, key in KEYS.items()}
-OTHERS = ("classify_job_results", "classify_projects", "classify_organizations")
-ALL_KEYS = KEYS | V2_KEYS | dict.fromkeys(OTHERS, ("id",))
+OTHERS = (
+    "classify_job_results",
+    "classify_files",
+    "classify_projects",
+    "classify_organizations",
+    "classify_configurations",
+    "classify_usage",
+)
+ALL_KEYS = KEYS | V2_KEYS | dict.fromkeys(OTHERS, ("id",)) | {"classify_job_timings": ("job_id",)}
+EVENT_TYPES = ("pages_classified", "image_classified", "pages_parsed")
 
 JOB_COLUMNS = ("id", "project_id", "user_id", "status", "mode", "error_message", "job_record_id")
 V2_JOB_COLUMNS = (
@@ -29,7 +37,11 @@ V2_JOB_COLUMNS = (
 )
 JOB_TIMES = ("created_at", "effective_at", "updated_at")
 ITEM_TIMES = ("created_at", "updated_at")
-TIMES = (*JOB_TIMES, "job_updated_at")
+TRANSITIONS = tuple(
+    f"{name}_at" for name in ("pending", "throttled", "running", "completed", "failed", "cancelled")
+)
+FILE_TIMES = ("last_modified_at", "expires_at")
+TIMES = (*JOB_TIMES, "job_updated_at", *TRANSITIONS, *FILE_TIMES)
 FOUND = ("type", "confidence", "reasoning")
 
 
@@ -123,20 +135,75 @@ def api_shows(sandbox: Sandbox, *project_ids: str) -> Tables:
     ids, world = project_ids or (sandbox.project_id,), sandbox.world
     jobs = [job for id_ in ids for job in world.jobs(id_)]
     project = ("id", "name", "organization_id", "is_default")
+    results = [_result_row(job, result) for job in jobs for result in world.results(job["id"])]
+    v2_jobs = [job for id_ in ids for job in world.v2_jobs(id_)]
     others: dict[str, list[Row]] = {
-        "classify_job_results": [
-            _result_row(job, result) for job in jobs for result in world.results(job["id"])
-        ],
+        "classify_job_results": results,
+        "classify_files": files_of(sandbox, results, v2_jobs),
         "classify_projects": [_row(each, project, ITEM_TIMES, utc) for each in world.projects()],
         "classify_organizations": [
             _row(each, ("id", "name"), ITEM_TIMES, utc) for each in world.organizations()
         ],
+        "classify_configurations": [
+            _configuration_row(each)
+            for each in {c["id"]: c for id_ in ids for c in world.configurations(id_)}.values()
+            if each["product_type"] == "classify_v2"
+        ],
+        "classify_job_timings": [
+            _timing_row(each) for id_ in ids for each in world.data_points(id_)
+        ],
+        "classify_usage": [
+            usage_row(each)
+            for id_ in ids
+            for each in world.usage_metrics(id_)
+            if each["event_type"] in EVENT_TYPES
+        ],
     }
     return {
         **expected(jobs),
-        **expected_v2(job for id_ in ids for job in world.v2_jobs(id_)),
-        **{name: keyed_by(("id",), rows) for name, rows in others.items()},
+        **expected_v2(v2_jobs),
+        **{name: keyed_by(ALL_KEYS[name], rows) for name, rows in others.items()},
     }
+
+
+def files_of(sandbox: Sandbox, results: Iterable[Row], v2_jobs: Iterable[Row]) -> list[Row]:
+    """Make the rows of the files that results and jobs name."""
+    named = {result["file_id"] for result in results}
+    named |= {job["file_input"] for job in v2_jobs if job["document_input_type"] == "file_id"}
+    columns = ("id", "name", "external_file_id", "file_type", "project_id", "purpose")
+    return [
+        _row(file, columns, FILE_TIMES, utc, ("download_url",))
+        for file in sandbox.world.files()
+        if file["id"] in named
+    ]
+
+
+def _configuration_row(configuration: Row) -> Row:
+    parameters = configuration["parameters"]
+    columns = ("id", "name", "version", "product_type")
+    parsing = parameters["parsing_configuration"] or {}
+    return {
+        **_row(configuration, columns, ITEM_TIMES, utc, ("parameters",)),
+        "mode": parameters["mode"],
+        "rule_count": len(parameters["rules"]),
+        **{name: parsing.get(name) for name in ("lang", "max_pages", "target_pages")},
+        "additional_fields": {"parameters": {"rules": parameters["rules"]}},
+    }
+
+
+def _timing_row(point: Row) -> Row:
+    transitions = point["state_transitions"]
+    columns = ("project_id", "status", "custom_tag", "error_message")
+    return {
+        **_row(point, columns, ITEM_TIMES, utc, ("id", "state_transitions")),
+        **{name: utc(transitions[name]) for name in TRANSITIONS},
+        "job_id": point["id"],
+    }
+
+
+def usage_row(metric: Row) -> Row:
+    """Make the row of a usage metric."""
+    return metric | {"day": date.fromisoformat(metric["day"]), "additional_fields": None}
 
 
 def _result_row(job: Row, result: Row) -> Row:

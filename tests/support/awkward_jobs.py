@@ -20,6 +20,7 @@ RULES = [{"type": HOSTILE, "description": HOSTILE}, {"type": "kept", "descriptio
 def awkward_api() -> Iterator[Sandbox]:
     """Run it."""
     with Sandbox(World(History(jobs=150, v2_jobs=150, days=20, unknown_fields=0.2))) as sandbox:
+        sandbox.settings.data_points_reach = "bounds"
         v1, v2 = _awkward(sandbox.project_id)
         for each in v1:
             sandbox.world.put(each)
@@ -42,8 +43,16 @@ def _awkward(project_id: str) -> tuple[list[Row], list[Row]]:
             "runs", status="RUNNING", result=None, usage=None, created_at="2026-11-01T00:00:00Z"
         ),
         v2_job("cost only", status="FAILED", result=None, usage={"credits": 0.1, "x": 1}),
-        v2_job("unsure", result={"type": HOSTILE, "confidence": 0.1, "reasoning": None}),
-        v2_job("reasons only", result={"type": None, "confidence": None, "reasoning": "so"}),
+        v2_job(
+            "unsure",
+            result={"type": HOSTILE, "confidence": 0.1, "reasoning": None},
+            parse_job_id="pjb-unsure",
+        ),
+        v2_job(
+            "reasons only",
+            result={"type": None, "confidence": None, "reasoning": "so"},
+            parse_job_id="pjb-reasons",
+        ),
     ]
     recent = {"project_id": project_id, "updated_at": "2026-11-23T10:00:00Z"}
     times_of = {"without times": {"updated_at": None}}

@@ -68,6 +68,8 @@ def duckdb_type(column: Mapping[str, Any]) -> str:
     types = types_of(column)
     if types == {"string"} and column.get("format") == "date-time":
         return "TIMESTAMP WITH TIME ZONE"
+    if types == {"string"} and column.get("format") == "date":
+        return "DATE"
     if types == {"array"} and types_of(column.get("items", {})) == {"integer"}:
         return "BIGINT[]"
     alone = {"integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN"}
@@ -97,7 +99,7 @@ def as_loaded(row: Mapping[str, Any], columns: Columns) -> tuple[Any, ...]:
 
 
 def cells(source: Any, columns: Columns) -> list[tuple[Any, ...]]:
-    """Read Parquet files or a table by DuckDB: timestamps as microseconds, JSON as what it says."""
+    """Read Parquet files or a table by DuckDB: times as microseconds, days and JSON as they say."""
     with duckdb.connect() as warehouse:
         read: Any = warehouse.from_parquet if isinstance(source, list) else warehouse.from_arrow
         found = read(source)
@@ -106,7 +108,11 @@ def cells(source: Any, columns: Columns) -> list[tuple[Any, ...]]:
         }
         assert found.columns == list(columns)
         picked = [
-            f'epoch_us("{name}")' if str(kind).startswith("TIMESTAMP") else f'"{name}"'
+            f'epoch_us("{name}")'
+            if str(kind).startswith("TIMESTAMP")
+            else f'CAST("{name}" AS VARCHAR)'
+            if str(kind) == "DATE"
+            else f'"{name}"'
             for name, kind in zip(found.columns, found.types, strict=True)
         ]
         rows = found.project(", ".join(picked)).fetchall()

@@ -30,9 +30,22 @@ ALL_STREAMS = (
     *STREAMS,
     "classify_job_results",
     *V2_STREAMS,
+    "classify_files",
     "classify_projects",
     "classify_organizations",
+    "classify_configurations",
+    "classify_job_timings",
+    "classify_usage",
 )
+
+LISTS = (
+    "/api/v1/projects",
+    "/api/v2/organizations",
+    "/api/v1/beta/configurations",
+    "/api/v1/job-data-points",
+    "/api/v1/beta/usage-metrics",
+)
+"""What is listed beside jobs and their files, in this order."""
 
 Message = dict[str, Any]
 

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ ODD: Row = AWKWARD | {
 """Another, at the limits of what columns hold."""
 
 AWKWARD_V2: Row = v2_job(
-    "Übung 日本 📷",
+    "Übung 日本 📷 v2",
     configuration=configuration(
         rules=[
             {"type": "räumung", "description": '"quotes", \\N, \\" and\nline\r\nbreaks\t;'},
@@ -141,8 +142,12 @@ def _duckdb_rows(warehouse: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
     rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
     # The spacing of JSON means nothing; of v2, target_pages is text.
     columns = ["additional_fields", *["target_pages"] * (table == "classify_job_parsing_configs")]
+    columns += ["properties", "usage_tags"] * (table == "classify_usage")
     for row in rows:
         row.update({name: json.loads(row[name] or "null") for name in columns})
+        if "day" in row:
+            # The loader knows no dates.
+            row["day"] = date.fromisoformat(row["day"])
     return rows
 
 
@@ -175,6 +180,7 @@ def live_on(sandbox: Sandbox, said: str = "\x00") -> None:
         world.touch_v2(AWKWARD_V2["id"], status="FAILED", error_message=said, result=None)
     world.put_project({"id": sandbox.project_id, "name": "Renamed", "is_default": None})
     world.put_organization({"id": world.organization_id, "name": "Renamed"})
+    world.put_configuration(world.configurations(sandbox.project_id)[0] | {"name": "Renamed"})
 
 
 class Pipeline:
@@ -215,6 +221,7 @@ class Pipeline:
 
 NUMBERS = {
     "classify_job_results.confidence",
+    "classify_usage.credits",
     "classify_v2_jobs.result_confidence",
     "classify_v2_jobs.usage_credits",
     "classify_v2_jobs.usage_parse_credits",
