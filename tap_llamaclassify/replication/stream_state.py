@@ -19,7 +19,7 @@ _READ = "created_at_read"
 _BEGUN = "reading_began_at"
 _SET_ASIDE = "set_aside"
 _LAST_READ_AT = "last_read_at"
-_UNFINISHED_SINCE = "unfinished_since"
+_UNFINISHED_JOBS = "unfinished_jobs"
 _COVERS = "covers"
 _OWN = {
     _KEY,
@@ -32,7 +32,7 @@ _OWN = {
     UNFINISHED_OF,
     _SET_ASIDE,
     _LAST_READ_AT,
-    _UNFINISHED_SINCE,
+    _UNFINISHED_JOBS,
     _COVERS,
 }
 _LEFTOVERS = {"progress_markers", "replication_key_signpost", "starting_replication_value"}
@@ -58,8 +58,8 @@ class StreamState:
         set_aside: Ids of jobs whose results could not be had, and are asked for again.
         last_read_at: The server's clock when the last reading began that came to its end; None
             where nothing hangs on it.
-        unfinished_since: When the oldest job was created that was unfinished when last listed,
-            where jobs are not asked for by their ids.
+        unfinished_jobs: As `unfinished`, where jobs are not asked for by their ids, but listed
+            from the oldest of these on.
         covers: What the bookmark speaks of, in names; where it is not all there is, the rest is
             read from its beginning.
     """
@@ -72,7 +72,7 @@ class StreamState:
     unfinished: Mapping[str, str] | None = field(default_factory=dict)
     set_aside: Sequence[str] = ()
     last_read_at: str | None = None
-    unfinished_since: str | None = None
+    unfinished_jobs: Mapping[str, str] = field(default_factory=dict)
     covers: Sequence[str] = ()
 
 
@@ -101,7 +101,7 @@ def read_fields(
         _unfinished(path, entry),
         _names(path, entry, _SET_ASIDE),
         _instant(path, entry, _LAST_READ_AT),
-        _instant(path, entry, _UNFINISHED_SINCE),
+        _instants(path, entry, _UNFINISHED_JOBS),
         _names(path, entry, _COVERS),
     )
 
@@ -124,18 +124,22 @@ def _read(path: str, entry: Mapping[str, Any]) -> Spans:
 
 
 def _unfinished(path: str, entry: Mapping[str, Any]) -> dict[str, str] | None:
-    given = entry.get(UNFINISHED, {})
-    if UNFINISHED_OF in entry:
-        if not isinstance(entry[UNFINISHED_OF], str):
-            raise unreadable(path, f".{UNFINISHED_OF}", "is no stream's name")
-        return None
+    if UNFINISHED_OF not in entry:
+        return _instants(path, entry, UNFINISHED)
+    if not isinstance(entry[UNFINISHED_OF], str):
+        raise unreadable(path, f".{UNFINISHED_OF}", "is no stream's name")
+    return None
+
+
+def _instants(path: str, entry: Mapping[str, Any], name: str) -> dict[str, str]:
+    given = entry.get(name, {})
     if not isinstance(given, dict):
-        raise unreadable(path, f".{UNFINISHED}", "is no object")
-    created = {job: to_fixed(at) if isinstance(at, str) else None for job, at in given.items()}
-    unfinished = {job: at for job, at in created.items() if at is not None}
-    if len(unfinished) < len(given):
-        raise unreadable(path, f".{UNFINISHED}", "holds what is no timestamp")
-    return unfinished
+        raise unreadable(path, f".{name}", "is no object")
+    read = {job: to_fixed(at) if isinstance(at, str) else None for job, at in given.items()}
+    instants = {job: at for job, at in read.items() if at is not None}
+    if len(instants) < len(given):
+        raise unreadable(path, f".{name}", "holds what is no timestamp")
+    return instants
 
 
 def _names(path: str, entry: Mapping[str, Any], name: str) -> tuple[str, ...]:
@@ -174,7 +178,7 @@ def fields_of(kept: StreamState, replication_key: str) -> dict[str, Any]:
         UNFINISHED: dict(sorted((kept.unfinished or {}).items())),
         _SET_ASIDE: [*kept.set_aside],
         _LAST_READ_AT: kept.last_read_at,
-        _UNFINISHED_SINCE: kept.unfinished_since,
+        _UNFINISHED_JOBS: dict(sorted(kept.unfinished_jobs.items())),
         _COVERS: [*kept.covers],
     }
     return fields | {name: value for name, value in others.items() if value}

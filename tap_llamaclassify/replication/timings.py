@@ -7,11 +7,11 @@ that is said.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tap_llamaclassify.api.endpoints import TIMINGS, TIMINGS_HOURS
-from tap_llamaclassify.api.models import Page
+from tap_llamaclassify.api.models import Json, Page
 from tap_llamaclassify.api.pagination import Paginator
 from tap_llamaclassify.config.settings import A_DAY, Settings
 from tap_llamaclassify.http.client import Client
@@ -19,11 +19,13 @@ from tap_llamaclassify.replication.bookmarks import Bookmark
 from tap_llamaclassify.replication.listing_bookmarks import ListingBookmarks, Wanted
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.stream_state import StreamState
-from tap_llamaclassify.replication.unfinished import DAYS
+from tap_llamaclassify.replication.unfinished import DAYS, MOST, Unfinished
 from tap_llamaclassify.timestamps import LAST, moved
 
 EVER = "2000-01-01T00:00:00.000000Z"
 """Before the first job there was: without a bound the API goes back no further than by hours."""
+BEGUN = ("pending", "throttled", "running")
+"""The statuses before a job is finished."""
 FINISHED = frozenset({"completed", "failed", "cancelled"})
 
 _logger = logging.getLogger(__name__)
@@ -48,8 +50,9 @@ class TimingsReader:
         self._label = client.connection.label
         self._bookmarks = ListingBookmarks(wanted, settings, client.clock, self._label)
         (self._kept,) = wanted.values()
+        known = self._kept.unfinished_jobs if self._kept else {}
+        self._unfinished = Unfinished([known], self._label, is_finished)
         self._oldest = LAST
-        self._unfinished_since = LAST
 
     def steps(self) -> Iterator[Step]:
         """Read the listing."""
@@ -69,19 +72,32 @@ class TimingsReader:
         # Until the first reply tells the server's clock, the bookmark is taken to be right.
         begin = self._begin(self._bookmarks.bookmarks_at(LAST))
         listing = self._listing(begin)
+        page = listing.next()
+        self._bookmarks.start(page)
+        if (trusted := self._begin(self._bookmarks.bookmarks_by_table)) != begin:
+            begin, listing = trusted, self._listing(trusted)
+            page = listing.next()
+        yield page
+        if not page.is_last and self._limit is None:
+            yield from self._look(begin)
         while not listing.is_over:
             page = listing.next()
-            self._bookmarks.start(page)
-            if (trusted := self._begin(self._bookmarks.bookmarks_by_table)) != begin:
-                begin, listing = trusted, self._listing(trusted)
-                continue
             if self._limit is None:
                 listing.fetch()
             yield page
+            # Let go of this page before the next one comes in.
             del page
 
-    def _listing(self, begin: str) -> Paginator:
-        return Paginator(self._client, TIMINGS, {"created_at_on_or_after": begin})
+    def _look(self, begin: str) -> Iterator[Page]:
+        """See which jobs are unfinished: one that changes meanwhile may move to a page before."""
+        for number, page in enumerate(self._listing(begin, status=BEGUN).pages(ahead=False), 1):
+            yield page
+            is_filtered = not any(map(is_finished, page.items))
+            if not is_filtered or number * self._client.connection.page_size >= MOST:
+                return
+
+    def _listing(self, begin: str, **filters: Sequence[str]) -> Paginator:
+        return Paginator(self._client, TIMINGS, {"created_at_on_or_after": begin, **filters})
 
     def _begin(self, bookmarks: Mapping[str, Bookmark]) -> str:
         """Return the creation from which data points are of interest."""
@@ -90,25 +106,22 @@ class TimingsReader:
         known = next((bookmark.begin for bookmark in bookmarks.values()), None)
         reach = max(settings.lookback_seconds, settings.reconcile_days * A_DAY)
         begin = known and moved(known, -reach)
-        if begin and self._kept and self._kept.unfinished_since:
-            begin = min(begin, self._kept.unfinished_since)
+        if begin and self._kept:
+            begin = min([begin, *self._kept.unfinished_jobs.values()])
         return max(filter(None, (EVER, start_date, begin)))
 
     def _step(self, page: Page) -> Step:
         items = self._bookmarks.due_of(page)
-        for point in page.items:
-            created = point.get("created_at") or LAST
-            self._oldest = min(self._oldest, created)
-            if (point.get("status") or "").lower() not in FINISHED:
-                self._unfinished_since = min(self._unfinished_since, created)
+        self._unfinished.note(page.items, self._clock)
+        created = [created for point in page.items if (created := point.get("created_at"))]
+        self._oldest = min([self._oldest, *created])
         return Step(items, pages=[page])
 
     def _after(self) -> dict[str, StreamState]:
         clock = self._clock
-        young = self._unfinished_since > (moved(clock, -DAYS * A_DAY) or "")
-        since = self._unfinished_since if young and self._unfinished_since < LAST else None
+        unfinished = self._unfinished.left(clock)
         return {
-            name: replace(kept, last_read_at=clock, unfinished_since=since)
+            name: replace(kept, last_read_at=clock, unfinished_jobs=unfinished)
             for name, kept in self._bookmarks.after().items()
         }
 
@@ -129,3 +142,8 @@ class TimingsReader:
     @property
     def _clock(self) -> str:
         return self._bookmarks.clock or LAST
+
+
+def is_finished(point: Json) -> bool:
+    """Return whether a data point's job is taken not to change any more."""
+    return (point.get("status") or "").lower() in FINISHED

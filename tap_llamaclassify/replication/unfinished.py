@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from tap_llamaclassify.api.models import Json
@@ -36,19 +36,26 @@ class Unfinished:
     Args:
         known: What the state keeps of each table.
         label: What stands before log lines.
+        is_over: Tells whether a job is taken not to change any more.
     """
 
-    def __init__(self, known: Iterable[Mapping[str, str]], label: str = "") -> None:
+    def __init__(
+        self,
+        known: Iterable[Mapping[str, str]],
+        label: str = "",
+        is_over: Callable[[Json], bool] = is_finished,
+    ) -> None:
         self._jobs = {id_: created for each in known for id_, created in each.items()}
         self._not_met = {*self._jobs}
         self._again: dict[str, str] = {}
         self._label = label
+        self._is_over = is_over
 
     def note(self, jobs: Sequence[Json], clock: str) -> None:
         """See how jobs are now."""
         for job in jobs:
             self._not_met.discard(job["id"])
-            if is_finished(job):
+            if self._is_over(job):
                 self._jobs.pop(job["id"], None)
             else:
                 self._jobs[job["id"]] = job.get("created_at") or self._jobs.get(job["id"], clock)

@@ -110,7 +110,7 @@ def check(connections: Sequence[Connection], at_once: int) -> list[Checked]:
 def _check_one(connection: Connection) -> Checked:
     exchanges: list[Exchange] = []
     client = Client(replace(connection, retry_seconds=0), on_exchange=exchanges.append)
-    findings = []
+    findings: list[Finding] = []
     organizations = Organizations(client)
     for endpoint in CHECKED:
         before = len(exchanges)
