@@ -89,9 +89,13 @@ class ConnectionReader:
 
     def _of_api(self, wanted: Wanted) -> Generator[Step | Failed, None, bool]:
         """Read some tables of one API; returns whether the rest is in vain."""
-        pages = self._client.activity.pages
+        is_absent = True
         try:
-            yield from self._steps_of(wanted)
+            for step in self._steps_of(wanted):
+                is_absent = False
+                yield step
+                # Let go of it before the next one comes in.
+                del step
         except SetAsideError as error:
             yield Failed(error, [*wanted])
         except ApiError as error:
@@ -100,7 +104,6 @@ class ConnectionReader:
                 yield Failed(error, [*wanted])
                 return True
             text = f"{error}, or {instead([*wanted], self._wanted)}"
-            is_absent = self._client.activity.pages == pages
             yield Failed(error.reworded(text), [*wanted], str(error) if is_absent else None)
         return False
 

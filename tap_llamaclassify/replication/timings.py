@@ -77,15 +77,17 @@ class TimingsReader:
         if (trusted := self._begin(self._bookmarks.bookmarks_by_table)) != begin:
             begin, listing = trusted, self._listing(trusted)
             page = listing.next()
+        is_last = page.is_last
         yield page
-        if not page.is_last and self._limit is None:
+        # Let go of this page before the next one comes in.
+        del page
+        if not is_last and self._limit is None:
             yield from self._look(begin)
         while not listing.is_over:
             page = listing.next()
             if self._limit is None:
                 listing.fetch()
             yield page
-            # Let go of this page before the next one comes in.
             del page
 
     def _look(self, begin: str) -> Iterator[Page]:
@@ -129,7 +131,7 @@ class TimingsReader:
         """Say that jobs may be missing which were created after the last reading, too long ago."""
         last = self._kept.last_read_at if self._kept else None
         reaches = moved(self._clock, -TIMINGS_HOURS * 3600) or ""
-        if last and last < min(reaches, self._oldest):
+        if last and last < reaches <= self._oldest:
             _logger.warning(
                 "%sclassify_job_timings: the last reading began at %s, and the API shows the last "
                 "%d hours only: what was created in between and before that is missing. A sync at "

@@ -150,7 +150,7 @@ def api_shows(sandbox: Sandbox, *project_ids: str) -> Tables:
             if each["product_type"] == "classify_v2"
         ],
         "classify_job_timings": [
-            _timing_row(each) for id_ in ids for each in world.data_points(id_)
+            timing_row(each) for id_ in ids for each in world.data_points(id_)
         ],
         "classify_usage": [
             usage_row(each)
@@ -191,12 +191,13 @@ def _configuration_row(configuration: Row) -> Row:
     }
 
 
-def _timing_row(point: Row) -> Row:
+def timing_row(point: Row, read: Read = utc) -> Row:
+    """Make the row of a data point."""
     transitions = point["state_transitions"]
     columns = ("project_id", "status", "custom_tag", "error_message")
     return {
-        **_row(point, columns, ITEM_TIMES, utc, ("id", "state_transitions")),
-        **{name: utc(transitions[name]) for name in TRANSITIONS},
+        **_row(point, columns, ITEM_TIMES, read, ("id", "state_transitions")),
+        **{name: read(transitions[name]) for name in TRANSITIONS},
         "job_id": point["id"],
     }
 
