@@ -48,6 +48,7 @@ def _history(sandbox: Sandbox) -> None:
 def large(tmp_path: Path) -> Iterator[Warehouse]:
     """A warehouse of an API with jobs of all kinds."""
     with Sandbox(World(History(jobs=400, v2_jobs=400, days=30, unknown_fields=0.2))) as running:
+        running.settings.data_points_reach = "bounds"
         put_awkward(running, NUL, v2=AWKWARD_V2)
         yield Warehouse(running, tmp_path)
 
@@ -66,6 +67,7 @@ def test_all_tables_equal_the_api_cell_by_cell_after_each_of_two_runs(large: War
     assert {name for name in types if types[name] == "DOUBLE"} == NUMBERS
     assert {types[f"{name}.additional_fields"] for name in ALL_STREAMS} == {"JSON"}
     assert types["classify_projects.is_default"] == "BOOLEAN"
+    assert types["classify_usage.day"] == "DATE"
     assert types["classify_job_parsing_configs.target_pages"] == "JSON"
     assert types["classify_v2_jobs.updated_at"] == "TIMESTAMP WITH TIME ZONE"
 

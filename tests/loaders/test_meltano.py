@@ -21,7 +21,7 @@ from llamacloud_sandbox.wire.front import Request
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tests.support.api_rows import KEYS, V2_KEYS, Tables, expected, expected_v2
-from tests.support.builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS
+from tests.support.builders import DEFAULT_STREAMS, LISTS, STREAMS, V2_STREAMS
 from tests.support.commands import ROOT, Command, Ended, ended
 from tests.support.loaders import in_duckdb
 
@@ -34,7 +34,7 @@ USERS_OWN = ("LLAMA_", "MELTANO_", "TAP_LLAMACLASSIFY_", "TARGET_DUCKDB_", "LOGL
 PIPELINE = ("tap-llamaclassify", "target-duckdb")
 STATE_ID = "dev:tap-llamaclassify-to-target-duckdb"
 V1, V2, PROJECTS = "/api/v1/classifier/jobs", "/api/v2/classify", "/api/v1/projects"
-ORGANIZATIONS = "/api/v2/organizations"
+BESIDE_JOBS = ("files", "projects", "organizations", "configurations", "timings", "usage")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,11 +272,10 @@ def test_check_shows_what_can_be_read_and_fails_only_for_what_is_selected(tmp_pa
         assert [line[:5] for line in lines[1:]] == [
             ["emea", host, "accepted", "v1", "no: 410 Gone"],
             ["emea", host, "accepted", "v2", "yes"],
-            ["emea", host, "accepted", "projects", "yes"],
-            ["emea", host, "accepted", "organizations", "yes"],
+            *(["emea", host, "accepted", name, "yes"] for name in BESIDE_JOBS),
         ]
         paths = [request.path for request in sandbox.requests]
-        assert paths == [V1, V2, PROJECTS, ORGANIZATIONS]
+        assert paths == [V1, V2, "/api/v1/beta/files", *LISTS]
 
 
 def test_check_of_a_wrong_key_shows_that_it_is_refused_and_fails(tmp_path: Path) -> None:
@@ -285,7 +284,7 @@ def test_check_of_a_wrong_key_shows_that_it_is_refused_and_fails(tmp_path: Path)
             *("invoke", "tap-llamaclassify:check"), LLAMA_CLOUD_API_KEY="llx-of-nobody"
         )
     refused = re.findall(r" refused +(\w+) +no: 401 Unauthorized\n", shown.stdout)
-    assert refused == ["v1", "v2", "projects", "organizations"]
+    assert refused == ["v1", "v2", *BESIDE_JOBS]
 
 
 @pytest.mark.heavy

@@ -91,9 +91,9 @@ def config(**settings: Any) -> dict[str, Any]:
 
 WAYS_TO_START: dict[str, int] = {
     "": 2,
-    "--test": 4,
+    "--test": 7,
     "--test=schema": 0,
-    "--check": 4,
+    "--check": 8,
     "--discover": 0,
     "--about": 0,
     "--about --format=json": 0,
@@ -128,7 +128,7 @@ def test_keys_are_shown_by_no_way_to_start_the_command(
     keys: list[str],
 ) -> None:
     expected = sorted(f"Bearer {key}" for key in keys * WAYS_TO_START[way])
-    sandbox.answer_next(200, {"items": [job("a")]}, times=len(expected))
+    sandbox.answer_next(200, {"items": [job("a", organization_id="o")]}, times=len(expected))
     given = given | {"api_url": sandbox.url}
     ended = told("--config", given, "--config=ENV", *way.split(), env=env)
     assert (ended.code, ended.stdout != "") == (0, True)
@@ -418,7 +418,7 @@ def test_reply_that_shows_the_key_is_not_shown_by_a_check_or_of_a_connection(
 def test_check_does_not_show_what_a_job_holds_in_place_of_its_date(
     sandbox: Sandbox, told: Command
 ) -> None:
-    shown = job("a", created_at=KEY)
+    shown = job("a", created_at=KEY, organization_id="o")
     sandbox.answer_next(200, {"items": [shown], "total_size": KEY}, times=WAYS_TO_START["--check"])
     assert told("--config", config(api_url=sandbox.url), "--check").code == 0
 

@@ -10,7 +10,7 @@ from llamacloud_sandbox.server import Sandbox
 from tests.support.api_rows import KEYS
 from tests.support.builders import Output, job, new_tap, sync, written_by
 from tests.support.commands import Command
-from tests.support.items import result, v2_job
+from tests.support.items import file, result, v2_job
 from tests.support.runs import config_of, failure, select, success, warning
 
 FILES, V2_JOBS, RESULTS = "classify_files", "classify_v2_jobs", "classify_job_results"
@@ -22,22 +22,7 @@ def put(sandbox: Sandbox, *names: str, **fields: Any) -> None:
     for name in names:
         given = {"project_id": sandbox.project_id, "file_input": f"dfl-{name}"} | fields
         sandbox.world.put_v2(v2_job(name, **given))
-        sandbox.world.put_file(file(sandbox, f"dfl-{name}"))
-
-
-def file(sandbox: Sandbox, identity: str, **fields: Any) -> dict[str, Any]:
-    """Make a file."""
-    return {
-        "id": identity,
-        "name": f"{identity}.pdf",
-        "external_file_id": None,
-        "file_type": "pdf",
-        "project_id": sandbox.project_id,
-        "purpose": "classify",
-        "last_modified_at": "2026-11-01T07:58:00.000000Z",
-        "expires_at": None,
-        "download_url": None,
-    } | fields
+        sandbox.world.put_file(file(f"dfl-{name}", project_id=sandbox.project_id))
 
 
 def fetch(sandbox: Sandbox, *others: str, **more: Any) -> Output:
@@ -60,13 +45,12 @@ def test_rows_are_the_files_that_jobs_name_and_no_others(sandbox: Sandbox) -> No
     put(sandbox, "a", "b")
     put(sandbox, "parsed", document_input_type="parse_job_id", file_input="pjb-1")
     put(sandbox, "linked", document_input_type="url", file_input="https://example.com/a.pdf")
-    sandbox.world.put_file(file(sandbox, "dfl-other"))
+    sandbox.world.put_file(file("dfl-other", project_id=sandbox.project_id))
     output = fetch(sandbox)
     shown = {each["id"]: each for each in sandbox.world.files()}
     assert ids(output) == ["dfl-a", "dfl-b"]
     for row in output.records(FILES):
-        kept = {name: value for name, value in shown[row["id"]].items() if name != "download_url"}
-        assert row == kept | {"additional_fields": None}
+        assert row == shown[row["id"]] | {"additional_fields": None}
     (request,) = [each for each in sandbox.requests if each.path == PATH]
     assert {*request.query} == {"page_size", "file_ids"}
     assert request.query["page_size"] == "1000"
@@ -75,13 +59,13 @@ def test_rows_are_the_files_that_jobs_name_and_no_others(sandbox: Sandbox) -> No
 def test_files_of_results_are_read_too(sandbox: Sandbox) -> None:
     sandbox.world.put(job("job", project_id=sandbox.project_id))
     sandbox.world.put_results("job", [result("r", file_id="f"), result("s", file_id=None)])
-    sandbox.world.put_file(file(sandbox, "f"))
+    sandbox.world.put_file(file("f", project_id=sandbox.project_id))
     assert ids(fetch(sandbox, RESULTS, fetch_results=True)) == ["f"]
 
 
 def test_file_is_asked_for_once_however_many_jobs_name_it(sandbox: Sandbox) -> None:
     put(sandbox, *(f"{n}" for n in range(250)), file_input="dfl-same")
-    sandbox.world.put_file(file(sandbox, "dfl-same"))
+    sandbox.world.put_file(file("dfl-same", project_id=sandbox.project_id))
     assert ids(fetch(sandbox)) == ["dfl-same"]
     assert asked(sandbox) == [["dfl-same"]]
 
@@ -129,7 +113,7 @@ def test_where_files_cannot_be_asked_for_by_id_all_are_listed_once(
 ) -> None:
     sandbox.settings.file_ids = way
     put(sandbox, *(f"{n}" for n in range(300)))
-    sandbox.world.put_file(file(sandbox, "dfl-other"))
+    sandbox.world.put_file(file("dfl-other", project_id=sandbox.project_id))
     output = fetch(sandbox)
     # Where the first request is answered with all, some come twice.
     assert {*ids(output)} == {f"dfl-{n}" for n in range(300)}
@@ -144,7 +128,7 @@ def test_where_files_cannot_be_asked_for_by_id_all_are_listed_once(
 def test_file_whose_id_the_list_shows_without_its_prefix_is_found(sandbox: Sandbox) -> None:
     put(sandbox, "a")
     sandbox.answer_next(200, {"items": [v2_job("a", file_input="dfl-a")]})
-    sandbox.answer_next(200, {"items": [file(sandbox, "a")]})
+    sandbox.answer_next(200, {"items": [file("a", project_id=sandbox.project_id)]})
     assert ids(fetch(sandbox)) == ["a"]
     assert len(asked(sandbox)) == 1
 

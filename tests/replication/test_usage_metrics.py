@@ -10,6 +10,7 @@ import pytest
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
 from tests.support.builders import Output, seconds_after, sync
+from tests.support.items import usage_metric
 from tests.support.runs import bookmark_at, select, warning
 
 USAGE, PROJECTS = "classify_usage", "classify_projects"
@@ -19,20 +20,11 @@ DEFAULT = ["pages_classified", "image_classified", "pages_parsed"]
 
 def metric(sandbox: Sandbox, identity: str, day: str | None, **fields: Any) -> dict[str, Any]:
     """Make a usage metric."""
-    return {
-        "id": identity,
+    owner = {
         "organization_id": sandbox.world.organization_id,
         "project_id": sandbox.project_id,
-        "user_id": "user",
-        "day": day,
-        "event_type": "pages_classified",
-        "event_aggregation_key": "job",
-        "event_aggregation_type": "pdf",
-        "value": 3,
-        "credits": 1.5,
-        "usage_tags": ["team:ap"],
-        "properties": {"mode": "FAST"},
-    } | fields
+    }
+    return usage_metric(identity, day=day, **owner, **fields)
 
 
 def put(sandbox: Sandbox, **days: str) -> None:

@@ -139,7 +139,7 @@ ODD_PROJECTS: list[dict[str, Any]] = [
     *(project(f"updated {text}", updated_at=text) for text in [*INSTANTS, *NO_INSTANTS]),
     *(project(f"plain {number}", is_default=None) for number in range(150)),
 ]
-POINT = {"id": "", "created_at": "2026-11-20T07:59:00Z"}
+POINT: dict[str, Any] = {"id": "", "created_at": "2026-11-20T07:59:00Z"}
 TRANSITIONS: list[Any] = [
     None,
     {},
@@ -156,7 +156,7 @@ ODD_POINTS: list[dict[str, Any]] = [
     *(POINT | {"id": f"point of {text}", "updated_at": text} for text in INSTANTS),
     *(POINT | {"id": f"plain {n}", "updated_at": POINT["created_at"]} for n in range(150)),
 ]
-METRIC = {"id": "", "event_type": "pages_classified", "organization_id": "own"}
+METRIC: dict[str, Any] = {"id": "", "event_type": "pages_classified", "organization_id": "own"}
 TOO_DEEP: Any = {"deep": None}
 for _ in range(70):
     TOO_DEEP = {"deep": TOO_DEEP}
@@ -182,7 +182,7 @@ ODD_FILES: list[dict[str, Any]] = [
     {"id": "file", "name": 7, "expires_at": "soon", "more": {"of": [SIGNED, {"url": SIGNED}]}},
     {"id": "dfl-9", "preview": {"url": SIGNED, "form_fields": {"policy": "51ab"}}, "name": None},
 ]
-CONFIGURED = {"product_type": "classify_v2"}
+CONFIGURED: dict[str, Any] = {"product_type": "classify_v2"}
 ODD_CONFIGURATIONS: list[dict[str, Any]] = [
     CONFIGURED | {"id": "bare"},
     *(

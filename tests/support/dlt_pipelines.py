@@ -113,6 +113,7 @@ def _rows(warehouse: duckdb.DuckDBPyConnection, table: str) -> list[Row]:
     found = warehouse.sql(f"FROM {DATASET}.{table}")
     rows = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
     texts = ["additional_fields", *["target_pages"] * (table == "classify_job_parsing_configs")]
+    texts += ["properties", "usage_tags"] * (table == "classify_usage")
     for row in rows:
         row.update({name: json.loads(row[name] or "null") for name in texts})
         row.update({n: v and utc(v.isoformat()) for n, v in row.items() if n.endswith("_at")})

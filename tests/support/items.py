@@ -6,7 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tap_llamaclassify.api.endpoints import ORGANIZATIONS, PROJECTS, V1_JOBS, V1_RESULTS, V2_JOBS
+from tap_llamaclassify.api.endpoints import (
+    CONFIGURATIONS,
+    FILES,
+    ORGANIZATIONS,
+    PROJECTS,
+    TIMINGS,
+    USAGE_METRICS,
+    V1_JOBS,
+    V1_RESULTS,
+    V2_JOBS,
+)
 from tap_llamaclassify.api.models import JOB, Json, Page
 from tests.support.builders import job
 
@@ -85,6 +95,65 @@ def organization(identity: str, **fields: Any) -> Json:
     } | fields
 
 
+def data_point(identity: str, **fields: Any) -> Json:
+    """Make a data point of a job."""
+    return {
+        "id": identity,
+        "project_id": "project",
+        "status": "completed",
+        "custom_tag": "default",
+        "error_message": None,
+        "state_transitions": {"pending_at": CREATED_AT, "completed_at": UPDATED_AT},
+        "created_at": CREATED_AT,
+        "updated_at": UPDATED_AT,
+    } | fields
+
+
+def usage_metric(identity: str, **fields: Any) -> Json:
+    """Make a usage metric."""
+    return {
+        "id": identity,
+        "organization_id": "organization",
+        "project_id": "project",
+        "user_id": "user",
+        "day": "2026-11-01",
+        "event_type": "pages_classified",
+        "event_aggregation_key": "job",
+        "event_aggregation_type": "pdf",
+        "value": 3,
+        "credits": 1.5,
+        "usage_tags": ["team:ap"],
+        "properties": {"mode": "FAST"},
+    } | fields
+
+
+def saved_configuration(identity: str, **fields: Any) -> Json:
+    """Make a version of a saved configuration."""
+    return {
+        "id": identity,
+        "name": "Invoices",
+        "version": CREATED_AT,
+        "product_type": "classify_v2",
+        "parameters": configuration(product_type="classify_v2"),
+        "created_at": CREATED_AT,
+        "updated_at": UPDATED_AT,
+    } | fields
+
+
+def file(identity: str, **fields: Any) -> Json:
+    """Make a file."""
+    return {
+        "id": identity,
+        "name": "invoice.pdf",
+        "external_file_id": None,
+        "file_type": "pdf",
+        "project_id": "project",
+        "purpose": "classify",
+        "last_modified_at": UPDATED_AT,
+        "expires_at": None,
+    } | fields
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of items.
@@ -154,5 +223,39 @@ KINDS = {
         "an organization",
         "of the page",
         ("name",),
+    ),
+    "data points": Kind(
+        TIMINGS.parse,
+        data_point,
+        "a page of data points of jobs",
+        "a data point",
+        "of the page",
+        ("project_id", "status", "custom_tag", "error_message"),
+    ),
+    "usage metrics": Kind(
+        USAGE_METRICS.parse,
+        usage_metric,
+        "a page of usage metrics",
+        "a usage metric",
+        "of the page",
+        ("project_id", "user_id", "event_type", "event_aggregation_key"),
+        (),
+    ),
+    "configurations": Kind(
+        CONFIGURATIONS.parse,
+        saved_configuration,
+        "a page of configurations",
+        "a configuration",
+        "of the page",
+        ("name", "version", "product_type"),
+    ),
+    "files": Kind(
+        FILES.parse,
+        file,
+        "a page of files",
+        "a file",
+        "of the page",
+        ("name", "external_file_id", "file_type", "project_id", "purpose"),
+        ("last_modified_at", "expires_at"),
     ),
 }
