@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from llamaclassify_report.charts import Chart
@@ -91,12 +91,21 @@ def texts(rows: Iterable[Sequence[str]]) -> list[list[Cell]]:
     return [[Cell(text=text) for text in row] for row in rows]
 
 
-def bars(numbers: Sequence[float], colour: str) -> list[Cell]:
+def numbers(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """Make the table of what a chart shows; its first column says when."""
+    first, *others = head
+    columns = [Column(first, 14, "plain"), *(Column(name) for name in others)]
+    return Table(columns=columns, rows=texts(rows), folds=400)
+
+
+def bars(
+    amounts: Sequence[float], colour: str, written: Callable[[float], str] = count
+) -> list[Cell]:
     """Make a column of numbers with bars, of which the longest is that of the greatest."""
-    greatest = max([*numbers, 1])
+    greatest = max(amounts, default=0) or 1
     return [
-        Cell(text=count(number), bar=Bar(share=number / greatest, colour=colour))
-        for number in numbers
+        Cell(text=written(amount), bar=Bar(share=amount / greatest, colour=colour))
+        for amount in amounts
     ]
 
 

@@ -11,6 +11,8 @@ from llamaclassify_report.scales import Scale, Tick
 STATUSES = ("succeeded", "partly_succeeded", "failed", "cancelled", "other", "running", "pending")
 COLOURS = {status: f"var(--{status.replace('_', '-')})" for status in STATUSES}
 FIRST, SECOND, FAINT = "var(--first)", "var(--second)", "var(--faint)"
+SERIES = (FIRST, SECOND, COLOURS["succeeded"], COLOURS["other"], FAINT)
+"""Colours of what is told apart by its place; the last is that of all others."""
 FULL = 0.8
 """Which share of its slot a column fills."""
 FEW = 14
@@ -86,6 +88,8 @@ def line(
 ) -> list[Path]:
     """Draw a line through the middle of each day's slot; days without a value are passed over."""
     points = _points(days, values, scale)
+    if not points:
+        return []
     found = [Path(d="M" + "L".join(points), colour=colour, kind="line")]
     if len(points) > FEW:
         return found

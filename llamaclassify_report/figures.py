@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 
 from llamaclassify_report import queries
 from llamaclassify_report.marts import Marts, Row
-from llamaclassify_report.queries import DAYS
+from llamaclassify_report.queries import COST_WEEKS, DAYS, WEEK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,11 @@ class Figures:
     modes: list[Row]
     confidence: list[Row]
     cost: Row
+    spending: list[Row]
+    configurations: list[Row]
+    type_costs: list[Row]
+    waits: list[Row]
+    project_waits: list[Row]
 
     @property
     def as_of(self) -> datetime:
@@ -52,6 +57,17 @@ class Figures:
     def build(self) -> Row:
         """The variables that the marts were built with."""
         return self.freshness[0]
+
+    @property
+    def weeks_of_costs(self) -> list[date]:
+        """The Mondays of the weeks that costs are shown of, from the oldest job's at most."""
+        last = _monday(self.as_of.date())
+        first = last - timedelta(weeks=COST_WEEKS - 1)
+        if self.oldest:
+            first = max(first, min(_monday(self.oldest.date()), last))
+        return [
+            first + timedelta(weeks=number) for number in range((last - first).days // WEEK + 1)
+        ]
 
     @property
     def days(self) -> list[date]:
@@ -93,4 +109,13 @@ def figures_of(marts: Marts) -> Figures:
         modes=rows(queries.MODES),
         confidence=rows(queries.CONFIDENCE),
         cost=rows(queries.COST)[0],
+        spending=rows(queries.SPENDING),
+        configurations=rows(queries.CONFIGURATIONS),
+        type_costs=rows(queries.TYPE_COSTS),
+        waits=rows(queries.WAITS),
+        project_waits=rows(queries.PROJECT_WAITS),
     )
+
+
+def _monday(day: date) -> date:
+    return day - timedelta(days=day.weekday())

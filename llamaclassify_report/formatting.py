@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
-from datetime import datetime
+from datetime import date, datetime
 
 UNKNOWN = "-"
 FEW = 2
@@ -27,6 +28,14 @@ def amount(number: float | None, name: str = "") -> str:
         return UNKNOWN
     text = f"{number:,.1f}".removesuffix(".0")
     return f"{text} {name if text == '1' else name + 's'}" if name else text
+
+
+def price(number: float | None) -> str:
+    """`12.3`, `1.25`, `0.00123`: what one of many costs, with three digits that count."""
+    if number is None:
+        return UNKNOWN
+    places = max(1, 2 - math.floor(math.log10(number))) if number > 0 else 1
+    return f"{number:,.{places}f}".rstrip("0").rstrip(".")
 
 
 def share(part: float | None) -> str:
@@ -56,6 +65,16 @@ def instant(time: datetime | None) -> str:
 def minute(time: datetime | None) -> str:
     """`2026-11-24 12:00`, where the page says once that all times are UTC."""
     return f"{time:%Y-%m-%d %H:%M}" if time else UNKNOWN
+
+
+def weekday(day: date) -> str:
+    """`Tue 24 Nov 2026`."""
+    return f"{day:%a} {short(day)}"
+
+
+def short(day: date) -> str:
+    """`24 Nov 2026`: unlike 2026-11-24, it has no hyphens at which a line may break."""
+    return f"{day.day} {day:%b} {day.year}"
 
 
 def plain(text: str | None, longest: int = 300) -> str:

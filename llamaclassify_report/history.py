@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
 from llamaclassify_report import charts, scales
-from llamaclassify_report.cards import Card, Column, Table, texts
+from llamaclassify_report.cards import Card, numbers
 from llamaclassify_report.charts import Chart
 from llamaclassify_report.figures import Figures
-from llamaclassify_report.formatting import amount, count, lasting, share
+from llamaclassify_report.formatting import amount, count, lasting, share, short, weekday
 from llamaclassify_report.queries import DAYS, WEEK
 
 ENDED = ("succeeded", "partly_succeeded", "failed")
@@ -36,7 +35,7 @@ def jobs_by_day(figures: Figures) -> Card:
         title=title,
         span=SPAN,
         sentence=f"{count(sum(totals.values()), 'job')} by day of creation, and by what has become "
-        f"of them since; most on {_short(busiest)}, {count(totals[busiest])}.",
+        f"of them since; most on {short(busiest)}, {count(totals[busiest])}.",
         width=6,
         legend=[(words[status], colours[status]) for status in statuses],
         chart=Chart(
@@ -45,7 +44,7 @@ def jobs_by_day(figures: Figures) -> Card:
             across=scales.of_days(days),
             upwards=scale.ticks,
         ),
-        numbers=_numbers(
+        numbers=numbers(
             ["day", *words.values()],
             [[str(d), *(count(found[d].get(s, 0)) for s in statuses)] for d in days if totals[d]],
         ),
@@ -55,7 +54,7 @@ def jobs_by_day(figures: Figures) -> Card:
 def _jobs_of(day: date, found: dict[str, int], words: dict[str, str]) -> str:
     parts = [f"{count(found[s])} {word}" for s, word in words.items() if found.get(s)]
     jobs = count(sum(found.values()), "job")
-    return f"{_named(day)}: {jobs}" + (f" ({', '.join(parts)})" if parts else "")
+    return f"{weekday(day)}: {jobs}" + (f" ({', '.join(parts)})" if parts else "")
 
 
 def success_rate(figures: Figures) -> Card:
@@ -69,7 +68,7 @@ def success_rate(figures: Figures) -> Card:
         return Card(title=title, span=SPAN, sentence="No job has ended.")
     scale = scales.of_shares(min([*rates.values(), *means.values()]))
     titles = [
-        f"{_named(day)}: {_of(found, day)}; over 7 days {share(means.get(day))}" for day in days
+        f"{weekday(day)}: {_of(found, day)}; over 7 days {share(means.get(day))}" for day in days
     ]
     return Card(
         title=title,
@@ -86,7 +85,7 @@ def success_rate(figures: Figures) -> Card:
             across=scales.of_days(days),
             upwards=scale.ticks,
         ),
-        numbers=_numbers(
+        numbers=numbers(
             ["day", "succeeded", "of", "rate", "7 days"],
             [
                 [
@@ -138,7 +137,7 @@ def durations(figures: Figures) -> Card:
     return Card(
         title=title,
         span=SPAN,
-        sentence=f"On {_short(newest['day'])} {said[newest['day']]}.",
+        sentence=f"On {short(newest['day'])} {said[newest['day']]}.",
         legend=[("median", charts.FIRST), ("95th percentile", charts.SECOND)],
         chart=Chart(
             paths=[
@@ -146,12 +145,12 @@ def durations(figures: Figures) -> Card:
                 *charts.line(days, medians, scale, charts.FIRST),
             ],
             spans=charts.spans(
-                [f"{_named(day)}: {said.get(day, 'no job finished')}" for day in days]
+                [f"{weekday(day)}: {said.get(day, 'no job finished')}" for day in days]
             ),
             across=scales.of_days(days),
             upwards=scale.ticks,
         ),
-        numbers=_numbers(
+        numbers=numbers(
             ["day", "median", "95th percentile"],
             [[str(row["day"]), lasting(row["median"]), lasting(row["p95"])] for row in rows],
         ),
@@ -160,41 +159,40 @@ def durations(figures: Figures) -> Card:
 
 def side_by_side(figures: Figures) -> list[Card]:
     """Draw how well and how long, and where costs are known, at what cost."""
-    if figures.cost["documents"]:
+    if figures.cost["jobs"]:
         return [success_rate(figures), durations(figures), credits_by_day(figures)]
     return [replace(card, width=3) for card in (success_rate(figures), durations(figures))]
 
 
 def credits_by_day(figures: Figures) -> Card:
-    """Draw what the documents of each day have cost, as far as that is known."""
+    """Draw what the jobs of each day have cost, as far as that is known."""
     title, days, cost = "Credits per day", figures.days, figures.cost
     spent = {row["day"]: row["credits"] for row in figures.credits}
-    documents = {row["day"]: row["documents"] for row in figures.credits}
+    jobs = {row["day"]: row["jobs"] for row in figures.credits}
     scale = scales.of_counts(max(spent.values(), default=1))
     columns = [{"credits": spent.get(day, 0)} for day in days]
     return Card(
         title=title,
         span=SPAN,
-        sentence=f"{amount(sum(spent.values()), 'credit')} for "
-        f"{count(sum(documents.values()), 'document')}, reading them included, by day of outcome. "
-        f"All that is loaded: {amount(cost['credits'], 'credit')} for "
-        f"{count(cost['documents'], 'document')} with a known cost.",
+        sentence=f"{amount(sum(spent.values()), 'credit')} for {count(sum(jobs.values()), 'job')}, "
+        "reading documents included, by day of creation. All that is loaded: "
+        f"{amount(cost['credits'], 'credit')} for {count(cost['jobs'], 'job')} with a known cost.",
         is_alone=True,
         chart=Chart(
             boxes=charts.stacks(columns, {"credits": charts.FIRST}, scale),
             spans=charts.spans(
                 [
-                    f"{_named(day)}: {amount(spent.get(day, 0), 'credit')} for "
-                    f"{count(documents.get(day, 0), 'document')}"
+                    f"{weekday(day)}: {amount(spent.get(day, 0), 'credit')} for "
+                    f"{count(jobs.get(day, 0), 'job')}"
                     for day in days
                 ]
             ),
             across=scales.of_days(days),
             upwards=scale.ticks,
         ),
-        numbers=_numbers(
-            ["day", "credits", "documents"],
-            [[str(day), amount(spent[day]), count(documents[day])] for day in spent],
+        numbers=numbers(
+            ["day", "credits", "jobs"],
+            [[str(day), amount(spent[day]), count(jobs[day])] for day in spent],
         ),
     )
 
@@ -204,18 +202,3 @@ def _by_day(figures: Figures) -> dict[date, dict[str, int]]:
     for row in figures.daily:
         days[row["day"]][row["status"]] = row["jobs"]
     return days
-
-
-def _named(day: date) -> str:
-    return f"{day:%a} {_short(day)}"
-
-
-def _short(day: date) -> str:
-    # Unlike 2026-11-24, it has no hyphens at which a line may break.
-    return f"{day.day} {day:%b} {day.year}"
-
-
-def _numbers(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    first, *others = head
-    columns = [Column(first, 14, "plain"), *(Column(name) for name in others)]
-    return Table(columns=columns, rows=texts(rows), folds=400)

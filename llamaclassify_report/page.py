@@ -10,10 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from llamaclassify_report import documents, history, projects
 from llamaclassify_report.attention import attention
 from llamaclassify_report.cards import Section, project_of
+from llamaclassify_report.costs import costs
 from llamaclassify_report.figures import Figures
 from llamaclassify_report.formatting import count, instant, lasting, plain, share
 from llamaclassify_report.links import JobPages
 from llamaclassify_report.queries import DAYS
+from llamaclassify_report.waiting import waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,8 @@ def _sections(figures: Figures, pages: JobPages) -> list[Section]:
     return [
         attention(figures, pages),
         Section(name="history", title=f"Jobs of the last {DAYS} days", cards=history_cards),
+        waiting(figures),
+        costs(figures),
         Section(name="documents", title="All that is loaded", cards=document_cards),
     ]
 

@@ -41,9 +41,9 @@ def by_project(figures: Figures) -> Card:
     if kinds > len(figures.apis):
         rows = [*map(_whole, figures.apis), *rows]
     columns, unknown = [*COLUMNS, Column("credits", 9)], ""
-    if not figures.cost["documents"]:
+    if not figures.cost["jobs"]:
         columns, rows = columns[:-1], [row[:-1] for row in rows]
-        unknown = " No cost is known: that takes v2 jobs and the tap's setting fetch_usage."
+        unknown = " No cost is known."
     shown = len(figures.projects)
     more = f" The busiest {count(shown)} of {count(kinds)} are shown." if shown < kinds else ""
     return Card(
@@ -75,7 +75,7 @@ def _row(row: Row, weeks: Sequence[Week]) -> list[Cell]:
     scale = scales.of_counts(max(sum(week.values()) for week in weeks))
     titles = [_said(weeks_ago, week) for weeks_ago, week in enumerate(reversed(weeks))]
     spark = Chart(boxes=charts.stacks(weeks, COLOURS, scale), spans=charts.spans(titles[::-1]))
-    label = f"{project_of(row)}, {row['api_version']}: jobs per week"
+    label = f"Jobs per week of {project_of(row)}, {row['api_version']}"
     return [
         project_cell(row),
         Cell(text=row["api_version"]),

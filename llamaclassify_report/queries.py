@@ -8,10 +8,15 @@ MOST_BARS = 12
 MOST_PROJECTS = 12
 MOST_FAILURES = 8
 MOST_LINES = 5
+MOST_SERIES = 4
+MOST_LISTED = 8
+COST_WEEKS = 13
 
 AS_OF = "(SELECT max(as_of) AS as_of FROM classify_freshness) AS now"
 RECENT = f"created_at > as_of - INTERVAL '{DAYS} days' AND created_at <= as_of"
 THIS_WEEK = f"created_at > as_of - INTERVAL '{WEEK} days'"
+# In whole billionths, so that all databases say the same.
+SPENT = "CAST(CAST(sum(credits) AS decimal(38, 9)) AS double precision)"
 ENDED = "status IN ('succeeded', 'partly_succeeded', 'failed')"
 
 FRESHNESS = "SELECT * FROM classify_freshness ORDER BY api_version"
@@ -76,10 +81,10 @@ DURATIONS = f"""
     GROUP BY 1 ORDER BY 1
 """  # noqa: S608 - as above
 CREDITS = f"""
-    SELECT CAST(classified_at AS date) AS day, sum(credits) AS credits, count(*) AS documents
-    FROM fct_classify_outcomes, {AS_OF}
-    WHERE credits IS NOT NULL AND classified_at <= as_of
-        AND CAST(classified_at AS date) > CAST(as_of - INTERVAL '{DAYS} days' AS date)
+    SELECT CAST(created_at AS date) AS day, {SPENT} AS credits, count(*) AS jobs
+    FROM fct_classify_jobs, {AS_OF}
+    WHERE credits IS NOT NULL AND {RECENT}
+        AND CAST(created_at AS date) > CAST(as_of - INTERVAL '{DAYS} days' AS date)
     GROUP BY 1 ORDER BY 1
 """  # noqa: S608 - as above
 _MEASURES = f"""
@@ -90,21 +95,13 @@ _MEASURES = f"""
     count(CASE WHEN {THIS_WEEK} AND status = 'succeeded' THEN 1 END) AS succeeded_in_7_days,
     count(CASE WHEN {THIS_WEEK} AND {ENDED} THEN 1 END) AS ended_in_7_days,
     percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_seconds) AS median,
-    percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_seconds) AS p95
-"""
-_COSTS = f"""
-    FROM fct_classify_outcomes, {AS_OF}
-    WHERE classified_at > as_of - INTERVAL '{DAYS} days' AND classified_at <= as_of
+    percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_seconds) AS p95,
+    {SPENT} AS credits
 """
 APIS = f"""
-    WITH groups AS (
-        SELECT api_version, count(DISTINCT project_id) AS projects, {_MEASURES}
-        FROM fct_classify_jobs, {AS_OF} WHERE {RECENT} GROUP BY api_version
-    ),
-    costs AS (SELECT api_version, sum(credits) AS credits {_COSTS} GROUP BY api_version)
-    SELECT groups.*, costs.credits
-    FROM groups LEFT JOIN costs ON costs.api_version = groups.api_version
-    ORDER BY groups.api_version
+    SELECT api_version, count(DISTINCT project_id) AS projects, {_MEASURES}
+    FROM fct_classify_jobs, {AS_OF} WHERE {RECENT} GROUP BY api_version
+    ORDER BY api_version
 """  # noqa: S608 - as above
 _PROJECTS = f"""
     groups AS (
@@ -121,15 +118,8 @@ _PROJECTS = f"""
     )
 """  # noqa: S608 - as above
 PROJECTS = f"""
-    WITH {_PROJECTS},
-    costs AS (
-        SELECT api_version, project_id, sum(credits) AS credits {_COSTS}
-        GROUP BY api_version, project_id
-    )
-    SELECT shown.*, costs.credits
-    FROM shown LEFT JOIN costs ON costs.api_version = shown.api_version
-        AND costs.project_id IS NOT DISTINCT FROM shown.project_id
-    ORDER BY of_project DESC, shown.project_id, shown.api_version
+    WITH {_PROJECTS}
+    SELECT * FROM shown ORDER BY of_project DESC, project_id, api_version
 """  # noqa: S608 - as above
 WEEKLY = f"""
     WITH {_PROJECTS}
@@ -172,10 +162,74 @@ CONFIDENCE = """
     FROM fct_classify_outcomes WHERE confidence >= 0
     GROUP BY 1 ORDER BY 1
 """
-COST = """
-    SELECT
-        count(credits) AS documents,
-        sum(credits) AS credits,
-        count(CASE WHEN api_version = 'v2' THEN 1 END) AS v2_documents
-    FROM fct_classify_outcomes
+
+# How long jobs waited, and how long they ran.
+_TIMES = """
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY queue_seconds) AS waiting,
+    percentile_cont(0.95) WITHIN GROUP (ORDER BY queue_seconds) AS p95_waiting,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY run_seconds) AS running,
+    percentile_cont(0.95) WITHIN GROUP (ORDER BY run_seconds) AS p95_running
 """
+_TIMED = f"{RECENT} AND (queue_seconds IS NOT NULL OR run_seconds IS NOT NULL)"
+WAITS = f"""
+    SELECT CAST(created_at AS date) AS day, {_TIMES}
+    FROM fct_classify_jobs, {AS_OF}
+    WHERE {_TIMED} AND CAST(created_at AS date) > CAST(as_of - INTERVAL '{DAYS} days' AS date)
+    GROUP BY 1 ORDER BY 1
+"""  # noqa: S608 - as above
+PROJECT_WAITS = f"""
+    WITH groups AS (
+        SELECT project_id, max(project_name) AS project_name, count(*) AS jobs, {_TIMES}
+        FROM fct_classify_jobs, {AS_OF} WHERE {_TIMED} GROUP BY project_id
+    )
+    SELECT *, count(*) OVER () AS kinds FROM groups
+    ORDER BY p95_waiting DESC NULLS LAST, project_id LIMIT {MOST_LISTED}
+"""  # noqa: S608 - as above
+
+# What jobs and documents cost.
+COST = f"SELECT count(credits) AS jobs, {SPENT} AS credits FROM fct_classify_jobs"  # noqa: S608 - as above
+SPENDING = f"""
+    WITH spent AS (
+        SELECT
+            project_id,
+            CAST(date_trunc('week', created_at) AS date) AS week,
+            max(project_name) AS project_name,
+            sum(credits) AS credits
+        FROM fct_classify_jobs, {AS_OF}
+        WHERE credits IS NOT NULL AND created_at <= as_of
+            AND created_at >= date_trunc('week', as_of) - INTERVAL '{(COST_WEEKS - 1) * WEEK} days'
+        GROUP BY 1, 2
+    ),
+    ranked AS (
+        SELECT project_id, row_number() OVER (ORDER BY {SPENT} DESC, project_id) AS nth
+        FROM spent GROUP BY project_id
+    ),
+    placed AS (
+        SELECT spent.*, CASE WHEN nth > {MOST_SERIES} THEN {MOST_SERIES + 1} ELSE nth END AS place
+        FROM spent INNER JOIN ranked ON ranked.project_id IS NOT DISTINCT FROM spent.project_id
+    )
+    SELECT week, place, max(project_id) AS project_id, max(project_name) AS project_name,
+        {SPENT} AS credits
+    FROM placed GROUP BY week, place ORDER BY week, place
+"""  # noqa: S608 - as above
+_BILLED = f"""
+    sum(documents) AS documents, sum(billed_documents) AS billed_documents,
+    CAST(CAST(sum(pages) AS decimal(38, 9)) AS double precision) AS pages, {SPENT} AS credits,
+    sum(credits_per_document * billed_documents) / nullif(sum(billed_documents), 0) AS each
+"""
+CONFIGURATIONS = f"""
+    WITH groups AS (
+        SELECT configuration_id, max(configuration_name) AS configuration_name, {_BILLED}
+        FROM agg_classify_cost GROUP BY configuration_id HAVING sum(credits) IS NOT NULL
+    )
+    SELECT *, count(*) OVER () AS kinds FROM groups
+    ORDER BY credits DESC, configuration_id LIMIT {MOST_LISTED}
+"""  # noqa: S608 - as above
+TYPE_COSTS = f"""
+    WITH groups AS (
+        SELECT rule_type AS name, {_BILLED}
+        FROM agg_classify_cost GROUP BY rule_type HAVING sum(credits) IS NOT NULL
+    )
+    SELECT *, count(*) OVER () AS kinds FROM groups
+    ORDER BY each DESC NULLS LAST, name LIMIT {MOST_BARS}
+"""  # noqa: S608 - as above

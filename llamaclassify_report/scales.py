@@ -104,6 +104,15 @@ def of_days(days: Sequence[date]) -> list[Tick]:
     ]
 
 
+def of_weeks(weeks: Sequence[date]) -> list[Tick]:
+    """Mark some weeks of a row, the last among them, in the middle of the slot that each has."""
+    every = math.ceil(len(weeks) / MOST_DAYS)
+    marked = [*enumerate(weeks)][::-every][::-1]
+    return [
+        Tick(100 * (number + 0.5) / len(weeks), f"{week.day} {week:%b}") for number, week in marked
+    ]
+
+
 def _step(span: float) -> float:
     """Return the smallest round step of which `MOST_STEPS` reach as far as the span."""
     if span <= 0:

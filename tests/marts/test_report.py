@@ -70,7 +70,7 @@ def test_page_shows_figures_grouped_by_thousands_costs_once_its_zone_and_where_i
     text = Page(page).text
     opening = ("57", "75 %", "3 days", "waiting")
     others = ("1,234", "2026-11-24 12:00 UTC", "from marts.duckdb, schema llamaclassify.")
-    # 20 documents of 2.5 credits, of which 1.5 were for reading.
+    # 20 jobs of 2.5 credits.
     assert [said for said in (*opening, *others, "50 credits") if said not in text] == []
 
 
@@ -130,9 +130,10 @@ def test_charts_are_well_formed_and_named_and_have_their_numbers_as_a_table(page
         assert len(root.get("aria-label") or "") > 20
         charts.append(root.get("aria-label", "").partition(",")[0])
     titles = ["Jobs per day", "Success rate", "Duration", "Credits per day"]
-    assert charts == [*titles, "Invoices", "Invoices"]
+    weekly = "Credits by week and project"
+    assert charts == [*titles, *["Jobs per week of Invoices"] * 2, weekly]
     tags = [tag for tag, _ in Page(page).elements]
-    assert tags.count("details") == len(titles)
+    assert tags.count("details") == len([*titles, weekly])
 
 
 def test_colours_of_charts_are_the_pages_own(page: str) -> None:
@@ -362,16 +363,15 @@ def test_charts_span_the_days_up_to_the_marts_instant_though_no_job_came(tmp_pat
 
 def test_each_card_says_which_span_it_shows(page_of_several: str) -> None:
     cards = re.findall(r"<h3>(.*?)</h3><p class=\"reach\">(.*?)</p>", page_of_several)
-    assert len(cards) == page_of_several.count("<article ") == 12
-    assert {span for _, span in cards} == {"last 30 days", "last 90 days", "all that is loaded"}
+    assert len(cards) == page_of_several.count("<article ") == 17
+    spans = {"last 30 days", "last 90 days", "last 13 weeks", "all that is loaded"}
+    assert {span for _, span in cards} == spans
 
 
 def test_projects_and_versions_of_the_api_are_told_apart(tmp_path: Path) -> None:
     made = Made().job(api_version="v1", days_ago=8).job(api_version="v1", status="failed")
-    made.job(api_version="v2", duration_seconds=5.0)
+    made.job(api_version="v2", duration_seconds=5.0, credits=2.5)
     made.job(api_version="v2", project_id="p2", project_name=None, status="pending")
-    cost = {"credits": 2.5, "parse_credits": 2.5, "classified_at": AS_OF}
-    made.add("fct_classify_outcomes", api_version="v2", project_id="project-1", **cost)
     html = made_of(made, tmp_path)
     assert ["|".join(row) for row in rows_of(html, "By project and API")] == [
         "all projects|v1|1 project|2|1|50 %|0 %|60 seconds|60 seconds|-",

@@ -150,7 +150,7 @@ def test_schemes_have_grounds_of_their_own(page: Path, browser: Browser) -> None
 def test_page_prints(page: Path, browser: Browser) -> None:
     pdf = browser.printed(page)
     assert pdf.startswith(b"%PDF-")
-    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 12
+    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 14
 
 
 def test_policy_of_the_page_stops_what_a_name_would_run(page: Path, browser: Browser) -> None:

@@ -18,6 +18,7 @@ from llamacloud_sandbox.server import Sandbox
 from tests.support.api_rows import Tables, api_shows
 from tests.support.awkward_jobs import RULES, awkward_api
 from tests.support.commands import ROOT
+from tests.support.context_tables import KEYS as CONTEXT
 from tests.support.expected_marts import STATUSES, expected_marts
 from tests.support.transform import (
     KEYS,
@@ -88,11 +89,14 @@ def test_mart_is_what_python_computes_from_the_api_and_keeps_what_the_api_has_de
     first, second = story.first, story.second
     deleted = {
         table: {
-            key: row for key, row in rows.items() if "fails 0" in (row.get("id"), row.get("job_id"))
+            key: row
+            for key, row in rows.items()
+            if table in CONTEXT or "fails 0" in (row.get("id"), row.get("job_id"))
         }
         for table, rows in first.tables.items()
     }
     assert deleted["classify_jobs"]
+    assert all(second.tables[table] for table in CONTEXT)
     kept = {table: deleted[table] | rows for table, rows in second.tables.items()}
     for stats, tables in ((first, first.tables), (second, kept)):
         expected = rounded(expected_marts(tables, stats.as_of))[mart]

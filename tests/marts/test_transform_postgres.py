@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import pytest
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
-from tests.support.api_rows import ALL_KEYS, Row
+from tests.support.api_rows import ALL_KEYS, Row, Tables, api_shows
 from tests.support.awkward_jobs import awkward_api
 from tests.support.commands import ended, ran, words_of
+from tests.support.context_tables import DUCKDB, POSTGRES, made_up, put
 from tests.support.items import v2_job
 from tests.support.loaders import loader, plugin
 from tests.support.postgres import HOST, USER, Server, running_server
@@ -72,13 +74,34 @@ def load(messages: str, server: Server, folder: Path) -> None:
 
 def in_postgres(server: Server) -> dict[str, Mart]:
     """Read all marts."""
+    with a_cursor(server) as cursor:
+        return {name: _mart(cursor, name) for name in KEYS}
+
+
+def put_into(server: Server, made: Tables) -> None:
+    """Write tables anew, as target-postgres would."""
+    with a_cursor(server) as cursor:
+        put(cursor.execute, made, POSTGRES, "%s")
+
+
+@contextmanager
+def a_cursor(server: Server) -> Iterator[Any]:
     given: dict[str, Any] = {"host": HOST, "port": server.port, "user": USER, "dbname": DATABASE}
     connection = psycopg2.connect(**given)
     try:
-        with connection.cursor() as cursor:
-            return {name: _mart(cursor, name) for name in KEYS}
+        with connection, connection.cursor() as cursor:
+            yield cursor
     finally:
         connection.close()
+
+
+def alike(server: Server, folder: Path) -> dict[str, Mart]:
+    """Make sure that the marts are the same in both databases; return them."""
+    ours, theirs = rounded(in_postgres(server)), rounded(marts_of(folder))
+    for name in KEYS:
+        assert ours[name].keys() == theirs[name].keys()
+        assert ours[name] == theirs[name]
+    return ours
 
 
 def _mart(cursor: Any, name: str) -> Mart:
@@ -100,14 +123,21 @@ def test_marts_are_the_same_on_both_after_each_of_two_syncs(
             for folder, given in ((tmp_path, {}), (in_pg, environment)):
                 well_built(folder, as_of=as_of, **given)
             assert outcomes(in_pg) == outcomes(tmp_path)
-            ours, theirs = rounded(in_postgres(server)), rounded(marts_of(tmp_path))
-            for name in KEYS:
-                assert ours[name].keys() == theirs[name].keys()
-                assert ours[name] == theirs[name]
+            ours = alike(server, tmp_path)
             assert without_others(server) == without_others_in(tmp_path)
             world.advance(2 * DAY)
             world.touch_v2("runs", status="COMPLETED")
+        made = made_up(api_shows(sandbox))
     assert len(ours["fct_classify_job_status_changes"]) > len(ours["fct_classify_jobs"])
+
+    put_into(server, made)
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as warehouse:
+        put(warehouse.execute, made, DUCKDB, "?")
+    for folder, given in ((tmp_path, {}), (in_pg, environment)):
+        well_built(folder, *NO_TESTS, as_of=as_of, **given)
+    jobs = alike(server, tmp_path)["fct_classify_jobs"].values()
+    assert {job["credits_from"] for job in jobs} == {"usage", "job", None}
+    assert {job["times_from"] for job in jobs} == {"timings", "job"}
 
     pages = [reported(tmp_path / "duckdb.html", DBT_FILEPATH=str(tmp_path / "warehouse.duckdb"))]
     pages.append(reported(tmp_path / "postgres.html", **environment))

@@ -166,13 +166,15 @@ def api_shows(sandbox: Sandbox, *project_ids: str) -> Tables:
     }
 
 
-def files_of(sandbox: Sandbox, results: Iterable[Row], v2_jobs: Iterable[Row]) -> list[Row]:
+def files_of(
+    sandbox: Sandbox, results: Iterable[Row], v2_jobs: Iterable[Row], read: Read = utc
+) -> list[Row]:
     """Make the rows of the files that results and jobs name."""
     named = {result["file_id"] for result in results}
     named |= {job["file_input"] for job in v2_jobs if job["document_input_type"] == "file_id"}
     columns = ("id", "name", "external_file_id", "file_type", "project_id", "purpose")
     return [
-        _row(file, columns, FILE_TIMES, utc, ("download_url",))
+        _row(file, columns, FILE_TIMES, read, ("download_url",))
         for file in sandbox.world.files()
         if file["id"] in named
     ]

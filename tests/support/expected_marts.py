@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from statistics import fmean
 from typing import Any
 
 from tests.support.api_rows import Row, Tables
+from tests.support.expected_costs import (
+    bare,
+    cost_rows,
+    costs_of,
+    file_names,
+    file_of,
+    optional,
+    seconds,
+    times_of,
+    total,
+    usage_of,
+)
 from tests.support.transform import Mart, keyed
 
 STATUSES = {
@@ -33,20 +46,18 @@ LOW = 0.5
 def expected_marts(tables: Tables, as_of: datetime) -> dict[str, Mart]:
     """Compute all marts but the one that remembers."""
     names = {row["id"]: row["name"] for row in tables["classify_projects"].values()}
-    jobs = [
-        *_jobs("v1", tables["classify_jobs"], tables["classify_job_parsing_configs"]),
-        *_jobs("v2", tables["classify_v2_jobs"], tables["classify_v2_job_parsing_configs"]),
-    ]
+    jobs = [*_jobs("v1", "classify_job", tables), *_jobs("v2", "classify_v2_job", tables)]
     for job in jobs:
         job["project_name"] = names.get(job["project_id"])
-        job["age_seconds"] = _seconds(job["created_at"], as_of)
-    documents = [*_documents(tables)]
+        job["age_seconds"] = seconds(job["created_at"], as_of)
+    documents = [*_documents(tables, jobs)]
     for document in documents:
         document["project_name"] = names.get(document["project_id"])
     rows: dict[str, Iterable[Row]] = {
         "fct_classify_jobs": jobs,
         "fct_classify_outcomes": documents,
         "agg_classify_daily": _daily(jobs),
+        "agg_classify_cost": cost_rows(jobs, documents),
         "agg_rule_types": _rule_types(tables, jobs, documents),
         "agg_classify_failures": _failures(jobs, as_of),
         "jobs_needing_attention": _attention(jobs, documents, as_of),
@@ -55,12 +66,14 @@ def expected_marts(tables: Tables, as_of: datetime) -> dict[str, Mart]:
     return {name: keyed(name, [*found]) for name, found in rows.items()}
 
 
-def _jobs(version: str, jobs: Mapping[Any, Row], configs: Mapping[Any, Row]) -> Iterable[Row]:
-    for row in jobs.values():
+def _jobs(version: str, prefix: str, tables: Tables) -> Iterable[Row]:
+    configs = tables[f"{prefix}_parsing_configs"]
+    timings = {row["job_id"]: row for row in optional(tables, "classify_job_timings")}
+    saved = {row["id"]: row["name"] for row in optional(tables, "classify_configurations")}
+    usage, files = usage_of(tables), file_names(tables)
+    for row in tables[f"{prefix}s"].values():
         status = STATUSES.get((row["status"] or "").upper(), "other")
         is_finished = status in FINISHED
-        finished_at = row["updated_at"] if is_finished else None
-        duration = _seconds(row["created_at"], finished_at)
         yield {name: row[name] for name in AS_THEY_ARE} | {
             "api_version": version,
             "job_id": row["id"],
@@ -68,22 +81,29 @@ def _jobs(version: str, jobs: Mapping[Any, Row], configs: Mapping[Any, Row]) -> 
             "api_status": row["status"],
             "language": configs.get((row["id"],), {}).get("lang"),
             "configuration_id": row.get("configuration_id"),
+            "configuration_name": saved.get(row.get("configuration_id")),
+            "file_name": file_of(row, files),
             "is_finished": is_finished,
-            "finished_at": finished_at,
-            "duration_seconds": duration if duration is None or duration >= 0 else None,
+            **times_of(row, timings.get(row["id"]), is_finished=is_finished),
+            **costs_of(row, usage.get((version, row["id"]))),
         }
 
 
-def _documents(tables: Tables) -> Iterable[Row]:
+def _documents(tables: Tables, jobs: list[Row]) -> Iterable[Row]:
+    files = file_names(tables)
     for row in tables["classify_job_results"].values():
         found = (row["type"], row["confidence"], row["reasoning"])
-        yield _document("v1", row, row["job_id"], row["file_id"], found)
-    for row in tables["classify_v2_jobs"].values():
-        found = (row["result_type"], row["result_confidence"], row["result_reasoning"])
-        costs = row["usage_credits"], row["usage_parse_credits"]
-        if any(value is not None for value in (*found, *costs)):
-            document = _document("v2", row, row["id"], row["file_input"], found)
-            yield document | {"credits": costs[0], "parse_credits": costs[1]}
+        document = _document("v1", row, row["job_id"], row["file_id"], found)
+        yield document | {"file_name": files.get(bare(row["file_id"]))}
+    for job in jobs:
+        if job["api_version"] == "v2":
+            row = tables["classify_v2_jobs"][job["job_id"],]
+            found = (row["result_type"], row["result_confidence"], row["result_reasoning"])
+            costs = job["credits"], row["usage_parse_credits"]
+            if any(value is not None for value in (*found, *costs)):
+                document = _document("v2", row, row["id"], row["file_input"], found)
+                costs_and_file = {"credits": costs[0], "parse_credits": costs[1]}
+                yield document | costs_and_file | {"file_name": job["file_name"]}
 
 
 def _document(version: str, row: Row, job_id: str, document: Any, found: tuple[Any, ...]) -> Row:
@@ -95,6 +115,7 @@ def _document(version: str, row: Row, job_id: str, document: Any, found: tuple[A
         "job_id": job_id,
         "project_id": row["project_id"],
         "document": document,
+        "file_name": None,
         "document_type": type_,
         "outcome": "matched" if type_ is not None else "unmatched" if has_outcome else "none",
         "confidence": confidence,
@@ -114,15 +135,18 @@ def _daily(jobs: list[Row]) -> Iterable[Row]:
         statuses = [job["status"] for job in of_days[date, project]]
         ended = sum(status in ENDED for status in statuses)
         succeeded = statuses.count("succeeded")
-        durations = [job["duration_seconds"] for job in group]
         yield {
             "day": date,
             "project_id": project,
             "project_name": group[0]["project_name"],
             "status": status,
             "jobs": len(group),
-            "median_duration_seconds": percentile(durations, 0.5),
-            "p95_duration_seconds": percentile(durations, 0.95),
+            **{
+                f"{name}_{which}_seconds": percentile((job[f"{which}_seconds"] for job in group), n)
+                for which in ("duration", "queue", "run")
+                for name, n in (("median", 0.5), ("p95", 0.95))
+            },
+            "credits": total(job["credits"] for job in group),
             "day_jobs": len(statuses),
             "day_finished_jobs": ended,
             "day_succeeded_jobs": succeeded,
@@ -132,13 +156,14 @@ def _daily(jobs: list[Row]) -> Iterable[Row]:
 
 def percentile(values: Iterable[float | None], share: float) -> float | None:
     """Interpolate between the two values that the share of the way falls between."""
-    ordered = sorted(value for value in values if value is not None)
+    # Without error: the hundredths of a microsecond are none of a float's.
+    ordered = sorted(Decimal(str(value)) for value in values if value is not None)
     if not ordered:
         return None
-    below, part = divmod(share * (len(ordered) - 1), 1)
+    below, part = divmod(Decimal(str(share)) * (len(ordered) - 1), 1)
     at = int(below)
     above = ordered[min(at + 1, len(ordered) - 1)]
-    return ordered[at] + (above - ordered[at]) * part
+    return float(ordered[at] + (above - ordered[at]) * part)
 
 
 def _rule_types(tables: Tables, jobs: list[Row], documents: list[Row]) -> Iterable[Row]:
@@ -244,7 +269,3 @@ def _grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[R
     for row in rows:
         groups[key(row)].append(row)
     return dict(groups)
-
-
-def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
-    return (end - begin).total_seconds() if begin and end else None

@@ -112,7 +112,7 @@ def a_plan(dice: Random, latest: float, streams: Sequence[str] = STREAMS) -> Pla
 def catalog(selected: frozenset[str], *, full: bool) -> Any:
     """Make a catalog of the selected streams."""
     with Sandbox(World.empty()) as anywhere:
-        wish = {"replication_method": "FULL_TABLE" if full else "INCREMENTAL"}
+        wish = {"replication_method": "FULL_TABLE"} if full else {}
         return catalog_with(
             anywhere, **{name: wish | {"selected": name in selected} for name in KEYS}
         )
@@ -230,11 +230,15 @@ class Histories(RuleBasedStateMachine):
             self.sandbox.fail_next(fault)
 
     def ahead(self) -> list[Place]:
+        """Name what the state will not bring again, and is not loaded all the same."""
+        return self.ahead_by_update(self.streams)
+
+    def ahead_by_update(self, streams: Sequence[str]) -> list[Place]:
         """Name what is older than a bookmark, less the lookback, and not loaded all the same."""
         jobs = self.life.jobs()
         return [
             (stream, key)
-            for stream in self.streams
+            for stream in streams
             if (bookmark := self.loader.bookmark(stream))
             for _, key in self.loader.differences(self.life, [stream])
             if (updated := fixed(jobs[key[0]]["updated_at"]))

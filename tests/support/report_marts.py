@@ -14,7 +14,9 @@ COLUMNS = {
     "fct_classify_jobs": "api_version text, job_id text, project_id text, project_name text,"
     " user_id text, status text, api_status text, mode text, language text, rule_count bigint,"
     " configuration_id text, error_message text, created_at timestamp, updated_at timestamp,"
-    " is_finished boolean, finished_at timestamp, age_seconds double, duration_seconds double",
+    " is_finished boolean, finished_at timestamp, age_seconds double, duration_seconds double,"
+    " queue_seconds double, run_seconds double, configuration_name text, pages bigint,"
+    " credits double",
     "fct_classify_outcomes": "api_version text, outcome_id text, job_id text, project_id text,"
     " project_name text, document text, document_type text, outcome text, confidence double,"
     " credits double, parse_credits double, classified_at timestamp",
@@ -28,6 +30,17 @@ DAILY = """
     CREATE TABLE {schema}.agg_classify_daily AS
     SELECT CAST(created_at AS date) AS day, project_id, project_name, status, count(*) AS jobs
     FROM {schema}.fct_classify_jobs GROUP BY ALL
+"""
+COST = """
+    CREATE TABLE {schema}.agg_classify_cost AS
+    SELECT configuration_id, max(configuration_name) AS configuration_name,
+        outcomes.document_type AS rule_type, count(outcomes.job_id) AS documents,
+        count(CASE WHEN jobs.credits IS NOT NULL THEN outcomes.job_id END) AS billed_documents,
+        sum(pages) AS pages, sum(jobs.credits) AS credits,
+        avg(CASE WHEN outcomes.job_id IS NOT NULL THEN jobs.credits END) AS credits_per_document
+    FROM {schema}.fct_classify_jobs AS jobs
+    LEFT JOIN {schema}.fct_classify_outcomes AS outcomes USING (api_version, job_id)
+    GROUP BY jobs.project_id, configuration_id, outcomes.document_type
 """
 FAILURES = """
     CREATE TABLE {schema}.agg_classify_failures AS
@@ -112,7 +125,8 @@ class Made:
                         f"INSERT INTO {schema}.{mart} ({', '.join(row)}) VALUES ({marks})",  # noqa: S608 - the names are this file's
                         [*row.values()],
                     )
-            connection.execute(DAILY.format(schema=schema))
+            for derived in (DAILY, COST):
+                connection.execute(derived.format(schema=schema))
             for made in (FAILURES, FRESHNESS):
                 connection.execute(made.format(schema=schema, as_of=AS_OF))
             connection.commit()
@@ -120,6 +134,13 @@ class Made:
 
 
 PROJECTS = ("Invoices", "請求書と領収書の分類", "Büro Zürich 📷", "accounts_payable", None)
+CONFIGURATIONS = (
+    ("cfg-1", "Accounts payable invoices"),
+    ("cfg-2", "請求書の仕分け"),
+    ("cfg-3", None),
+    ("cfg-4", "Büro Zürich: Posteingang"),
+    *[(None, None)] * 2,
+)
 ERRORS = (
     "Could not parse file: PDF is encrypted",
     "ファイルを解析できませんでした: 請求書_2026年.pdf",
@@ -148,6 +169,12 @@ def several() -> Made:
             duration_seconds=float(seconds),
             error_message=ERRORS[number % 4] if status == "failed" else None,
             language=("de", "en", "ja", None)[number % 4],
+            configuration_id=CONFIGURATIONS[number % 6][0],
+            configuration_name=CONFIGURATIONS[number % 6][1],
+            queue_seconds=number % 50 / 10 * (20 if index == 1 else 1),
+            run_seconds=float(seconds) if number % 5 else None,
+            pages=number % 13 if number % 4 else None,
+            credits=number % 7 / 2 if number % 9 else None,
             **its,
         )
         if its["api_version"] == "v2" and status == "succeeded":
@@ -156,8 +183,6 @@ def several() -> Made:
                 (number * 37 % 100) / 100,
                 outcome_id=its["job_id"],
                 outcome="unmatched" if number % 3 == 2 else "matched",
-                credits=number % 7 / 2,
-                parse_credits=number % 3 / 2,
                 classified_at=AS_OF - timedelta(days=days_ago),
                 **its,
             )
@@ -199,9 +224,10 @@ def ordinary() -> Made:
                 made.job(days_ago=day - 0.5, status=status, api_version=version, language="de")
     made.job(days_ago=3, status="pending", job_id="waiting")
     made.rule_type("invoice", 1_234, 99)
-    for number in range(20):
-        costs = {"credits": 2.5, "parse_credits": 1.5}
-        made.outcome("invoice", number / 20, job_id="job-0", api_version="v1", **costs)
+    for number, job in enumerate(made.rows["fct_classify_jobs"][:20]):
+        job |= {"credits": 2.5}
+        its = {name: job[name] for name in ("job_id", "api_version")}
+        made.outcome("invoice", number / 20, **its)
     waits: Row = {"status": "pending", "age_seconds": 259_200.0, "limit_seconds": 239.0}
     made.attention("pending_too_long", "waiting", **waits)
     for number in range(60):
@@ -214,8 +240,11 @@ def ordinary() -> Made:
 def hostile() -> Made:
     """Marts in which every name from outside is one that means harm."""
     made = Made()
-    for name in HOSTILE:
-        made.job(project_name=name, mode=name, language=name)
+    for number, name in enumerate(HOSTILE):
+        its: Row = {"project_name": name, "project_id": name, "configuration_name": name}
+        its |= {"configuration_id": name, "credits": 1.5, "pages": 2, "queue_seconds": 1.0}
+        made.job(mode=name, language=name, job_id=f"costly-{number}", **its)
+        made.outcome(name, 0.9, api_version="v1", job_id=f"costly-{number}")
         made.job(status="failed", project_name=name, error_message=name)
         made.rule_type(name, 2, 1).outcome(name, 0.2)
         words = dict.fromkeys(("project_name", "error_message", "document_type"), name)

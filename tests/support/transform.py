@@ -25,6 +25,7 @@ KEYS = {
     "fct_classify_job_status_changes": ("api_version", "job_id", "version"),
     "fct_classify_outcomes": ("api_version", "outcome_id"),
     "agg_classify_daily": ("day", "project_id", "status"),
+    "agg_classify_cost": ("month", "project_id", "configuration_id", "rule_type"),
     "agg_rule_types": ("rule_type",),
     "agg_classify_failures": ("api_version", "project_id", "error_message"),
     "jobs_needing_attention": ("api_version", "job_id", "reason"),

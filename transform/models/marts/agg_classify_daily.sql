@@ -6,7 +6,12 @@ with statuses as (
     status,
     count(*) as jobs,
     {{ percentile('duration_seconds', 0.5) }} as median_duration_seconds,
-    {{ percentile('duration_seconds', 0.95) }} as p95_duration_seconds
+    {{ percentile('duration_seconds', 0.95) }} as p95_duration_seconds,
+    {{ percentile('queue_seconds', 0.5) }} as median_queue_seconds,
+    {{ percentile('queue_seconds', 0.95) }} as p95_queue_seconds,
+    {{ percentile('run_seconds', 0.5) }} as median_run_seconds,
+    {{ percentile('run_seconds', 0.95) }} as p95_run_seconds,
+    {{ total('credits') }} as credits
   from {{ ref('fct_classify_jobs') }}
   group by cast(created_at as date), project_id, status
 ),
@@ -30,6 +35,11 @@ select
   jobs,
   median_duration_seconds,
   p95_duration_seconds,
+  median_queue_seconds,
+  p95_queue_seconds,
+  median_run_seconds,
+  p95_run_seconds,
+  credits,
   cast(all_jobs as bigint) as day_jobs,
   cast(finished_jobs as bigint) as day_finished_jobs,
   cast(succeeded_jobs as bigint) as day_succeeded_jobs,

@@ -1,33 +1,39 @@
 with documents as (
   select
-    api_version,
-    result_id as outcome_id,
-    job_id,
-    project_id,
-    file_id as document,
-    document_type,
-    reasoning,
-    confidence,
+    results.api_version,
+    results.result_id as outcome_id,
+    results.job_id,
+    results.project_id,
+    results.file_id as document,
+    files.file_name,
+    results.document_type,
+    results.reasoning,
+    results.confidence,
     cast(null as double precision) as credits,
     cast(null as double precision) as parse_credits,
-    updated_at as classified_at
-  from {{ ref('stg_classify_job_results') }}
+    results.updated_at as classified_at
+  from {{ ref('stg_classify_job_results') }} as results
+  left join {{ ref('int_classify_files') }} as files
+    on files.bare_file_id = {{ bare_file_id('results.file_id') }}
   union all
   select
-    api_version,
-    job_id,
-    job_id,
-    project_id,
-    file_input,
-    result_type,
-    result_reasoning,
-    result_confidence,
-    usage_credits,
-    usage_parse_credits,
-    updated_at
-  from {{ ref('stg_classify_v2_jobs') }}
-  where coalesce(result_type, result_reasoning) is not null
-    or coalesce(result_confidence, usage_credits, usage_parse_credits) is not null
+    jobs.api_version,
+    jobs.job_id,
+    jobs.job_id,
+    jobs.project_id,
+    jobs.file_input,
+    facts.file_name,
+    jobs.result_type,
+    jobs.result_reasoning,
+    jobs.result_confidence,
+    facts.credits,
+    jobs.usage_parse_credits,
+    jobs.updated_at
+  from {{ ref('stg_classify_v2_jobs') }} as jobs
+  inner join {{ ref('fct_classify_jobs') }} as facts
+    on facts.api_version = jobs.api_version and facts.job_id = jobs.job_id
+  where coalesce(jobs.result_type, jobs.result_reasoning) is not null
+    or coalesce(jobs.result_confidence, facts.credits, jobs.usage_parse_credits) is not null
 )
 
 select
@@ -37,6 +43,7 @@ select
   documents.project_id,
   projects.project_name,
   documents.document,
+  documents.file_name,
   documents.document_type,
   case
     when documents.document_type is not null then 'matched'
