@@ -31,13 +31,23 @@ MOVED = {
     "job_rules": ("classify_v2_job_rules", "classify_job_rules"),
     "job_parsing_configs": ("classify_v2_job_parsing_configs", "classify_job_parsing_configs"),
     "job_results": (None, "classify_job_results"),
+    "job_timings": ("classify_job_timings", None),
+    "usage": ("classify_usage", None),
+    "configurations": ("classify_configurations", None),
+    "files": ("classify_files", None),
     "projects": (None, "classify_projects"),
     "organizations": ("classify_organizations", None),
     "requests: jobs": ("/api/v2/classify", JOBS_PATH),
     "requests: results": (None, RESULTS_PATH),
+    "requests: timings": ("/api/v1/job-data-points", None),
+    "requests: usage": ("/api/v1/beta/usage-metrics", None),
+    "requests: files": ("/api/v1/beta/files", None),
     "requests: projects": (None, "/api/v1/projects"),
 }
-"""What moves through v2 and through v1: records by stream, requests by path."""
+"""What moves through v2 and through v1: records by stream, requests by path.
+
+What is of both, or of neither, stands with v2.
+"""
 
 Run = Counter[str]
 """What one `meltano run` moved: records by stream, and requests by path."""
