@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_llamaclassify.timestamps import from_datetime, to_datetime, to_fixed
+from tap_llamaclassify.timestamps import from_datetime, to_datetime, to_day, to_fixed
 from tests.support.builders import cases
 
 IS_FIXED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII).fullmatch
@@ -141,3 +141,18 @@ def test_from_datetime_takes_utc_where_there_is_no_zone() -> None:
 def test_from_datetime_refuses_what_utc_has_no_year_for(moment: datetime) -> None:
     with pytest.raises(OverflowError):
         from_datetime(moment)
+
+
+@cases(
+    "text, day",
+    {
+        "a day": ("2026-11-23", "2026-11-23"),
+        "written without signs": ("20261123", "2026-11-23"),
+        "an instant": ("2026-11-23T23:30:00Z", "2026-11-23"),
+        "an instant of another day in UTC": ("2026-11-23T23:30:00-05:00", "2026-11-24"),
+        "no day": ("2026-11-31", None),
+        "nothing": ("", None),
+    },
+)
+def test_day_is_that_of_the_instant_in_utc(text: str, day: str | None) -> None:
+    assert to_day(text) == day

@@ -210,6 +210,11 @@ def test_api_url_may_have_any_other_path(path: str) -> None:
         ({"fetch_usage": 1}, "fetch_usage must be true or false"),
         ({"allow_insecure_http": SECRET}, "allow_insecure_http must be true or false"),
         ({"page_size": 0, "start_date": "x"}, "page_size must be at least 1; start_date is no"),
+        ({"usage_event_types": SECRET}, "usage_event_types must be a list"),
+        ({"usage_event_types": []}, "usage_event_types is an empty list: fill it, or leave it out"),
+        ({"usage_event_types": ["a", 1]}, "usage_event_types[1] must be text"),
+        ({"usage_event_types": ["", "a"]}, "usage_event_types[0] is empty"),
+        ({"require_all": SECRET}, "require_all must be true or false"),
         ({"stream_maps": SECRET}, "stream_maps must be object or null"),
         ({"flattening_enabled": SECRET}, "flattening_enabled must be boolean or null"),
         ({"stream_maps": {"__else__": SECRET}}, "stream_maps is not valid"),
@@ -275,6 +280,8 @@ def test_environment_texts_become_typed_settings() -> None:
             ("CONNECTIONS", text, "connections is no JSON")
             for text in ("", SECRET, f"[{SECRET}", "[" * 100_000)
         ),
+        ("USAGE_EVENT_TYPES", SECRET, "usage_event_types is no JSON"),
+        ("REQUIRE_ALL", SECRET, "require_all must be true or false"),
         ("FLATTENING_MAX_DEPTH", SECRET, "flattening_max_depth is no JSON"),
     ],
 )

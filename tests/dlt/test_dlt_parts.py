@@ -15,12 +15,15 @@ from tap_llamaclassify.dlt_source import load
 from tap_llamaclassify.errors import ApiError
 from tests.support.builders import STREAMS, V2_STREAMS, job
 from tests.support.dlt_pipelines import DLTS_OWN, JOBS, V2_JOBS, Warehouse, sent
+from tests.support.items import file
 from tests.support.runs import put, put_v2
 from tests.support.windows import small_windows, spans_of
 
 pytestmark = pytest.mark.filterwarnings(DLTS_OWN)
 
 V1 = "/api/v1/classifier/jobs"
+
+FILES = "classify_files"
 
 
 def put_history(sandbox: Sandbox, jobs: int, days: float = 60, name: str = "two") -> None:
@@ -302,6 +305,45 @@ def test_table_is_not_replaced_by_half_of_it(
     with pytest.raises(PipelineStepFailed, match="max_jobs is set, and classify_v2_jobs is repl"):
         by(warehouse.pipeline(), replaced(warehouse, V2_JOBS, max_jobs=10))
     assert warehouse.is_world()
+
+
+def test_files_are_not_replaced_by_those_of_the_newest_jobs(
+    sandbox: Sandbox, warehouse: Warehouse
+) -> None:
+    put_history(sandbox, 3)
+    source = warehouse.source(V2_JOBS, FILES)
+    source.resources[FILES].apply_hints(write_disposition="replace")
+    with pytest.raises(PipelineStepFailed, match="classify_files is replaced, and has only"):
+        warehouse.pipeline().run(source)
+    whole = warehouse.source(V2_JOBS, FILES)
+    warehouse.pipeline().run(whole, write_disposition="replace")
+    assert warehouse.there() == {V2_JOBS, FILES}
+
+
+def test_files_come_with_the_jobs_of_each_part(
+    sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_windows(monkeypatch)
+    put_history(sandbox, 60)
+    for job_ in sandbox.world.v2_jobs():
+        sandbox.world.put_v2(job_ | {"file_input": f"dfl-{job_['id']}"})
+        sandbox.world.put_file(file(f"dfl-{job_['id']}", project_id=sandbox.project_id))
+    source = warehouse.source(V2_JOBS, FILES, max_jobs=10, page_size=4)
+    loaded = dlt_source.load(warehouse.pipeline(), source)
+    assert len(loaded) > 1
+    assert warehouse.ids(FILES) == {f"dfl-{id_}" for id_ in warehouse.ids()}
+
+
+def test_beta_that_is_not_there_leaves_its_table_empty_and_all_else_is_loaded(
+    sandbox: Sandbox, warehouse: Warehouse
+) -> None:
+    put_history(sandbox, 3)
+    sandbox.settings.gone = {"/api/v1/beta/usage-metrics": 403}
+    warehouse.run(V2_JOBS, "classify_usage")
+    assert warehouse.is_world(V2_JOBS)
+    assert warehouse.ids("classify_usage") == set()
+    with pytest.raises(PipelineStepFailed, match="or deselect classify_usage"):
+        warehouse.run(V2_JOBS, "classify_usage", require_all=True)
 
 
 def test_table_of_an_api_that_is_gone_is_not_replaced_by_nothing(

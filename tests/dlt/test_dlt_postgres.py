@@ -27,6 +27,7 @@ def sandbox() -> Iterator[Sandbox]:
     """Run an API that has v1 and v2 jobs, awkward ones among them."""
     history = History(jobs=400, v2_jobs=400, days=30, unknown_fields=0.2)
     with Sandbox(World(history)) as running:
+        running.settings.data_points_reach = "bounds"
         put_awkward(running, AWKWARD, ODD, v2=AWKWARD_V2)
         yield running
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tests.support.loaders import (
 
 pytestmark = pytest.mark.heavy
 
-SHORT = {"classify_projects", "classify_organizations"}
+SHORT = {"classify_projects", "classify_organizations", "classify_configurations"}
 READERS = f"duckdb==2.0.0 pandas==3.1.1 polars==2.1.0 {PYARROW} pytz==2026.6"
 
 READING = """
@@ -86,19 +87,21 @@ json.dump(said, sys.stdout, default=plain)
 """Answers, for each reader and table, the types of its columns and its rows."""
 
 TYPES = {
-    "duckdb": "VARCHAR|BIGINT|TIMESTAMP WITH TIME ZONE|BIGINT[]|DOUBLE|BOOLEAN",
+    "duckdb": "VARCHAR|BIGINT|TIMESTAMP WITH TIME ZONE|BIGINT[]|DOUBLE|BOOLEAN|DATE",
     "pandas": "string[pyarrow]|int64[pyarrow]|timestamp[us, tz=UTC][pyarrow]"
-    "|list<element: int64>[pyarrow]|double[pyarrow]|bool[pyarrow]",
-    "polars": "String|Int64|Datetime(time_unit='us', time_zone='UTC')|List(Int64)|Float64|Boolean",
+    "|list<element: int64>[pyarrow]|double[pyarrow]|bool[pyarrow]|date32[day][pyarrow]",
+    "polars": "String|Int64|Datetime(time_unit='us', time_zone='UTC')|List(Int64)|Float64|Boolean"
+    "|Date",
 }
-"""What each reader calls text, whole numbers, instants, lists of whole numbers, numbers, truth."""
-OF_TYPES = ("text", "whole", "instant", "wholes", "number", "truth")
+"""What each calls text, whole numbers, instants, lists of whole numbers, numbers, truth, days."""
+OF_TYPES = ("text", "whole", "instant", "wholes", "number", "truth", "day")
 KINDS = {
     **dict.fromkeys(TIMES, "instant"),
-    **dict.fromkeys(("rule_count", "rule_index", "max_pages"), "whole"),
-    **dict.fromkeys(("confidence", "result_confidence"), "number"),
+    **dict.fromkeys(("rule_count", "rule_index", "max_pages", "value"), "whole"),
+    **dict.fromkeys(("confidence", "result_confidence", "credits"), "number"),
     **dict.fromkeys(("usage_credits", "usage_parse_credits"), "number"),
     "is_default": "truth",
+    "day": "day",
 }
 
 
@@ -123,9 +126,10 @@ class Story:
 
 
 def _comparable(row: Row) -> Row:
-    fields = row["additional_fields"]
-    times = {name: utc(row[name]) for name in row.keys() & {*TIMES}}
-    return row | times | {"additional_fields": fields and json.loads(fields)}
+    times: Row = {name: utc(row[name]) for name in row.keys() & {*TIMES}}
+    days = {name: date.fromisoformat(row[name]) for name in row.keys() & {"day"}}
+    texts = row.keys() & {"additional_fields", "properties", "usage_tags"}
+    return row | times | days | {name: row[name] and json.loads(row[name]) for name in texts}
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +140,7 @@ def python() -> Path:
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(World(History(jobs=1250, v2_jobs=1250, unknown_fields=0.2))) as running:
+        running.settings.data_points_reach = "bounds"
         yield running
 
 

@@ -23,12 +23,20 @@ ALL = StreamState(
     previous_bookmark=OLD,
     created_at_read=(("", OLD), (MIDDLE, NEW)),
     unfinished={"b": OLD, "a": NEW},
+    set_aside=("a",),
+    last_read_at=NEW,
+    unfinished_jobs={"b": OLD, "a": NEW},
+    covers=("a", "b"),
 )
 ALL_FIELDS = AT_NEW | {
     "previous_replication_key_value": OLD,
     "created_at_read_until": OLD,
     "created_at_read": [[MIDDLE, NEW]],
     "unfinished": {"a": NEW, "b": OLD},
+    "set_aside": ["a"],
+    "last_read_at": NEW,
+    "unfinished_jobs": {"a": NEW, "b": OLD},
+    "covers": ["a", "b"],
 }
 SINGLE = Partition()
 EMEA = Partition("emea")
@@ -262,10 +270,15 @@ def test_partition_that_is_not_understood_is_refused_with_stream_connection_and_
         ({"unfinished": None}, "unfinished is no object"),
         ({"unfinished": {"a": OLD, "b": "soon"}}, "unfinished holds what is no timestamp"),
         ({"unfinished": {"a": None}}, "unfinished holds what is no timestamp"),
+        ({"unfinished_jobs": {"a": 5}}, "unfinished_jobs holds what is no timestamp"),
+        ({"last_read_at": "soon"}, "last_read_at is no timestamp"),
+        ({"covers": "a"}, "covers is no list of texts"),
+        ({"covers": ["a", 5]}, "covers is no list of texts"),
     ],
     ids=[
         *("no timestamp", "number", "spans no list", *(f"pair {each}" for each in NO_PAIRS)),
         *("list", "null", "one no timestamp", "one null"),
+        *("a job without", "last read", "covers text", "covers a number"),
     ],
 )
 def test_field_that_cannot_be_read_is_refused_at_the_top_and_in_a_partition(

@@ -282,6 +282,7 @@ MISFITS: dict[str, tuple[str, str, str]] = {
     "true as a whole number": ("rule_count", "rule_count > 0", "whole numbers"),
     "a day of no calendar": ("created_at", "created_at and '12345-13-01'", "timestamps"),
     "a number as a timestamp": ("created_at", "12345", "timestamps"),
+    "text as a day": ("made", "datetime.date(2026, 11, 1) and '12345-13-01'", "days"),
     "text as a number": ("made", "float(1) and '12345x'", "numbers"),
     "text as true or false": ("made", "bool(1) and '12345'", "true or false"),
     "a null key": ("id", "None if id == 'j0001' else id", "nulls, and is part of the key"),

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,11 @@ def _rows(server: Server, database: str, table: str, where: str) -> list[Row]:
             del row[name]
         for name in row.keys() & {*TIMES}:
             row[name] = row[name] and _without_zone(datetime.fromisoformat(row[name]))
-        if isinstance(row["additional_fields"], str):
-            row["additional_fields"] = json.loads(row["additional_fields"])
+        # One loader knows lists of texts, the other JSON alone.
+        for name in row.keys() & {"additional_fields", "properties", "usage_tags"}:
+            row[name] = json.loads(row[name]) if isinstance(row[name], str) else row[name]
+        if "day" in row:
+            row["day"] = date.fromisoformat(row["day"])
     return rows
 
 
