@@ -17,6 +17,7 @@ from tap_llamaclassify.errors import ApiError, SettingsError
 from tap_llamaclassify.http.client import Activity, Client
 from tap_llamaclassify.replication.allowance import Allowance
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
+from tap_llamaclassify.replication.readers import named_by
 from tap_llamaclassify.replication.reading import read_parts
 from tap_llamaclassify.replication.shared_state import spelled_out
 from tap_llamaclassify.replication.state import Partition, State
@@ -178,10 +179,9 @@ def read_table(
         SettingsError: As for `History`.
         ApiError: It cannot be read.
     """
-    source = _Source(config, [table], on_progress)
-    (wanted,) = source.columns
-    whole = pa.Table.from_batches([batch for _, batch in source.read()])
-    return last_of_each(whole, wanted.keys)
+    source = _Source(config, [table, *named_by(table)], on_progress)
+    whole = pa.Table.from_batches([batch for name, batch in source.read() if name == table])
+    return last_of_each(whole, next(each.keys for each in source.columns if each.name == table))
 
 
 class _Source:

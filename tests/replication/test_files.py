@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from llamacloud_sandbox.server import Sandbox
+from tap_llamaclassify import read_table
 from tests.support.api_rows import KEYS
 from tests.support.builders import Output, job, new_tap, sync, written_by
 from tests.support.commands import Command
@@ -181,3 +182,9 @@ def test_files_without_a_stream_that_names_any_are_a_warning(
     assert f"select {V2_JOBS} or {RESULTS} with it" in warning(ended)
     assert ids(success(ended)) == []
     assert asked(sandbox) == []
+
+
+def test_table_of_files_is_one_line_of_python(sandbox: Sandbox) -> None:
+    put(sandbox, "a", "b")
+    files = read_table("classify_files", {"api_url": sandbox.url, "api_key": sandbox.key})
+    assert sorted(files["id"].to_pylist()) == ["dfl-a", "dfl-b"]
