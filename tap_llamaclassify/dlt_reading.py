@@ -25,7 +25,15 @@ from tap_llamaclassify.python_api import Batches, History, record_batches
 from tap_llamaclassify.tables.arrow import Columns, without_lists
 from tap_llamaclassify.tables.row_store import ROWS, RowStore
 from tap_llamaclassify.tables.schemas import schema_of
-from tap_llamaclassify.tables.tables import BY_DEFAULT, FILES, RESULTS, TABLES, V2_JOBS, Table
+from tap_llamaclassify.tables.tables import (
+    BY_DEFAULT,
+    FILES,
+    RESULTS,
+    TABLES,
+    TIMINGS,
+    V2_JOBS,
+    Table,
+)
 
 BOOKMARK = "bookmark"
 """Where a resource's state has what a Singer state has in the bookmarks of the stream."""
@@ -82,7 +90,7 @@ class Choice:
     def loses_files(self) -> bool:
         """Whether files would be taken to be no more only because their jobs are not read again."""
         naming = {*V2_JOBS.endpoint.tables, RESULTS.name} & self.resources.keys()
-        return FILES.name in self.in_full and not naming <= self.in_full
+        return FILES.name in self.in_full and not (naming and naming <= self.in_full)
 
     @property
     def by_name(self) -> Collection[str] | None:
@@ -156,6 +164,10 @@ class Reading:
             raise SettingsError(
                 f"{FILES.name} is replaced, and has only the files of the jobs that are read: let "
                 "it merge, or replace the tables of v2 jobs and the results with it"
+            )
+        if TIMINGS.name in choice.in_full:
+            raise SettingsError(
+                f"{TIMINGS.name} is replaced, and the API shows the last days only: let it merge"
             )
         if max_jobs and choice.in_full:
             raise SettingsError(

@@ -258,9 +258,14 @@ class _Source:
                 yield table.name, batch
 
     def _error_of(self, parts: Sequence[Part]) -> ApiError | None:
-        # Who names a table relies on it, if it is no beta.
-        failures = [failed for part in parts for failed in part.failures if self._by_name]
-        named = [failed.error for failed in failures if not (failed.absent and failed.is_beta)]
+        # Who names a table relies on it; if it is a beta, then only where it is read in full.
+        named = [
+            failed.error
+            for part in parts
+            for failed in part.failures
+            if self._by_name
+            and not (failed.absent and failed.is_beta and all(map(part.goes_on, failed.names)))
+        ]
         return error_of(parts, "read") or next(iter(named), None)
 
 

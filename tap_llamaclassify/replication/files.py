@@ -50,6 +50,8 @@ class Files:
     def before(self, steps: Iterator[Step]) -> Iterator[Step]:
         """Go through steps, and put the files that they name before what the state may keep.
 
+        Where files cannot be had, the state keeps nothing.
+
         Raises:
             ApiError: As the steps do, or files cannot be had, though the key may have them.
         """
@@ -58,29 +60,31 @@ class Files:
                 if not self._has_room(id_):
                     yield from self._asked()
                 self._note(id_)
-            if step.kept and self._is_filtered:
+            if step.kept:
                 yield from self._asked()
-            if self._is_filtered or self.error:
+            if self._is_filtered and not self.error:
                 yield step
             else:
                 self._held |= step.kept
                 yield replace(step, kept={})
             # Let go of it before the next one comes in.
             del step
-        if self._is_filtered:
-            yield from self._asked()
 
     def rest(self) -> Iterator[Step]:
-        """Where files cannot be asked for by their ids: list all, once, for those that were named.
+        """Bring what is left: where files cannot be asked for by their ids, all are listed.
 
         Raises:
-            ApiError: They cannot be listed, though the key may have them.
+            ApiError: They cannot be had, though the key may have them.
         """
+        yield from self._asked()
         if self._is_filtered:
             return
         if self._to_ask:
             yield from self._listed(_LARGEST)
-        yield Step(kept=self._held)
+            self._to_ask.clear()
+        if not self.error:
+            yield Step(kept=self._held)
+        self._held = {}
 
     def _asked(self) -> Iterator[Step]:
         """Ask for the files that were noted."""
@@ -104,8 +108,8 @@ class Files:
                 files = [file for file in page.items if _bare(file["id"]) in self._to_ask]
                 yield Step({TABLE.name: files}, pages=[page])
         except RefusedError as error:
-            if FILTER in error.parameters & filters.keys():
-                # Its ids are said to be UUIDs, and shown to be none.
+            if FILTER in filters and not (error.parameters and error.is_unavailable):
+                # Ids are said to be UUIDs, and shown to be none.
                 self._is_filtered = False
             else:
                 self._note_error(error)

@@ -25,26 +25,32 @@ class Organizations:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        own = client.connection.scope.get(SETTING)
-        self._ids: Sequence[str] = [own] if own else []
+        self._own = client.connection.scope.get(SETTING)
+        self._named: set[str] | None = None
         self.error: ApiError | None = None
 
     def note(self, page: Page) -> None:
-        """Take them from a list of projects that was read for something else."""
+        """Take them from a page of projects that was read for something else."""
         named = {id_ for project in page.items if (id_ := project.get(SETTING))}
-        self._ids = self._ids or sorted(named)
+        self._named = named | (self._named or set())
 
     def ids(self) -> Sequence[str]:
-        """Return their ids.
+        """Return their ids, sorted.
 
         Raises:
             ApiError: The projects cannot be listed, or name none.
         """
-        if not self._ids:
+        if self._own:
+            return [self._own]
+        try:
             if self.error:
                 raise self.error
-            for page in Paginator(self._client, PROJECTS).pages(ahead=False):
-                self.note(page)
-        if not self._ids:
+            if self._named is None:
+                for page in Paginator(self._client, PROJECTS).pages(ahead=False):
+                    self.note(page)
+        except ApiError as error:
+            self.error = error
+            raise error.reworded(f"{error}, or set {SETTING}") from None
+        if not self._named:
             raise ApiError(f"GET {PROJECTS.path}: no project names its organization; set {SETTING}")
-        return self._ids
+        return sorted(self._named)

@@ -31,7 +31,7 @@ class Failed:
         error: What happened, and what to do.
         names: The tables that lack its rows.
         absent: What happened when there is no such thing for this key, and nothing of it was read
-            before that in this run either; None for any other failure.
+            before that in this run either, or it is a beta; None for any other failure.
     """
 
     error: ApiError
@@ -41,7 +41,7 @@ class Failed:
     @property
     def is_beta(self) -> bool:
         """Whether nobody is to rely on what is missing."""
-        return bool(self.names) and all(endpoint_of(name).is_beta for name in self.names)
+        return bool(self.names) and _is_beta(self.names)
 
 
 class ConnectionReader:
@@ -99,11 +99,14 @@ class ConnectionReader:
         except SetAsideError as error:
             yield Failed(error, [*wanted])
         except ApiError as error:
+            if PROJECTS.api in {endpoint_of(name).api for name in wanted}:
+                self._organizations.error = error
             is_gone = isinstance(error, GoneError)
             if not (is_gone or (error.is_unavailable and not _lists_jobs(wanted))):
                 yield Failed(error, [*wanted])
                 return True
             text = f"{error}, or {instead([*wanted], self._wanted)}"
+            is_absent = is_absent or _is_beta(wanted)
             yield Failed(error.reworded(text), [*wanted], str(error) if is_absent else None)
         return False
 
@@ -117,7 +120,7 @@ class ConnectionReader:
                 reader = V2Reader(client, settings, wanted, limit, self._allowance)
                 yield from self._with_files(reader)
             case "files":
-                yield from self._rest_of_files()
+                yield from self._of_files()
             case "timings":
                 yield from TimingsReader(client, settings, wanted, limit).steps()
             case "usage":
@@ -130,13 +133,27 @@ class ConnectionReader:
                     yield step
 
     def _with_files(self, reader: Reader) -> Iterator[Step]:
-        return self._files.before(reader.steps()) if self._files else reader.steps()
+        if self._files is None:
+            yield from reader.steps()
+            return
+        set_aside: SetAsideError | None = None
+        try:
+            yield from self._files.before(reader.steps())
+        except SetAsideError as error:
+            set_aside = error
+        yield from self._files.rest()
+        if set_aside:
+            raise set_aside
 
-    def _rest_of_files(self) -> Iterator[Step]:
-        if self._files:
-            yield from self._files.rest()
-            if self._files.error:
-                raise self._files.error
+    def _of_files(self) -> Iterator[Step]:
+        """Tell why there are none; they came with the jobs."""
+        if self._files and self._files.error:
+            raise self._files.error
+        yield from ()
+
+
+def _is_beta(names: Iterable[str]) -> bool:
+    return all(endpoint_of(name).is_beta for name in names)
 
 
 def _lists_jobs(names: Iterable[str]) -> bool:

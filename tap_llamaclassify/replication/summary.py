@@ -37,6 +37,10 @@ class Part:
     is_over: bool = False
     require_all: bool = False
 
+    def goes_on(self, table: str) -> bool:
+        """Return whether a table is read by its changes, and not in full."""
+        return self.wanted[table] is not None
+
     @property
     def not_missed(self) -> list[Failed]:
         """The failures that do not fail the run."""
@@ -126,8 +130,8 @@ _REPLACED = (
     "them, and this warning goes"
 )
 _BETA = (
-    "%s%s. %s is left out, for LlamaCloud does not offer it to this key, or no longer; deselect "
-    "it, and this warning goes, or set require_all to make it an error"
+    "%s%s. Rows of %s are left out, for LlamaCloud does not offer them to this key, or no longer; "
+    "deselect it, and this warning goes, or set require_all to make it an error"
 )
 
 

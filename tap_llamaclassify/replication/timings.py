@@ -27,6 +27,7 @@ EVER = "2000-01-01T00:00:00.000000Z"
 BEGUN = ("pending", "throttled", "running")
 """The statuses before a job is finished."""
 FINISHED = frozenset({"completed", "failed", "cancelled"})
+ENDS = ("completed_at", "failed_at", "cancelled_at")
 
 _logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class TimingsReader:
                 return
         if self._limit is None and self._kept is not None:
             self._warn_of_a_hole()
+            self._unfinished.warn(self._clock)
             yield Step(kept=self._after())
 
     def _pages(self) -> Iterator[Page]:
@@ -148,4 +150,6 @@ class TimingsReader:
 
 def is_finished(point: Json) -> bool:
     """Return whether a data point's job is taken not to change any more."""
-    return (point.get("status") or "").lower() in FINISHED
+    transitions = point.get("state_transitions") or {}
+    has_ended = any(transitions.get(name) for name in ENDS)
+    return has_ended or (point.get("status") or "").lower() in FINISHED

@@ -55,7 +55,6 @@ class UsageReader:
         self._kept = wanted[USAGE.name]
         self._organizations = organizations
         self._limit = limit
-        self._requires_all = settings.require_all
         self._metrics = 0
         self._bookmark: Bookmark | None = None
         self._newest: str | None = None
@@ -65,35 +64,39 @@ class UsageReader:
         """Read the listings.
 
         Raises:
-            ApiError: Those of no organization can be read; or not those of all, where all are
-                required.
+            ApiError: Those of an organization cannot be read; of any that the key may not ask for,
+                all others were.
         """
+        try:
+            yield from self._steps()
+        except _UntrustedError:
+            self._kept, self._bookmark = StreamState(), None
+            yield from self._steps()
+
+    def _steps(self) -> Iterator[Step]:
         organizations = self._organizations.ids()
         read: list[str] = []
         refused: ApiError | None = None
         for organization in organizations:
-            pages = self._client.activity.pages
             try:
                 yield from self._of(organization)
             except ApiError as error:
-                if not error.is_unavailable or pages < self._client.activity.pages:
+                if not error.is_unavailable:
                     raise
                 refused = error
             else:
                 read.append(organization)
-        if read and self._limit is None and self._bookmark:
+            if self._is_enough:
+                return
+        if read and self._bookmark and self._limit is None:
             yield Step(kept={USAGE.name: self._after(self._bookmark, read)})
-        if refused and (self._requires_all or not read):
-            raise refused
         if refused:
-            _logger.warning(
-                "%s%s lacks %d of %d organizations: %s",
-                self._client.connection.label,
-                USAGE.name,
-                len(organizations) - len(read),
-                len(organizations),
-                refused,
-            )
+            some = f", for {len(organizations) - len(read)} of {len(organizations)} organizations"
+            raise refused.reworded(f"{refused}{some if len(organizations) > 1 else ''}")
+
+    @property
+    def _is_enough(self) -> bool:
+        return self._limit is not None and self._metrics >= self._limit
 
     def _of(self, organization: str) -> Iterator[Step]:
         for since, types in self._spans(organization):
@@ -102,7 +105,7 @@ class UsageReader:
                 yield self._step(page, since)
                 # Let go of this page before the next one comes in.
                 del page
-                if self._limit is not None and self._metrics >= self._limit:
+                if self._is_enough:
                     return
 
     def _pages(self, organization: str, since: str | None, types: Sequence[str]) -> Iterator[Page]:
@@ -133,25 +136,34 @@ class UsageReader:
     def _step(self, page: Page, since: str | None) -> Step:
         if self._kept is not None and self._bookmark is None:
             self._bookmark = _bookmark_at(self._kept, from_datetime(page.asked_at))
+            self._trust(self._bookmark)
         self._has_shifted |= page.overlaps
         days = [day for metric in page.items if (day := metric.get("day"))]
         self._newest = max([*days, self._newest or ""]) or None
         due = [m for m in page.items if not since or (m.get("day") or since) >= since]
         return Step({USAGE.name: due}, pages=[page])
 
+    def _trust(self, bookmark: Bookmark) -> None:
+        if not bookmark.is_trusted:
+            _logger.warning(
+                "%sThe bookmark of %s is later than the server's clock, which cannot be right: it "
+                "is read from %s",
+                self._client.connection.label,
+                USAGE.name,
+                self._floor or "its beginning",
+            )
+            raise _UntrustedError
+
     def _after(self, bookmark: Bookmark, organizations: Sequence[str]) -> StreamState:
         newest = self._newest and to_fixed(self._newest)
         kept = bookmark.after(newest, shifted=self._has_shifted)
+        # Of what was not read this time, the bookmark says nothing any more.
         names = [_name_of(each, name) for each in organizations for name in self._types]
-        if bookmark.is_trusted:
-            return replace(kept, covers=sorted({*bookmark.kept.covers, *names}))
-        _logger.warning(
-            "%sThe bookmark of %s was later than the server's clock, which cannot be right: the "
-            "next run reads it from its beginning",
-            self._client.connection.label,
-            USAGE.name,
-        )
-        return kept
+        return replace(kept, covers=sorted(names))
+
+
+class _UntrustedError(Exception):
+    """The bookmark cannot be right, as the first reply shows."""
 
 
 def _bookmark_at(kept: StreamState, clock: str) -> Bookmark:

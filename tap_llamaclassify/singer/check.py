@@ -125,14 +125,8 @@ def _check_one(connection: Connection) -> Checked:
 
 
 def _ask(client: Client, endpoint: Endpoint, organizations: Organizations) -> Finding:
-    params: dict[str, str] = {**scope_of(client, endpoint), **endpoint.filters}
-    if endpoint.is_paged:
-        params["page_size"] = "1"
-    read = partial(page_of, endpoint=endpoint)
     try:
-        if endpoint.of_organization:
-            params["organization_id"] = organizations.ids()[0]
-        page = Request(client, endpoint.path, params=params, read=read).answer()
+        page = _page_of(client, endpoint, organizations)
     except ApiError as error:
         if endpoint is PROJECTS:
             organizations.error = error
@@ -141,6 +135,27 @@ def _ask(client: Client, endpoint: Endpoint, organizations: Organizations) -> Fi
         organizations.note(page)
     first = page.items[0].get("created_at") if page.items and endpoint.lists_jobs else None
     return Finding(endpoint, first, _total(page))
+
+
+def _page_of(client: Client, endpoint: Endpoint, organizations: Organizations) -> Page:
+    """Ask for one item, of the first organization that the key may ask for."""
+    params: dict[str, str] = {**scope_of(client, endpoint), **endpoint.filters}
+    if endpoint.is_paged:
+        params["page_size"] = "1"
+    read = partial(page_of, endpoint=endpoint)
+    if not endpoint.of_organization:
+        return Request(client, endpoint.path, params=params, read=read).answer()
+    refused: ApiError | None = None
+    for id_ in organizations.ids():
+        try:
+            of_one = {**params, "organization_id": id_}
+            return Request(client, endpoint.path, params=of_one, read=read).answer()
+        except ApiError as error:
+            if not error.is_unavailable:
+                raise
+            refused = refused or error
+    assert refused is not None  # noqa: S101 - there is an organization
+    raise refused
 
 
 def _total(page: Page) -> str:

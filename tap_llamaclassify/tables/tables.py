@@ -135,6 +135,7 @@ TIMINGS = Table(
     ("job_id",),
     context_rows.DATA_POINT_FIELDS | _inside("state_transitions", context_rows.TRANSITION_FIELDS),
     context_rows.timing_rows,
+    is_whole=False,
 )
 USAGE = Table(
     "classify_usage",

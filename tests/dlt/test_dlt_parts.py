@@ -315,9 +315,33 @@ def test_files_are_not_replaced_by_those_of_the_newest_jobs(
     source.resources[FILES].apply_hints(write_disposition="replace")
     with pytest.raises(PipelineStepFailed, match="classify_files is replaced, and has only"):
         warehouse.pipeline().run(source)
+    with pytest.raises(PipelineStepFailed, match="classify_files is replaced, and has only"):
+        warehouse.pipeline().run(warehouse.source(FILES), write_disposition="replace")
     whole = warehouse.source(V2_JOBS, FILES)
     warehouse.pipeline().run(whole, write_disposition="replace")
     assert warehouse.there() == {V2_JOBS, FILES}
+
+
+def test_timings_are_not_replaced_by_those_of_the_last_days(
+    sandbox: Sandbox, warehouse: Warehouse
+) -> None:
+    put_history(sandbox, 3)
+    source = warehouse.source("classify_job_timings")
+    with pytest.raises(PipelineStepFailed, match="the API shows the last days only: let it merge"):
+        warehouse.pipeline().run(source, write_disposition="replace")
+
+
+def test_usage_is_not_replaced_by_nothing_where_it_is_taken_away(
+    sandbox: Sandbox, warehouse: Warehouse
+) -> None:
+    put_history(sandbox, 3)
+    warehouse.run("classify_usage")
+    before = warehouse.ids("classify_usage")
+    assert before
+    sandbox.settings.gone = {"/api/v1/beta/usage-metrics": 403}
+    with pytest.raises(PipelineStepFailed, match="or deselect classify_usage"):
+        warehouse.pipeline().run(warehouse.source("classify_usage"), write_disposition="replace")
+    assert warehouse.ids("classify_usage") == before
 
 
 def test_files_come_with_the_jobs_of_each_part(

@@ -45,7 +45,7 @@ def cells(shown: str, title: str) -> dict[str, list[str]]:
 def test_demo_fits_a_terminal_and_a_screen(shown: str) -> None:
     *lines, address = shown.splitlines()
     assert max(map(len, lines)) <= 80
-    assert len(lines) <= 50
+    assert len(lines) <= 60
     assert address == f"Report: file://{ROOT}/{REPORT}"
 
 

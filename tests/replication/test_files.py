@@ -134,6 +134,31 @@ def test_file_whose_id_the_list_shows_without_its_prefix_is_found(sandbox: Sandb
     assert len(asked(sandbox)) == 1
 
 
+def test_refusal_that_does_not_say_why_is_taken_to_be_of_the_ids(sandbox: Sandbox) -> None:
+    put(sandbox, "a")
+    sandbox.answer_next(200, {"items": [v2_job("a", file_input="dfl-a")]})
+    sandbox.answer_next(422, {"detail": "Invalid file id"})
+    assert ids(fetch(sandbox)) == ["dfl-a"]
+    assert asked(sandbox) == [["dfl-a"], []]
+
+
+def test_files_come_though_the_results_of_a_job_cannot_be_had(
+    sandbox: Sandbox, quick_command: Command
+) -> None:
+    sandbox.world.put(job("good", project_id=sandbox.project_id))
+    sandbox.world.put_results("good", [result("r", file_id="f")])
+    sandbox.world.put_file(file("f", project_id=sandbox.project_id))
+    sandbox.world.put(job("odd", project_id=sandbox.project_id))
+    sandbox.settings.gone = {"/api/v1/classifier/jobs/odd": 500}
+    catalog = select(sandbox, FILES, RESULTS)
+    for entry in catalog["streams"]:
+        entry["replication_method"] = "FULL_TABLE"
+    config = config_of(sandbox, fetch_results=True)
+    ended = quick_command("--config", config, "--catalog", catalog)
+    assert "the results of 1 job cannot be had" in failure(ended)
+    assert ids(ended.output) == ["f"]
+
+
 @pytest.mark.parametrize("status", [403, 404])
 def test_files_that_the_key_may_not_have_fail_the_run_when_all_else_is_synced(
     sandbox: Sandbox, quick_command: Command, status: int
@@ -147,7 +172,11 @@ def test_files_that_the_key_may_not_have_fail_the_run_when_all_else_is_synced(
     assert f"or deselect {FILES}" in error
     assert len(ended.output.records(V2_JOBS)) == 1
     assert len(ended.output.records("classify_projects")) == 3
-    assert ended.output.bookmarks()[V2_JOBS]
+    # The next run brings the files of these jobs, too.
+    assert ended.output.of_type("STATE") == []
+    sandbox.settings.gone = {}
+    again = quick_command("--config", config_of(sandbox), "--catalog", catalog)
+    assert ids(success(again)) == ["dfl-a"]
 
 
 def test_files_that_cannot_be_had_now_keep_the_bookmark_of_their_jobs_where_it_is(

@@ -11,7 +11,7 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
 from tests.support.api_rows import timing_row
 from tests.support.builders import Output, job, seconds_after, sync
-from tests.support.items import v2_job
+from tests.support.items import data_point, v2_job
 from tests.support.runs import at_page, select
 
 TIMINGS = "classify_job_timings"
@@ -194,3 +194,22 @@ def test_transitions_that_cannot_be_read_are_kept_beside_those_that_can(
     assert row["additional_fields"] == {"state_transitions": left}
     assert "state_transitions.pending_at 1" in caplog.text
     assert f"'{TIMINGS}.state_transitions.queued_at'" in caplog.text
+
+
+def test_job_of_a_status_that_is_new_is_finished_when_it_has_an_end(sandbox: Sandbox) -> None:
+    ended = {"completed_at": "2026-11-20T08:00:00Z"}
+    for name, transitions in (("over", ended), ("open", {})):
+        sandbox.world.put_data_point(
+            data_point(name, status="archived", state_transitions=transitions)
+            | {"project_id": sandbox.project_id}
+        )
+    kept = fetch(sandbox).state["bookmarks"][TIMINGS]
+    assert [*kept["unfinished_jobs"]] == ["open"]
+
+
+def test_no_version_is_activated_for_the_api_shows_the_last_days_only(sandbox: Sandbox) -> None:
+    put(sandbox, "a")
+    catalog = select(sandbox, TIMINGS, replication_method="FULL_TABLE")
+    output = sync(sandbox, catalog=catalog, emit_activate_version_messages=True)
+    assert ids(output) == ["a"]
+    assert output.of_type("ACTIVATE_VERSION") == []

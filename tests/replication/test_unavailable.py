@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify import History
+from tap_llamaclassify import History, read_table
 from tap_llamaclassify.errors import ApiError
 from tests.support.builders import V2_STREAMS
 from tests.support.commands import Command, Ended
-from tests.support.items import v2_job
+from tests.support.items import usage_metric, v2_job
 from tests.support.runs import config_of, failure, put_v2, select, success, warning
 
 TIMINGS, USAGE = "classify_job_timings", "classify_usage"
@@ -36,7 +36,8 @@ def run(sandbox: Sandbox, quick_command: Command) -> Run:
     def sync(*streams: str, state: Any = None, words: Any = (), **more: Any) -> Ended:
         catalog = select(sandbox, *V2_STREAMS, *streams)
         given = ["--state", state] if state else []
-        config = config_of(sandbox, organization_id=sandbox.world.organization_id, **more)
+        more = {"organization_id": sandbox.world.organization_id} | more
+        config = {n: v for n, v in config_of(sandbox, **more).items() if v is not None}
         return quick_command("--config", config, "--catalog", catalog, *given, *words)
 
     return sync
@@ -51,7 +52,7 @@ def test_beta_that_is_not_there_is_left_out_with_one_warning_and_the_run_ends_we
     ended = run(stream, CONFIGURATIONS)
     said = warning(ended)
     assert f"answered {status}" in said
-    assert f"{stream} is left out" in said
+    assert f"Rows of {stream} are left out" in said
     assert "deselect it, and this warning goes, or set require_all" in said
     output = success(ended)
     assert len(output.records("classify_v2_jobs")) == 1
@@ -138,6 +139,31 @@ def test_beta_that_fails_in_another_way_fails_the_run(
     assert f"answered {status}" in failure(run(stream))
 
 
+def test_beta_that_is_taken_away_in_the_middle_keeps_nothing_and_the_run_ends_well(
+    sandbox: Sandbox, run: Run
+) -> None:
+    for number in range(3):
+        sandbox.world.put_usage_metric(
+            usage_metric(f"{number}", organization_id=sandbox.world.organization_id)
+        )
+
+    def takes_away(page: int) -> None:
+        if page == 2:
+            sandbox.settings.gone = {PATHS[USAGE]: 404}
+
+    sandbox.before_page = takes_away
+    ended = run(USAGE, page_size=1)
+    assert f"Rows of {USAGE} are left out" in "".join(ended.lines("WARNING"))
+    assert not success(ended).bookmarks().get(USAGE)
+
+
+def test_check_asks_organizations_until_one_is_the_keys(sandbox: Sandbox, run: Run) -> None:
+    sandbox.world.put_project({"id": "other", "organization_id": "0-other"})
+    ended = run(USAGE, words=["--check"], organization_id=None, require_all=True)
+    shown = {line.split()[2]: line.split()[3] for line in ended.stdout.splitlines()}
+    assert (ended.code, shown["usage"]) == (0, "yes")
+
+
 def test_check_shows_a_line_for_each_and_fails_only_for_what_is_required(
     sandbox: Sandbox, run: Run
 ) -> None:
@@ -161,6 +187,11 @@ def test_history_leaves_out_a_beta_unless_all_is_required(
     tables = ["classify_v2_jobs", USAGE]
     rows = {table: batch.num_rows for table, batch in History(config, tables=tables)}
     assert rows == {"classify_v2_jobs": 1, USAGE: 0}
-    assert f"{USAGE} is left out" in caplog.text
+    assert f"Rows of {USAGE} are left out" in caplog.text
     with pytest.raises(ApiError, match=f"or deselect {USAGE}"):
         list(History(config | {"require_all": True}, tables=tables))
+    # What is read in full is taken for all there is.
+    with pytest.raises(ApiError, match=f"or deselect {USAGE}"):
+        list(History(config, tables=tables, in_full=[USAGE]))
+    with pytest.raises(ApiError, match=f"or deselect {USAGE}"):
+        read_table(USAGE, config)

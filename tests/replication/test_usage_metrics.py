@@ -10,8 +10,9 @@ import pytest
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
 from tests.support.builders import Output, seconds_after, sync
+from tests.support.commands import Command
 from tests.support.items import usage_metric
-from tests.support.runs import bookmark_at, select, warning
+from tests.support.runs import bookmark_at, config_of, failure, select, success, warning
 
 USAGE, PROJECTS = "classify_usage", "classify_projects"
 PATH = "/api/v1/beta/usage-metrics"
@@ -75,15 +76,52 @@ def test_organizations_are_those_that_projects_name_which_are_listed_once(sandbo
 
 
 def test_organization_that_the_key_may_not_ask_for_is_told_and_the_others_are_read(
-    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+    sandbox: Sandbox, quick_command: Command
 ) -> None:
     put(sandbox, a="2026-11-20")
     sandbox.world.put_project({"id": "other", "organization_id": "0-other"})
-    output = fetch(sandbox)
-    assert ids(output) == ["a"]
-    assert f"{USAGE} lacks 1 of 2 organizations: " in caplog.text
-    covers = output.state["bookmarks"][USAGE]["covers"]
+    given = ["--config", config_of(sandbox, emit_activate_version_messages=True)]
+    catalog = select(sandbox, USAGE)
+    ended = quick_command(*given, "--catalog", catalog)
+    said = warning(ended)
+    assert "answered 403" in said
+    assert "for 1 of 2 organizations" in said
+    assert f"Rows of {USAGE} are left out" in said
+    assert ids(ended.output) == ["a"]
+    covers = ended.output.state["bookmarks"][USAGE]["covers"]
     assert covers == sorted(f"{sandbox.world.organization_id} {name}" for name in DEFAULT)
+    assert "for 1 of 2" in failure(
+        quick_command("--config", config_of(sandbox, require_all=True), "--catalog", catalog)
+    )
+    # What is left out is not taken to be no more.
+    whole = select(sandbox, USAGE, replication_method="FULL_TABLE")
+    again = quick_command(*given, "--catalog", whole)
+    assert again.output.of_type("ACTIVATE_VERSION") == []
+
+
+def test_organization_that_is_refused_for_a_time_is_read_from_its_beginning_then(
+    sandbox: Sandbox,
+) -> None:
+    put(sandbox, a="2026-11-20")
+    sandbox.world.put_project({"id": "other", "organization_id": "0-other"})
+    entry = bookmark_at("2026-11-19", "day") | {"covers": [f"0-other {name}" for name in DEFAULT]}
+    state = fetch(sandbox, state={"bookmarks": {USAGE: entry}}).state
+    assert not any("other" in name for name in state["bookmarks"][USAGE]["covers"])
+    sandbox.answer_next(200, [{"id": "p", "organization_id": "0-other"}])
+    late = metric(sandbox, "late", "2026-11-10") | {"organization_id": "0-other"}
+    sandbox.answer_next(200, {"items": [late]})
+    assert ids(fetch(sandbox, state=state)) == ["late"]
+    assert "day_on_or_after" not in sandbox.requests[-1].query
+
+
+def test_event_type_that_was_not_set_for_a_time_is_read_from_its_beginning_then(
+    sandbox: Sandbox,
+) -> None:
+    put(sandbox, a="2026-11-20")
+    state = fetch(sandbox, **own(sandbox)).state
+    state = fetch(sandbox, state=state, usage_event_types=["pages_split"], **own(sandbox)).state
+    put(sandbox, late="2026-11-10")
+    assert ids(fetch(sandbox, state=state, **own(sandbox))) == ["a", "late"]
 
 
 def test_days_from_the_bookmark_less_three_are_read_again(sandbox: Sandbox) -> None:
@@ -137,9 +175,6 @@ def test_organization_that_comes_later_gets_its_whole_history(sandbox: Sandbox) 
     entry = bookmark_at("2026-11-20", "day") | {"covers": [f"other {name}" for name in DEFAULT]}
     output = fetch(sandbox, state={"bookmarks": {USAGE: entry}})
     assert ids(output) == ["new", "old"]
-    covers = output.state["bookmarks"][USAGE]["covers"]
-    names = (sandbox.world.organization_id, "other")
-    assert covers == sorted(f"{name} {kind}" for name in names for kind in DEFAULT)
 
 
 def test_credits_of_many_jobs_cost_pages_and_not_a_request_a_job(sandbox: Sandbox) -> None:
@@ -159,16 +194,16 @@ def test_metrics_that_move_from_page_to_page_are_all_read_again(sandbox: Sandbox
     assert ids(fetch(sandbox, state=state, **own(sandbox))) == ["new", "old"]
 
 
-def test_bookmark_later_than_the_servers_clock_is_told_and_all_is_read_the_next_time(
+def test_bookmark_later_than_the_servers_clock_is_not_trusted(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(sandbox, old="2026-09-01", new="2026-11-20")
     state = fetch(sandbox).state
     state["bookmarks"][USAGE]["replication_key_value"] = "2030-01-01"
     again = fetch(sandbox, state=state)
-    assert "cannot be right" in caplog.text
-    assert again.bookmarks() == {USAGE: None}
-    assert ids(fetch(sandbox, state=again.state)) == ["new", "old"]
+    assert "cannot be right: it is read from its beginning" in caplog.text
+    assert ids(again) == ["new", "old"]
+    assert again.bookmarks() == {USAGE: "2026-11-20"}
 
 
 def test_bookmark_goes_no_further_than_the_servers_day(sandbox: Sandbox) -> None:
@@ -190,19 +225,39 @@ def test_values_that_do_not_fit_are_kept_and_counted(
 
 
 def test_projects_that_name_no_organization_fail_the_stream_and_say_what_to_set(
-    sandbox: Sandbox, quick_command: Any
+    sandbox: Sandbox, quick_command: Command
 ) -> None:
     sandbox.answer_next(200, [{"id": "a"}])
-    settings = {"api_url": sandbox.url, "api_key": sandbox.key, "retry_seconds": 0}
-    ended = quick_command("--config", settings, "--catalog", select(sandbox, USAGE))
-    (error,) = ended.errors
+    ended = quick_command("--config", config_of(sandbox), "--catalog", select(sandbox, USAGE))
+    error = failure(ended)
     assert "no project names its organization; set organization_id" in error
 
 
-def test_usage_is_left_out_with_a_warning_where_the_projects_are_not_there(
-    sandbox: Sandbox, quick_command: Any
+def test_usage_is_left_out_and_the_way_out_is_told_where_the_projects_are_not_there(
+    sandbox: Sandbox, quick_command: Command
 ) -> None:
     sandbox.settings.gone = {"/api/v1/projects": 404}
-    settings = {"api_url": sandbox.url, "api_key": sandbox.key, "retry_seconds": 0}
-    ended = quick_command("--config", settings, "--catalog", select(sandbox, USAGE))
-    assert f"{USAGE} is left out" in warning(ended)
+    catalog = select(sandbox, USAGE, PROJECTS)
+    ended = quick_command("--config", config_of(sandbox), "--catalog", catalog)
+    assert "answered 404" in failure(ended)
+    (said,) = ended.lines("WARNING")
+    assert f"or set organization_id. Rows of {USAGE} are left out" in said
+    assert len(sandbox.requests) == 1
+
+
+def test_organizations_of_all_pages_of_projects_are_read(sandbox: Sandbox) -> None:
+    first = {"items": [{"id": "a", "organization_id": "one"}], "next_page_token": "t"}
+    sandbox.answer_next(200, first)
+    sandbox.answer_next(200, {"items": [{"id": "b", "organization_id": "two"}]})
+    for name in ("one", "two"):
+        sandbox.answer_next(200, {"items": [metric(sandbox, f"of {name}", "2026-11-20")]})
+    assert ids(fetch(sandbox, PROJECTS)) == ["of one", "of two"]
+    assert len(sandbox.requests) == 4
+
+
+def test_trial_run_asks_for_one_page(sandbox: Sandbox, quick_command: Command) -> None:
+    put(sandbox, **{f"m{n}": "2026-11-20" for n in range(5)})
+    sandbox.world.put_project({"id": "other", "organization_id": "z-other"})
+    given = ["--config", config_of(sandbox, page_size=2), "--catalog", select(sandbox, USAGE)]
+    assert len(success(quick_command(*given, "--test")).records(USAGE)) == 1
+    assert [request.path for request in sandbox.requests].count(PATH) == 1

@@ -108,7 +108,7 @@ def test_wheel_with_the_extra_serves_what_its_greeting_tells_the_tap_to_read(
         script = [line for line in lines if line.startswith(("export ", "tap-llamaclassify"))]
         printed = ran(["sh", "-ec", "".join(script)], **alone)
     assert len(script) == 4
-    assert {line.split()[-1] for line in printed.splitlines()[1:]} == {"40", "30", "1"}
+    assert {line.split()[-1] for line in printed.splitlines()[1:]} >= {"40", "30", "1"}
     output = shlex.split(script[-1])[-1]
     kinds = (tmp_path / output).read_text(encoding="utf-8")
     assert kinds.count('"type":"RECORD","stream":"classify_v2_jobs"') == 40
