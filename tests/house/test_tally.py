@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.commands import ROOT, ended
 
 TESTS = """
@@ -50,6 +52,7 @@ def figures(folder: Path, chosen: str) -> dict[str, int]:
     return counted
 
 
+@pytest.mark.heavy
 def test_divergences_are_those_of_simulations_only(tmp_path: Path) -> None:
     every = figures(tmp_path, "test")
     assert (every["inputs fuzzed"], every["divergences"]) == (1, 1)

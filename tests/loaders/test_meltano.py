@@ -202,6 +202,7 @@ def test_full_refresh_lands_what_kept_its_date_too_in_pages_of_the_size_given_to
     assert len(of_v1(story.refreshed)) == pages(story.refreshed.api, 50)
 
 
+@pytest.mark.heavy
 def test_v1_that_is_gone_fails_the_run_where_it_alone_is_selected_and_not_as_shipped(
     tmp_path: Path,
 ) -> None:

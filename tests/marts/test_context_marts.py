@@ -15,7 +15,6 @@ import pytest
 
 from tests.support.api_rows import Tables, api_shows
 from tests.support.awkward_jobs import awkward_api
-from tests.support.builders import cases
 from tests.support.context_tables import DUCKDB, KEYS, made_up, put
 from tests.support.expected_marts import expected_marts
 from tests.support.transform import NO_TESTS, Mart, marts_of, rounded, sync, well_built
@@ -67,14 +66,16 @@ def whole(
     return loaded.built_with(tmp_path_factory.mktemp("whole"), made)
 
 
-@cases(
+@pytest.mark.parametrize(
     "names",
-    {
-        "all": (*KEYS,),
-        "none": (),
-        "timings and files": (TIMINGS, FILES),
-        "usage and configurations": (USAGE, CONFIGURATIONS),
-    },
+    [
+        pytest.param((*KEYS,), id="all"),
+        pytest.param((), id="none", marks=pytest.mark.heavy),
+        pytest.param((TIMINGS, FILES), id="timings and files", marks=pytest.mark.heavy),
+        pytest.param(
+            (USAGE, CONFIGURATIONS), id="usage and configurations", marks=pytest.mark.heavy
+        ),
+    ],
 )
 def test_marts_are_what_python_computes_whichever_of_the_tables_are_loaded(
     names: tuple[str, ...], loaded: Loaded, made: Tables, whole: dict[str, Mart], tmp_path: Path

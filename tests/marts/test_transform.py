@@ -194,6 +194,7 @@ def load_elsewhere(folder: Path, **tables: str) -> None:
             warehouse.execute(f"CREATE VIEW elsewhere.{table} AS FROM '{file}'")
 
 
+@pytest.mark.heavy
 def test_marts_are_empty_without_jobs_and_then_those_of_what_little_another_loader_has_left(
     tmp_path: Path,
 ) -> None:
@@ -223,6 +224,7 @@ def test_marts_are_empty_without_jobs_and_then_those_of_what_little_another_load
         assert warehouse.execute(STAGED).fetchall() == [('{"note": ["x", null]}', "[1, 3]", None)]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("variables", "change", "schema"),
     [

@@ -12,8 +12,8 @@ import pytest
 from tests.support.histories import AT_A_TIME, SEED, Histories, HistoriesOfPositions, simulate
 from tests.support.tally import Tally
 
-A_FEW = 120
-MANY = int(os.environ.get("HISTORIES", "2000"))
+A_FEW = 60
+MANY = int(os.environ.get("HISTORIES", "1200"))
 
 
 def test_warehouse_holds_what_the_api_shows_after_any_history(tally: Tally) -> None:

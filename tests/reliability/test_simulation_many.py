@@ -24,8 +24,8 @@ from tests.support.simulated import Event, Key, Life, Loader, Row, Tables, V2Lif
 from tests.support.tally import Tally
 from tests.support.windows import small_windows
 
-A_FEW = 20
-MANY = int(os.environ.get("HISTORIES", "500"))
+A_FEW = 12
+MANY = int(os.environ.get("HISTORIES", "350"))
 RESULTS = "classify_job_results"
 NAMES = ("emea", "apac", "latam")
 

@@ -123,7 +123,13 @@ class World:
 @pytest.mark.parametrize("total", [True, False], ids=["total", "no total"])
 @pytest.mark.parametrize("order", get_args(Order))
 @pytest.mark.parametrize("world", WORLDS)
-@pytest.mark.parametrize("days", [None, DAYS], ids=["from the beginning", "since"])
+@pytest.mark.parametrize(
+    "days",
+    [
+        pytest.param(None, id="from the beginning"),
+        pytest.param(DAYS, id="since", marks=pytest.mark.heavy),
+    ],
+)
 def test_windows_cost_little_more_than_one_listing_and_a_fraction_of_its_time(
     world: str, order: Order, days: int | None, *, total: bool
 ) -> None:

@@ -41,9 +41,9 @@ def table(output: str) -> list[list[str]]:
 
 
 def test_check_shows_host_key_apis_first_job_and_totals_with_one_request_each(
-    sandbox: Sandbox, command: Command, config: dict[str, Any]
+    sandbox: Sandbox, quick_command: Command, config: dict[str, Any]
 ) -> None:
-    ended = command("--config", config, "--check")
+    ended = quick_command("--config", config, "--check")
     assert (ended.code, ended.errors) == (0, [])
     host = sandbox.url.removeprefix("http://")
     v1, v2 = sandbox.world.jobs(sandbox.project_id), sandbox.world.v2_jobs(sandbox.project_id)
@@ -63,9 +63,9 @@ def test_check_shows_host_key_apis_first_job_and_totals_with_one_request_each(
 
 
 def test_check_of_a_wrong_key_says_so_and_fails(
-    sandbox: Sandbox, command: Command, config: dict[str, Any]
+    sandbox: Sandbox, quick_command: Command, config: dict[str, Any]
 ) -> None:
-    ended = command("--config", config | {"api_key": "llx-wrong"}, "--check")
+    ended = quick_command("--config", config | {"api_key": "llx-wrong"}, "--check")
     said = {(line[1], line[3]) for line in table(ended.stdout)}
     assert said == {("refused", "no: 401 Unauthorized")}
     error = failure(ended)
@@ -74,9 +74,11 @@ def test_check_of_a_wrong_key_says_so_and_fails(
     assert len(sandbox.requests) == len(PATHS) - 1
 
 
-def test_check_retries_nothing(sandbox: Sandbox, command: Command, config: dict[str, Any]) -> None:
+def test_check_retries_nothing(
+    sandbox: Sandbox, quick_command: Command, config: dict[str, Any]
+) -> None:
     sandbox.answer_next(503, times=len(PATHS) - 1)
-    ended = command("--config", config | {"retry_seconds": 600}, "--check")
+    ended = quick_command("--config", config | {"retry_seconds": 600}, "--check")
     assert ended.code == 1
     said = {(line[1], line[3]) for line in table(ended.stdout)}
     assert said == {("?", "no: 503 Service Unavailable")}
@@ -97,7 +99,7 @@ def test_check_retries_nothing(sandbox: Sandbox, command: Command, config: dict[
 )
 def test_check_fails_only_when_a_selected_stream_cannot_be_read(
     sandbox: Sandbox,
-    command: Command,
+    quick_command: Command,
     config: dict[str, Any],
     gone: str,
     selected: tuple[str, ...],
@@ -105,7 +107,7 @@ def test_check_fails_only_when_a_selected_stream_cannot_be_read(
 ) -> None:
     catalog = select(sandbox, *selected)
     sandbox.settings.gone = {gone: 410}
-    ended = command("--config", config, "--catalog", catalog, "--check")
+    ended = quick_command("--config", config, "--catalog", catalog, "--check")
     assert ended.code == code
     assert len(ended.errors) == code
     left_out = "Left out by a sync: classify_jobs, classify_job_rules, "
@@ -115,7 +117,7 @@ def test_check_fails_only_when_a_selected_stream_cannot_be_read(
 
 
 def test_check_tries_every_connection_and_names_the_one_that_fails(
-    sandbox: Sandbox, command: Command
+    sandbox: Sandbox, quick_command: Command
 ) -> None:
     first, second, _ = sandbox.keys.values()
     connections = [
@@ -124,7 +126,7 @@ def test_check_tries_every_connection_and_names_the_one_that_fails(
         {"name": "us", "api_key_env": "US_KEY"},
     ]
     config = {"api_url": sandbox.url, "connections": connections}
-    ended = command("--config", config, "--check", env={"US_KEY": second})
+    ended = quick_command("--config", config, "--check", env={"US_KEY": second})
     lines = table(ended.stdout)
     states = {line[0]: line[2] for line in lines}
     assert states == {"emea": "accepted", "apac": "refused", "us": "accepted"}
@@ -134,11 +136,11 @@ def test_check_tries_every_connection_and_names_the_one_that_fails(
     assert "emea" not in error
 
 
-def test_check_shows_what_has_some_though_the_api_does_not_count(command: Command) -> None:
+def test_check_shows_what_has_some_though_the_api_does_not_count(quick_command: Command) -> None:
     with Sandbox(World.empty()) as empty:
         empty.settings.total_size = False
         put_v2(empty, "0", "1")
-        ended = command("--config", config_of(empty), "--check")
+        ended = quick_command("--config", config_of(empty), "--check")
     assert (ended.code, ended.errors) == (0, [])
     assert [line[3] for line in table(ended.stdout)] == ["yes"] * len(PATHS)
     totals = [line[-1] for line in table(ended.stdout)]

@@ -126,8 +126,10 @@ def test_broken_file_ends_in_one_line_that_names_its_option(
         ),
     ],
 )
-def test_wrong_setting_ends_in_one_line(command: Command, arguments: list[Any], text: str) -> None:
-    ended = command(*arguments, env=LOUD | {"TAP_LLAMACLASSIFY_PAGE_SIZE": SECRET})
+def test_wrong_setting_ends_in_one_line(
+    quick_command: Command, arguments: list[Any], text: str
+) -> None:
+    ended = quick_command(*arguments, env=LOUD | {"TAP_LLAMACLASSIFY_PAGE_SIZE": SECRET})
     assert failure(ended).startswith(text)
     assert ended.stdout == ""
     assert SECRET not in ended.stderr
@@ -192,14 +194,14 @@ def test_unknown_option_ends_in_one_line(command: Command) -> None:
 )
 def test_refusal_of_the_api_ends_in_one_line_that_says_what_to_do(
     sandbox: Sandbox,
-    command: Command,
+    quick_command: Command,
     config: dict[str, Any],
     status: int,
     body: Any,
     words: list[str],
 ) -> None:
     sandbox.answer_next(status, body)
-    ended = command("--config", config, "--catalog", catalog_with(sandbox))
+    ended = quick_command("--config", config, "--catalog", catalog_with(sandbox))
     line = failure(ended)
     assert ended.lines("WARNING") == []
     assert [word for word in [*words, "request 1", sandbox.url[7:]] if word not in line] == []
