@@ -92,6 +92,27 @@ class Choice:
         naming = {*V2_JOBS.endpoint.tables, RESULTS.name} & self.resources.keys()
         return FILES.name in self.in_full and not (naming and naming <= self.in_full)
 
+    def check(self, max_jobs: int | None) -> None:
+        """Make sure that no table loses rows because not all of them are read.
+
+        Raises:
+            SettingsError: One would.
+        """
+        if self.loses_files:
+            raise SettingsError(
+                f"{FILES.name} is replaced, and has only the files of the jobs that are read: let "
+                "it merge, or replace the tables of v2 jobs and the results with it"
+            )
+        if TIMINGS.name in self.in_full:
+            raise SettingsError(
+                f"{TIMINGS.name} is replaced, and the API shows the last days only: let it merge"
+            )
+        if max_jobs and self.in_full:
+            raise SettingsError(
+                f"max_jobs is set, and {min(self.in_full)} is replaced, which takes all of its "
+                "rows: unset max_jobs, or let it merge"
+            )
+
     @property
     def by_name(self) -> Collection[str] | None:
         """The tables, where somebody has chosen them; None for those that are there anyway."""
@@ -160,20 +181,7 @@ class Reading:
                 )
             )
             return
-        if choice.loses_files:
-            raise SettingsError(
-                f"{FILES.name} is replaced, and has only the files of the jobs that are read: let "
-                "it merge, or replace the tables of v2 jobs and the results with it"
-            )
-        if TIMINGS.name in choice.in_full:
-            raise SettingsError(
-                f"{TIMINGS.name} is replaced, and the API shows the last days only: let it merge"
-            )
-        if max_jobs and choice.in_full:
-            raise SettingsError(
-                f"max_jobs is set, and {min(choice.in_full)} is replaced, which takes all of its "
-                "rows: unset max_jobs, or let it merge"
-            )
+        choice.check(max_jobs)
         history = History(
             self._config,
             tables=choice.by_name,

@@ -20,7 +20,7 @@ from tap_llamaclassify.replication.listing_bookmarks import ListingBookmarks, Wa
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.stream_state import StreamState
 from tap_llamaclassify.replication.unfinished import DAYS, MOST, Unfinished
-from tap_llamaclassify.timestamps import LAST, moved
+from tap_llamaclassify.timestamps import LAST, moved, whole_second
 
 EVER = "2000-01-01T00:00:00.000000Z"
 """Before the first job there was: without a bound the API goes back no further than by hours."""
@@ -125,7 +125,7 @@ class TimingsReader:
         clock = self._clock
         unfinished = self._unfinished.left(clock)
         return {
-            name: replace(kept, last_read_at=clock, unfinished_jobs=unfinished)
+            name: replace(kept, last_read_at=whole_second(clock), unfinished_jobs=unfinished)
             for name, kept in self._bookmarks.after().items()
         }
 

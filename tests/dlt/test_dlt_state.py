@@ -132,6 +132,7 @@ def test_dataset_that_was_dropped_is_filled_from_the_beginning(
     assert warehouse.is_world()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("refresh", ["drop_sources", "drop_resources", "drop_data"])
 def test_refresh_reads_from_the_beginning_and_lets_go_of_what_is_no_more(
     refresh: Refresh, sandbox: Sandbox, warehouse: Warehouse
@@ -182,6 +183,7 @@ def test_source_that_was_run_reads_anew_when_it_is_run_again(
         assert warehouse.is_world()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("disposition", ["merge", "replace"])
 @pytest.mark.parametrize(("page", "fault"), [(1, "401"), (3, "500")])
 def test_source_whose_run_failed_reads_anew_when_it_is_run_again(

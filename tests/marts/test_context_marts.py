@@ -19,7 +19,7 @@ from tests.support.context_tables import DUCKDB, KEYS, made_up, put
 from tests.support.expected_marts import expected_marts
 from tests.support.transform import NO_TESTS, Mart, marts_of, rounded, sync, well_built
 
-pytestmark = pytest.mark.pipeline
+pytestmark = [pytest.mark.pipeline, pytest.mark.heavy]
 
 TIMINGS, USAGE, CONFIGURATIONS, FILES = KEYS
 
@@ -70,11 +70,9 @@ def whole(
     "names",
     [
         pytest.param((*KEYS,), id="all"),
-        pytest.param((), id="none", marks=pytest.mark.heavy),
-        pytest.param((TIMINGS, FILES), id="timings and files", marks=pytest.mark.heavy),
-        pytest.param(
-            (USAGE, CONFIGURATIONS), id="usage and configurations", marks=pytest.mark.heavy
-        ),
+        pytest.param((), id="none"),
+        pytest.param((TIMINGS, FILES), id="timings and files"),
+        pytest.param((USAGE, CONFIGURATIONS), id="usage and configurations"),
     ],
 )
 def test_marts_are_what_python_computes_whichever_of_the_tables_are_loaded(

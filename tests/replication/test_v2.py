@@ -145,8 +145,10 @@ def test_sync_that_trusts_finished_jobs_sends_a_hundredth_of_a_full_listing_at_m
 @pytest.mark.parametrize(
     ("order", "total_size"),
     [
-        *(("newest", True), ("oldest", False)),
-        *(("shuffled", True), ("shuffled", False)),
+        pytest.param("newest", True, marks=pytest.mark.heavy),
+        pytest.param("oldest", False, marks=pytest.mark.heavy),
+        ("shuffled", True),
+        pytest.param("shuffled", False, marks=pytest.mark.heavy),
     ],
 )
 def test_sync_that_looks_back_sends_little_more_than_the_pages_of_those_days(

@@ -135,7 +135,13 @@ def test_sync_costs_what_changed(jobs: int, order: Any, total_size: Any) -> None
         assert len(ids_of(quiet)) <= NEW + UNFINISHED
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize(
+    "order",
+    [
+        "newest",
+        *(pytest.param(o, marks=pytest.mark.heavy) for o in ("shuffled", "oldest", "updated")),
+    ],
+)
 def test_first_sync_keeps_each_window_and_moves_the_bookmark_at_its_end(order: Any) -> None:
     jobs = 20_000
     with Sandbox(World.empty(), Settings(order=order, total_size=True)) as sandbox:
@@ -151,6 +157,7 @@ def test_first_sync_keeps_each_window_and_moves_the_bookmark_at_its_end(order: A
     assert not spans_of(last)
 
 
+@pytest.mark.heavy
 def test_run_killed_after_nine_tenths_is_gone_on_with_in_its_window(tmp_path: Path) -> None:
     jobs = 20_000
     with Sandbox(World.empty()) as sandbox:
