@@ -169,6 +169,8 @@ class HistoriesOfContext(HistoriesOfV2):
         self.life.with_usage = self.sandbox.settings.usage_in_list = False
         self.dice = dice = Random(seed)  # noqa: S311 - histories repeat
         self.always_files = dice.choice([False, True, True])
+        # In that order jobs move while they are listed.
+        self.sandbox.settings.order = dice.choice([self.sandbox.settings.order, "updated"])
         how: Any = dice.choice(HOW_FILES_ARE_LISTED)
         self.sandbox.settings.file_ids, self.life.ids = how
         self.sandbox.settings.at_end = dice.choice(["null", "empty", "absent"])
@@ -190,7 +192,7 @@ class HistoriesOfContext(HistoriesOfV2):
         dice, selected = self.dice, {*plan.selected}
         during, stride = plan.during, dice.choice([1, 3, 6])
         if not self.is_last and dice.random() < A_SHARE:
-            selected = {dice.choice([TIMINGS, USAGE])}
+            selected = {dice.choice([TIMINGS, TIMINGS, USAGE])}
             # At each page a job may move to one that was read.
             during, stride = {n: [an_event(dice, 0), a_change(dice)] for n in range(9)}, 1
         if not selected & {*CONTEXT}:

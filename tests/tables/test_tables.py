@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -13,23 +13,28 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tap_llamaclassify.api.context_models import StateTransitions
 from tap_llamaclassify.api.decoding import decode
 from tap_llamaclassify.api.endpoints import (
+    CONFIGURATIONS,
+    FILES,
     ORGANIZATIONS,
     PROJECTS,
+    TIMINGS,
+    USAGE_METRICS,
     V1_JOBS,
     V1_RESULTS,
     V2_JOBS,
     Endpoint,
 )
-from tap_llamaclassify.api.models import MISFITS, Json
+from tap_llamaclassify.api.models import MISFITS, Json, V2ParsingConfiguration
 from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.tables.arrow import Columns
 from tap_llamaclassify.tables.rows import due, job_rows, rule_rows
 from tap_llamaclassify.tables.schemas import schema_of
 from tap_llamaclassify.tables.tables import TABLES
 from tap_llamaclassify.tables.v2_rows import v2_job_rows
-from tap_llamaclassify.timestamps import to_fixed
+from tap_llamaclassify.timestamps import to_day, to_fixed
 from tests.support.builders import job
 from tests.support.items import CREATED_AT, OWNER, UPDATED_AT, of_owner, v2_job
 
@@ -117,6 +122,28 @@ ITEMS = {
     ),
     PROJECTS: items(name=TEXT, organization_id=TEXT, is_default=st.booleans()),
     ORGANIZATIONS: items(name=TEXT),
+    TIMINGS: items(
+        status=TEXT,
+        custom_tag=TEXT,
+        state_transitions=objects(pending_at=TIME, running_at=TIME, completed_at=TIME),
+    ),
+    USAGE_METRICS: items(
+        day=TIME,
+        event_type=TEXT,
+        value=PAGES,
+        credits=NUMBER,
+        usage_tags=st.lists(TEXT | SCALARS, max_size=3),
+        properties=st.dictionaries(TEXT, JSON, max_size=2),
+    ),
+    CONFIGURATIONS: items(
+        name=TEXT,
+        parameters=objects(
+            rules=RULES,
+            mode=TEXT,
+            parsing_configuration=objects(lang=TEXT, max_pages=PAGES, target_pages=TEXT),
+        ),
+    ),
+    FILES: items(name=TEXT, file_type=TEXT, last_modified_at=TIME),
 }
 TABLES_OF = {each: [table for table in TABLES if table.endpoint is each] for each in ITEMS}
 SOURCES_AND_ITEMS = st.sampled_from([*ITEMS]).flatmap(
@@ -254,11 +281,17 @@ APART: dict[Endpoint, dict[str, Any]] = {
     V1_RESULTS: {"result": {}},
     PROJECTS: {},
     ORGANIZATIONS: {},
+    TIMINGS: {"state_transitions": {}},
+    USAGE_METRICS: {},
+    CONFIGURATIONS: {"parameters": {"parsing_configuration": {}}},
+    FILES: {},
 }
 """The objects whose fields have columns, or tables, of their own."""
 INSIDE: dict[Endpoint, dict[str, Any]] = {
     V2_JOBS: {"configuration": {}, "result": {}, "usage": {}},
     V1_RESULTS: {"result": {}},
+    TIMINGS: {"state_transitions": {}},
+    CONFIGURATIONS: {"parameters": {"parsing_configuration": {}}},
 }
 """Those that additional_fields takes apart, too."""
 PLACES: dict[str, dict[str, Path]] = {
@@ -273,6 +306,17 @@ PLACES: dict[str, dict[str, Path]] = {
     "classify_job_results": {
         name: ("result", name) for name in ("type", "confidence", "reasoning")
     },
+    "classify_job_timings": {
+        "job_id": ("id",),
+        **{name: ("state_transitions", name) for name in StateTransitions.__annotations__},
+    },
+    "classify_configurations": {
+        "mode": ("parameters", "mode"),
+        **{
+            name: ("parameters", "parsing_configuration", name)
+            for name in V2ParsingConfiguration.__annotations__
+        },
+    },
 }
 """Where the API has what a column holds, if it is not a field of that name."""
 
@@ -282,7 +326,10 @@ def repeated(source: Endpoint, table: str, item: Json) -> Json:
     if table in {"classify_jobs", "classify_v2_jobs"}:
         asked = item if source is V1_JOBS else item.get("configuration") or {}
         return {"rule_count": len(asked.get("rules") or ())}
-    if source in {PROJECTS, ORGANIZATIONS}:
+    if source is CONFIGURATIONS:
+        rules = (item.get("parameters") or {}).get("rules")
+        return {"rule_count": len(rules) if isinstance(rules, list) else 0}
+    if source in {PROJECTS, ORGANIZATIONS, TIMINGS, USAGE_METRICS, FILES}:
         return {}
     owner, prefix = (OWNER, "job_") if source is V1_RESULTS else (item, "")
     shared = {f"{prefix}updated_at": owner.get("updated_at")}
@@ -314,13 +361,12 @@ def leaves(value: Any, apart: Mapping[str, Any] | None, path: Path = ()) -> Iter
 
 def sent_leaves(source: Endpoint, item: Json) -> list[Leaf]:
     """Return what an item holds, timestamps in the fixed form, and named as the columns are."""
-    times = {"created_at", "updated_at"} | ({"effective_at"} if source is V1_JOBS else set())
-    fixed = {
-        name: (isinstance(value, str) and to_fixed(value)) or value
-        for name, value in item.items()
-        if name in times
-    }
-    item |= fixed
+    for paths, to_form in ((source.form.timestamps, to_fixed), (source.form.days, to_day)):
+        for path in paths:
+            outer, _, name = path.rpartition(".")
+            owner = item.get(outer) if outer else item
+            if isinstance(owner, dict) and isinstance(text := owner.get(name), str):
+                owner[name] = to_form(text) or text
     older = item.get("document_input_value")
     if source is V2_JOBS and isinstance(older, str):
         if item.get("file_input") is None:
@@ -329,7 +375,12 @@ def sent_leaves(source: Endpoint, item: Json) -> list[Leaf]:
             del item["document_input_value"]
     if source is V1_RESULTS and item.get("classify_job_id") == OWNER["id"]:
         del item["classify_job_id"]
-    return sorted(leaves(item, APART[source]), key=str)
+    return sorted(_of(source, leaves(item, APART[source])), key=str)
+
+
+def _of(source: Endpoint, found: Iterable[Leaf]) -> Iterator[Leaf]:
+    """Leave out the rows of parsing configurations, where they have none of their own."""
+    return (leaf for leaf in found if source is not CONFIGURATIONS or leaf[1] != "a row")
 
 
 def kept_leaves(source: Endpoint, item: Json) -> list[Leaf]:
@@ -340,7 +391,7 @@ def kept_leaves(source: Endpoint, item: Json) -> list[Leaf]:
         for row in table.rows_of([item])
         for leaf in row_leaves(source, table.name, item, row)
     )
-    return sorted(found, key=str)
+    return sorted(_of(source, found), key=str)
 
 
 def row_leaves(source: Endpoint, table: str, item: Json, row: Json) -> Iterator[Leaf]:
