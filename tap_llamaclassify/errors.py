@@ -58,7 +58,13 @@ class LoaderGoneError(OutputError):
 
 
 class ApiError(TapError):
-    """The API refuses, cannot be reached, or answers what cannot be read."""
+    """The API refuses, cannot be reached, or answers what cannot be read.
+
+    Attributes:
+        is_transient: Whether another try may bring it, without anybody doing anything.
+    """
+
+    is_transient: bool = False
 
     @property
     def is_unavailable(self) -> bool:

@@ -156,10 +156,11 @@ class Request(Generic[_T]):
 
 def _error_of(failure: Failure, text: str) -> ApiError:
     outcome = failure.outcome
-    if outcome.is_refusal:
-        error = RefusedError(text)
-        error.parameters = failure.parameters
-        return error
-    kinds = {GoneError: outcome.is_gone, AccessError: outcome.is_of_access}
+    kinds: dict[type[ApiError], bool] = {RefusedError: outcome.is_refusal}
+    kinds |= {GoneError: outcome.is_gone, AccessError: outcome.is_of_access}
     kinds |= {ItemError: outcome.is_of_item, ApiError: True}
-    return next(kind for kind, is_it in kinds.items() if is_it)(text)
+    error = next(kind for kind, is_it in kinds.items() if is_it)(text)
+    error.is_transient = outcome.verdict is Verdict.RETRY
+    if isinstance(error, RefusedError):
+        error.parameters = failure.parameters
+    return error

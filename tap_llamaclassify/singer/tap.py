@@ -208,11 +208,12 @@ class TapLlamaClassify(Tap):
         Raises:
             CheckError: A selected stream cannot be read.
         """
-        from tap_llamaclassify.singer import check  # noqa: PLC0415 - see the top
+        from tap_llamaclassify.replication.check import check  # noqa: PLC0415 - see the top
+        from tap_llamaclassify.singer.check_table import table_of  # noqa: PLC0415 - see the top
 
         at_once = self.configuration.settings.parallel_connections
-        checked = check.check(self.configuration.connections, at_once)
-        sys.stdout.write(check.table_of(checked))
+        checked = check(self.configuration.connections, at_once)
+        sys.stdout.write(table_of(checked))
         tables = [stream.table for stream in self._own_streams if stream.selected]
         require_all = self.configuration.settings.require_all
         unreadable = [each.unreadable(tables, require_all=require_all) for each in checked]

@@ -1,11 +1,10 @@
-"""Tries each key and each API once, before a schedule does, and shows what came of it."""
+"""Tries each key and each API once, before a schedule does."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from urllib.parse import urlsplit
 
 from tap_llamaclassify.api.endpoints import ENDPOINTS, PROJECTS, Endpoint, tables_of
 from tap_llamaclassify.api.models import Page
@@ -22,7 +21,6 @@ from tap_llamaclassify.tables.tables import Table
 
 OK = 200
 UNAUTHORIZED = 401
-HEADER = ("connection", "host", "key", "API", "readable", "first job seen", "total")
 
 
 CHECKED = [endpoint for endpoint in ENDPOINTS if endpoint.tables and not endpoint.is_of_one]
@@ -165,26 +163,3 @@ def _total(page: Page) -> str:
     if page.next_page_token is None:
         return str(len(page.items))
     return "1 or more" if page.items else ""
-
-
-def table_of(checked: Sequence[Checked]) -> str:
-    """Lay out what came of it, a line for each API of each connection, without empty columns."""
-    lines = [HEADER, *(_line(each, finding) for each in checked for finding in each.findings)]
-    columns = [column for column in zip(*lines, strict=True) if any(column[1:])]
-    widths = [max(map(len, column)) for column in columns]
-    return "".join(
-        "  ".join(map(str.ljust, line, widths)).rstrip() + "\n"
-        for line in zip(*columns, strict=True)
-    )
-
-
-def _line(checked: Checked, finding: Finding) -> tuple[str, ...]:
-    return (
-        checked.connection.name or "",
-        urlsplit(checked.connection.api_url).netloc,
-        checked.key,
-        finding.endpoint.api,
-        f"no: {finding.answer or 'no answer'}" if finding.error else "yes",
-        finding.first or "",
-        finding.total,
-    )

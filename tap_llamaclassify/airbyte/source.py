@@ -1,0 +1,176 @@
+"""What one read sends: rows first, then what the state keeps of them, stream by stream."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tap_llamaclassify.airbyte import messages
+from tap_llamaclassify.airbyte.catalog import Configured
+from tap_llamaclassify.config.connections import resolve_connections
+from tap_llamaclassify.config.settings import Settings
+from tap_llamaclassify.errors import ApiError, SettingsError, StateError
+from tap_llamaclassify.http.client import Client
+from tap_llamaclassify.replication.listing_bookmarks import Wanted
+from tap_llamaclassify.replication.reading import read_parts
+from tap_llamaclassify.replication.state import Partition, State
+from tap_llamaclassify.replication.steps import Step
+from tap_llamaclassify.replication.stream_state import StreamState
+from tap_llamaclassify.replication.summary import (
+    Part,
+    error_of,
+    warn_of_nothing,
+    warn_of_the_unmissed,
+)
+from tap_llamaclassify.tables.tables import TABLES
+
+GENERATION = "generation"
+"""Where a stream's state says which full refresh it is of."""
+
+
+class Read:
+    """One read of the streams that are configured.
+
+    Args:
+        settings: What the user set.
+        streams: Those that are asked for.
+        state: The messages of type STATE that the platform hands in.
+
+    Raises:
+        SettingsError: There is no key, or a setting is missing that a stream needs.
+        StateError: A state is not understood.
+    """
+
+    def __init__(
+        self, settings: Settings, streams: Sequence[Configured], state: Sequence[Any]
+    ) -> None:
+        self._settings = settings
+        self._streams = {each.table.name: each for each in streams}
+        self._connections = resolve_connections(settings, os.environ)
+        for each in streams:
+            setting = each.table.endpoint.setting
+            if setting and not getattr(settings, setting):
+                raise SettingsError(
+                    f"{each.table.name} takes a request a job, which {setting} allows: set it, or "
+                    "leave the stream out"
+                )
+        self._state = State({table.name: table.replication_key for table in TABLES})
+        given = dict(_entries(state))
+        self._state.load(
+            {"bookmarks": {name: e for name, e in given.items() if self._goes_on(name, e)}}
+        )
+        for entry in given.values():
+            entry.pop(GENERATION, None)
+        self._rows: Counter[str] = Counter()
+        self._counted: Counter[str] = Counter()
+
+    def _goes_on(self, name: str, entry: dict[str, Any]) -> bool:
+        """Return whether a stream goes on from what is kept of it."""
+        stream = self._streams.get(name)
+        generation = entry.pop(GENERATION, None)
+        if stream is None:
+            return False
+        # A full refresh goes on from where it was broken off itself, and from nothing else.
+        return stream.is_incremental or (generation or -1) == stream.generation
+
+    def run(self) -> None:
+        """Read, and write what comes.
+
+        Raises:
+            ApiError: Something could not be read; all else was, and is written.
+        """
+        messages.write(*(messages.status(name, "STARTED") for name in self._streams))
+        require_all = self._settings.require_all
+        parts = [
+            Part(Client(each), self._wanted(each.name), require_all=require_all)
+            for each in self._connections
+        ]
+        for part, step in read_parts(parts, self._settings):
+            self._write(part, step)
+            del step
+        warn_of_the_unmissed(parts)
+        self._finish(parts)
+        if error := error_of(parts):
+            error.is_transient = all(each.is_transient for part in parts for each in part.errors)
+            raise error
+        warn_of_nothing(parts, self._settings)
+
+    def _wanted(self, connection: str | None) -> Wanted:
+        return {
+            name: self._state.kept(name, self._place(connection))
+            if stream.table.replication_key
+            else None
+            for name, stream in self._streams.items()
+        }
+
+    def _place(self, connection: str | None) -> Partition:
+        return Partition.of(connection, self._settings.adopt_state)
+
+    def _write(self, part: Part, step: Step) -> None:
+        out: list[dict[str, Any]] = []
+        for name, stream in self._streams.items():
+            rows = stream.table.rows(step.items.get(name, ()))
+            if rows and not self._rows[name]:
+                out.append(messages.status(name, "RUNNING"))
+            out += messages.records(name, rows)
+            self._rows[name] += len(rows)
+        for name, kept in step.kept.items():
+            out.append(self._kept(name, part.client.connection.name, kept))
+        if out:
+            messages.write(*out)
+
+    def _kept(self, name: str, connection: str | None, kept: StreamState) -> dict[str, Any]:
+        entry = self._state.keep(name, self._place(connection), kept)
+        generation = self._streams[name].generation
+        if not self._streams[name].is_incremental and generation is not None:
+            entry = {**entry, GENERATION: generation}
+        return self._counted_state(name, entry)
+
+    def _counted_state(self, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+        count = self._rows[name] - self._counted[name]
+        self._counted[name] = self._rows[name]
+        return messages.state(name, entry, count)
+
+    def _finish(self, parts: Sequence[Part]) -> None:
+        failed = {name for part in parts for each in part.failures for name in each.names}
+        missed = {
+            name
+            for part in parts
+            for each in part.failures
+            if each not in part.not_missed
+            for name in each.names
+        }
+        for name, stream in self._streams.items():
+            if stream.table.replication_key is None and name not in failed:
+                messages.write(self._counted_state(name, messages.NO_CURSOR))
+            how = "INCOMPLETE" if name in missed else "COMPLETE"
+            messages.write(messages.status(name, how))
+
+
+def _entries(state: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what state messages keep, by stream.
+
+    Raises:
+        StateError: One is none of a stream's.
+    """
+    if not isinstance(state, list):
+        raise StateError("state: it is no list of state messages; pass what the platform has kept")
+    for each in state:
+        match each:
+            case {"stream": {"stream_descriptor": {"name": str(name)}, **stream}}:
+                entry = stream.get("stream_state") or {}
+                if not isinstance(entry, dict):
+                    raise StateError(f"state: that of {name[:64]!r} is no object; reset the stream")
+                if entry != messages.NO_CURSOR:
+                    yield name, dict(entry)
+            case _:
+                raise StateError("state: it holds what is no state of a stream; reset the source")
+
+
+def failure_of(error: Exception) -> str:
+    """Return what kind of failure an error is to Airbyte."""
+    if isinstance(error, ApiError):
+        return "transient_error" if error.is_transient else "config_error"
+    return "config_error"
