@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tap_llamaclassify.config.json_schema import config_jsonschema
+from tap_llamaclassify.config.settings_schema import config_jsonschema
 
 DOCUMENTATION = "https://docs.cloud.llamaindex.ai"
 GROUPS: Mapping[str, tuple[str, ...]] = {

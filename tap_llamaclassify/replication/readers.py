@@ -80,14 +80,20 @@ class ConnectionReader:
         At the end, however it comes, requests that are still under way are cancelled.
         """
         try:
-            for api in apis():
-                some = {name: self._wanted[name] for name in tables_of(api) if name in self._wanted}
-                if some and (yield from self._of_api(some)):
+            wanted = {
+                api: some
+                for api in apis()
+                if (some := {n: self._wanted[n] for n in tables_of(api) if n in self._wanted})
+            }
+            while wanted:
+                some = wanted.pop(next(iter(wanted)))
+                rest = [name for its in wanted.values() for name in its]
+                if (yield from self._of_api(some, rest)):
                     return
         finally:
             self._client.cancel()
 
-    def _of_api(self, wanted: Wanted) -> Generator[Step | Failed, None, bool]:
+    def _of_api(self, wanted: Wanted, rest: Sequence[str]) -> Generator[Step | Failed, None, bool]:
         """Read some tables of one API; returns whether the rest is in vain."""
         is_absent = True
         try:
@@ -103,7 +109,7 @@ class ConnectionReader:
                 self._organizations.error = error
             is_gone = isinstance(error, GoneError)
             if not (is_gone or (error.is_unavailable and not _lists_jobs(wanted))):
-                yield Failed(error, [*wanted])
+                yield Failed(error, [*wanted, *rest])
                 return True
             text = f"{error}, or {instead([*wanted], self._wanted)}"
             is_absent = is_absent or _is_beta(wanted)

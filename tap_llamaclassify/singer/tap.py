@@ -45,7 +45,7 @@ class _ConfigSchema:
 
 @cache
 def _config_jsonschema() -> dict[str, Any]:
-    from tap_llamaclassify.config.json_schema import config_jsonschema  # noqa: PLC0415 - see the top
+    from tap_llamaclassify.config.settings_schema import config_jsonschema  # noqa: PLC0415 - see the top
 
     return config_jsonschema()
 

@@ -8,12 +8,9 @@ from typing import Any
 import pytest
 
 from tap_llamaclassify.config.connections import Connection, resolve_connections
-from tap_llamaclassify.config.json_schema import (
-    config_jsonschema,
-    parse_configuration,
-    read_environment,
-)
+from tap_llamaclassify.config.json_schema import parse_configuration, read_environment
 from tap_llamaclassify.config.settings import parse_settings
+from tap_llamaclassify.config.settings_schema import config_jsonschema
 from tap_llamaclassify.config.validators import DEFAULT_API_URL
 from tap_llamaclassify.errors import SettingsError
 

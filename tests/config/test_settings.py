@@ -10,12 +10,9 @@ from singer_sdk.configuration._dict_config import merge_missing_config_jsonschem
 from singer_sdk.helpers.capabilities import BATCH_CONFIG, FLATTENING_CONFIG, STREAM_MAPS_CONFIG
 
 from tap_llamaclassify.config.connections import Connection, resolve_connections
-from tap_llamaclassify.config.json_schema import (
-    config_jsonschema,
-    parse_configuration,
-    read_environment,
-)
+from tap_llamaclassify.config.json_schema import parse_configuration, read_environment
 from tap_llamaclassify.config.settings import Settings, parse_settings
+from tap_llamaclassify.config.settings_schema import config_jsonschema
 from tap_llamaclassify.config.validators import DEFAULT_API_URL
 from tap_llamaclassify.errors import SettingsError
 from tap_llamaclassify.singer.tap import TapLlamaClassify

@@ -18,7 +18,7 @@ from singer_sdk.helpers import _batch
 
 from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify import nesting
-from tap_llamaclassify.config.json_schema import config_jsonschema
+from tap_llamaclassify.config.settings_schema import config_jsonschema
 from tap_llamaclassify.http import client, outcomes, pacing, request
 from tap_llamaclassify.replication import unfinished, window_plan
 from tap_llamaclassify.singer import storage
