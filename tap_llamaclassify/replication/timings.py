@@ -79,12 +79,15 @@ class TimingsReader:
         if (trusted := self._begin(self._bookmarks.bookmarks_by_table)) != begin:
             begin, listing = trusted, self._listing(trusted)
             page = listing.next()
-        is_last = page.is_last
-        yield page
+        is_whole = page.is_last or self._limit is not None
+        if is_whole:
+            yield page
         # Let go of this page before the next one comes in.
         del page
-        if not is_last and self._limit is None:
+        if not is_whole:
             yield from self._look(begin)
+            # One that has changed since the first page may be on that now.
+            listing = self._listing(begin)
         while not listing.is_over:
             page = listing.next()
             if self._limit is None:

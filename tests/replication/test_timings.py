@@ -132,7 +132,28 @@ def test_unfinished_jobs_are_looked_at_once_where_a_listing_has_several_pages(
         put(sandbox, f"{number}", days=1)
     assert sorted(ids(fetch(sandbox, page_size=2))) == ["0", "1", "2", "3", "4"]
     looked = [request.values("status") for request in sandbox.requests]
-    assert looked == [[], ["pending", "throttled", "running"], [], []]
+    assert looked == [[], ["pending", "throttled", "running"], [], [], []]
+
+
+def test_job_that_finishes_before_unfinished_ones_are_looked_at_is_not_passed_over(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.settings.order = "updated"
+    put(sandbox, "old", days=13, status="RUNNING", result=None)
+    put(sandbox, "new", days=1)
+    done: list[str] = []
+
+    def finishes(_: int) -> None:
+        if len(done) == 1:
+            sandbox.world.touch_v2("old", status="COMPLETED")
+        done.append("page")
+
+    sandbox.before_page = finishes
+    settings = {"page_size": 1, "reconcile_days": 0, "lookback_seconds": 0}
+    first = fetch(sandbox, **settings)
+    again = fetch(sandbox, state=first.state, **settings)
+    rows = [*first.records(TIMINGS), *again.records(TIMINGS)]
+    assert [row["status"] for row in rows if row["job_id"] == "old"][-1] == "completed"
 
 
 @pytest.mark.parametrize(
