@@ -1,0 +1,282 @@
+"""The Airbyte source: its form, its streams, what it sends, and what it goes on from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llamacloud_sandbox.server import Sandbox
+from tap_llamaclassify import History
+from tap_llamaclassify.config.settings import Settings
+from tap_llamaclassify.tables.tables import TABLES
+from tests.support.airbyte import Said, configured, source
+from tests.support.api_rows import KEYS, V2_KEYS, keyed_by
+from tests.support.builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS, job
+from tests.support.runs import config_of, put, put_v2
+
+V2_JOBS, PROJECTS = "classify_v2_jobs", "classify_projects"
+LATER = "2026-11-02T08:00:00.000000Z"
+
+
+@pytest.fixture
+def sandbox(sandbox: Sandbox) -> Sandbox:
+    """Run an API with some jobs of both versions."""
+    put(sandbox, *(job(f"one {n}") for n in range(3)))
+    put_v2(sandbox, *(f"two {n}" for n in range(5)))
+    return sandbox
+
+
+# spec, check, discover
+
+
+def test_spec_describes_every_setting_once_with_its_group_and_place(tmp_path: Path) -> None:
+    said = source(tmp_path, "spec")
+    (spec,) = said.of_type("SPEC")
+    assert (said.code, len(said.messages), said.stderr) == (0, 1, "")
+    form = spec["connectionSpecification"]
+    assert form["properties"].keys() == Settings.model_fields.keys()
+    orders = [it["order"] for it in form["properties"].values()]
+    assert orders == [*range(len(orders))]
+    groups = {it["group"] for it in form["properties"].values()}
+    assert groups == {group["id"] for group in form["groups"]}
+    assert all(isinstance(it["type"], str) for it in form["properties"].values())
+
+
+def test_spec_marks_keys_as_secrets_wherever_they_stand(tmp_path: Path) -> None:
+    (spec,) = source(tmp_path, "spec").of_type("SPEC")
+    settings = spec["connectionSpecification"]["properties"]
+    assert [name for name, it in settings.items() if it.get("airbyte_secret")] == ["api_key"]
+    inner = settings["connections"]["items"]["properties"]
+    assert [name for name, it in inner.items() if it.get("airbyte_secret")] == ["api_key"]
+
+
+def test_check_of_a_good_key_succeeds_with_one_message(sandbox: Sandbox, tmp_path: Path) -> None:
+    said = source(tmp_path, "check", config=config_of(sandbox))
+    assert said.of_type("CONNECTION_STATUS") == [{"status": "SUCCEEDED"}]
+    assert said.code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"api_key": "llx-wrong"}, "check api_key"),
+        ({"api_key": ""}, "api_key is empty"),
+        ({"page_sise": 5}, "did you mean page_size?"),
+    ],
+    ids=["wrong key", "no key", "unknown setting"],
+)
+def test_check_of_what_cannot_work_says_why_and_shows_no_key(
+    sandbox: Sandbox, tmp_path: Path, change: dict[str, Any], text: str
+) -> None:
+    said = source(tmp_path, "check", config=config_of(sandbox) | change)
+    (status,) = said.of_type("CONNECTION_STATUS")
+    assert (said.code, status["status"]) == (0, "FAILED")
+    assert text in status["message"]
+    assert "llx-" not in str(said.messages)
+
+
+def test_check_takes_a_v1_that_is_gone_for_nothing_to_worry_about(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.settings.gone = {"/api/v1/classifier": 410}
+    said = source(tmp_path, "check", config=config_of(sandbox))
+    assert said.of_type("CONNECTION_STATUS") == [{"status": "SUCCEEDED"}]
+
+
+def test_discover_lists_every_table_with_keys_cursor_and_types(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    said = source(tmp_path, "discover", config=config_of(sandbox))
+    (catalog,) = said.of_type("CATALOG")
+    by_name = {stream["name"]: stream for stream in catalog["streams"]}
+    assert [*by_name] == [table.name for table in TABLES]
+    jobs, projects = by_name[V2_JOBS], by_name[PROJECTS]
+    assert jobs["supported_sync_modes"] == ["full_refresh", "incremental"]
+    assert (jobs["source_defined_cursor"], jobs["default_cursor_field"]) == (True, ["updated_at"])
+    assert jobs["source_defined_primary_key"] == [["id"]]
+    assert by_name["classify_job_rules"]["source_defined_primary_key"] == [
+        ["job_id"],
+        ["rule_index"],
+    ]
+    assert projects["supported_sync_modes"] == ["full_refresh"]
+    assert "default_cursor_field" not in projects
+    columns = jobs["json_schema"]["properties"]
+    assert columns["updated_at"]["airbyte_type"] == "timestamp_with_timezone"
+    assert columns["rule_count"]["airbyte_type"] == "integer"
+    assert sandbox.requests == []
+
+
+# read
+
+
+def test_read_sends_the_rows_that_python_gets(sandbox: Sandbox, tmp_path: Path) -> None:
+    config = config_of(sandbox)
+    said = source(tmp_path, "read", config=config, catalog=configured(*DEFAULT_STREAMS), state=[])
+    assert said.code == 0
+    history = {name: list[Any]() for name in DEFAULT_STREAMS}
+    for table, batch in History(config):
+        history[table] += batch.to_pylist()
+    for name, key in (KEYS | V2_KEYS).items():
+        sent = keyed_by(key, said.rows(name))
+        assert sent.keys() == keyed_by(key, history[name]).keys() != set()
+    columns = {table.name: table for table in TABLES}[V2_JOBS].rows([{"id": "a"}])[0].keys()
+    assert said.rows(V2_JOBS)[0].keys() == columns
+
+
+def test_each_stream_starts_runs_and_completes_and_its_states_count_its_records(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    names = (*V2_STREAMS, PROJECTS)
+    said = source(tmp_path, "read", config=config_of(sandbox), catalog=configured(*names), state=[])
+    for name in names:
+        assert said.statuses(name) == ["STARTED", "RUNNING", "COMPLETE"]
+        counts = [
+            state["sourceStats"]["recordCount"]
+            for state in said.of_type("STATE")
+            if state["stream"]["stream_descriptor"] == {"name": name}
+        ]
+        assert sum(counts) == len(said.rows(name)) > 0
+    assert {state["type"] for state in said.of_type("STATE")} == {"STREAM"}
+    assert {each["level"] for each in said.of_type("LOG")} <= {"INFO", "WARN"}
+
+
+def test_incremental_read_goes_on_from_the_states_and_moves_little(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {
+        "config": config_of(sandbox, lookback_seconds=0),
+        "catalog": configured(*DEFAULT_STREAMS),
+    }
+    first = source(tmp_path, "read", **given, state=[])
+    put_v2(sandbox, "new", updated_at=LATER, created_at=LATER)
+    again = source(tmp_path, "read", **given, state=first.states)
+    assert "new" in {row["id"] for row in again.rows(V2_JOBS)}
+    third = source(tmp_path, "read", **given, state=again.states)
+    assert {row["id"] for row in third.rows(V2_JOBS)} == {"new"}
+    assert third.kept(V2_JOBS)["replication_key_value"] == LATER
+    # The state has the form of the tap's own.
+    history = History(given["config"], state={"bookmarks": {V2_JOBS: third.kept(V2_JOBS)}})
+    assert history.state["bookmarks"][V2_JOBS] == third.kept(V2_JOBS)
+
+
+def test_stream_that_has_full_refresh_only_is_read_in_full_though_incremental_is_asked_for(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"config": config_of(sandbox), "catalog": configured(PROJECTS)}
+    first = source(tmp_path, "read", **given, state=[])
+    again = source(tmp_path, "read", **given, state=first.states)
+    assert len(again.rows(PROJECTS)) == len(first.rows(PROJECTS)) == 3
+
+
+def test_full_refresh_begins_at_the_beginning_unless_it_was_broken_off_itself(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    config = config_of(sandbox, lookback_seconds=0)
+
+    def read(generation: int | None, state: Any) -> Any:
+        more = {} if generation is None else {"generation_id": generation}
+        catalog = configured(V2_JOBS, mode="full_refresh", **more)
+        return source(tmp_path, "read", config=config, catalog=catalog, state=state)
+
+    put_v2(sandbox, "last", updated_at=LATER, created_at=LATER)
+    first = read(1, [])
+    assert len(first.rows(V2_JOBS)) == 6
+    assert len(read(1, first.states).rows(V2_JOBS)) == 1
+    assert len(read(2, first.states).rows(V2_JOBS)) == 6
+    assert len(read(None, first.states).rows(V2_JOBS)) == 6
+
+
+def test_connections_keep_a_part_each_in_the_state_of_a_stream(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    keys = [*sandbox.keys.values()]
+    connections = [{"name": f"c{n}", "api_key": key} for n, key in enumerate(keys[:2])]
+    config = {"api_url": sandbox.url, "retry_seconds": 0, "connections": connections}
+    given: dict[str, Any] = {"config": config, "catalog": configured(V2_JOBS)}
+    first = source(tmp_path, "read", **given, state=[])
+    names = [each["context"]["connection"] for each in first.kept(V2_JOBS)["partitions"]]
+    assert names == ["c0", "c1"]
+    assert source(tmp_path, "read", **given, state=first.states).code == 0
+
+
+# Errors
+
+
+def test_key_that_is_refused_is_one_error_and_all_streams_are_incomplete(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    names = (*STREAMS, *V2_STREAMS, PROJECTS)
+    config = config_of(sandbox) | {"api_key": "llx-wrong"}
+    said = source(tmp_path, "read", config=config, catalog=configured(*names), state=[])
+    assert said.error["failure_type"] == "config_error"
+    assert "check api_key" in said.error["message"]
+    assert {said.statuses(name)[-1] for name in names} == {"INCOMPLETE"}
+    assert said.states == []
+    assert "llx-" not in str(said.messages) + said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_api_that_is_down_is_a_transient_error(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.settings.gone = {"/api/v2/classify": 503}
+    said = source(
+        tmp_path, "read", config=config_of(sandbox), catalog=configured(V2_JOBS), state=[]
+    )
+    assert said.error["failure_type"] == "transient_error"
+
+
+@pytest.mark.parametrize(
+    ("files", "text"),
+    [
+        ({"catalog": {}}, "catalog: it has no list of streams"),
+        ({"catalog": configured("nope")}, "catalog: there is no stream 'nope'"),
+        ({"catalog": {"streams": [5]}}, "catalog: it holds what is no configured stream"),
+        ({"catalog": "no json"}, "--catalog: the file is no JSON"),
+        ({"config": []}, "--config: the file holds no JSON object"),
+        ({"state": {"streams": 1}}, "state: it is no list of state messages"),
+        ({"state": [{"type": "GLOBAL"}]}, "state: it holds what is no state of a stream"),
+        ({"catalog": configured("classify_job_results")}, "which fetch_results allows: set it"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_cannot_be_read_is_one_error_before_the_first_request(
+    sandbox: Sandbox, tmp_path: Path, files: dict[str, Any], text: str
+) -> None:
+    given = {"config": config_of(sandbox), "catalog": configured(V2_JOBS), "state": []} | files
+    said = source(tmp_path, "read", **given)
+    assert text in said.error["message"]
+    assert said.error["failure_type"] == "config_error"
+    assert sandbox.requests == []
+
+
+def test_state_with_a_field_that_is_not_understood_is_refused(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    descriptor = {"name": V2_JOBS}
+    state = [
+        {
+            "type": "STREAM",
+            "stream": {"stream_descriptor": descriptor, "stream_state": {"cursor": 5}},
+        }
+    ]
+    catalog = configured(V2_JOBS)
+    said = source(tmp_path, "read", config=config_of(sandbox), catalog=catalog, state=state)
+    assert "cursor is not known to this version" in said.error["message"]
+
+
+# Nothing is lost
+
+
+def test_read_that_is_killed_at_any_line_is_gone_on_with(sandbox: Sandbox, tmp_path: Path) -> None:
+    for number in range(120):
+        put_v2(sandbox, f"many {number}", created_at=f"2026-11-{number % 20 + 1:02}T08:00:00Z")
+    config = config_of(sandbox, page_size=10, lookback_seconds=0)
+    given: dict[str, Any] = {"config": config, "catalog": configured(*DEFAULT_STREAMS)}
+    whole = source(tmp_path, "read", **given, state=[])
+    for cut in (len(whole.messages) // 3, len(whole.messages) * 2 // 3, len(whole.messages) - 3):
+        some = Said(0, whole.messages[:cut], "")
+        rest = source(tmp_path, "read", **given, state=some.states)
+        for name, key in (KEYS | V2_KEYS).items():
+            both = {tuple(row[k] for k in key) for said in (some, rest) for row in said.rows(name)}
+            assert both == {tuple(row[k] for k in key) for row in whole.rows(name)}
