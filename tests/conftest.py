@@ -18,7 +18,7 @@ import pytest
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify.singer import messages
+from tap_llamaclassify import standard_output
 from tests.support.builders import job
 from tests.support.commands import COMMAND, ROOT, Command, Ended, ended, words_of
 from tests.support.runs import config_of, put
@@ -59,7 +59,7 @@ def _net() -> Iterator[None]:
 
     The sandbox prints its keys: that is how they come to its users.
     """
-    write, communicate = messages._write, subprocess.Popen.communicate  # noqa: SLF001 - the one place
+    write, communicate = standard_output.write, subprocess.Popen.communicate
 
     def watched_write(lines: bytes) -> None:
         refuse_key(lines, "standard output")
@@ -74,7 +74,7 @@ def _net() -> Iterator[None]:
         return texts
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(messages, "_write", watched_write)
+        patch.setattr(standard_output, "write", watched_write)
         patch.setattr(subprocess.Popen, "communicate", watched_communicate)
         yield
 

@@ -14,9 +14,6 @@ from typing import Any
 from tap_llamaclassify.airbyte import messages
 from tap_llamaclassify.errors import SettingsError, TapError
 
-TESTED = "_"
-"""What names of settings begin with that are the platform's own."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0, or 1 after an error, which one line tells."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from typing_extensions import override
 
-from tap_llamaclassify.errors import LoaderGoneError, OutputError
+from tap_llamaclassify import standard_output
 from tap_llamaclassify.json_text import encoder
 
 LEVELS = {"CRITICAL": "FATAL", "WARNING": "WARN"}
@@ -25,15 +24,7 @@ def write(*messages: Mapping[str, Any]) -> None:
     Raises:
         OutputError: Nobody takes them.
     """
-    if sys.stdout is None:
-        raise OutputError("standard output is closed")
-    try:
-        sys.stdout.buffer.write(encoder.encode_lines(messages))
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise LoaderGoneError("whoever reads standard output has closed it") from None
-    except OSError as error:
-        raise OutputError(f"cannot write to standard output: {error.strerror}") from None
+    standard_output.write(encoder.encode_lines(messages))
 
 
 def records(stream: str, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -61,8 +61,6 @@ class Read:
         self._state.load(
             {"bookmarks": {name: e for name, e in given.items() if self._goes_on(name, e)}}
         )
-        for entry in given.values():
-            entry.pop(GENERATION, None)
         self._rows: Counter[str] = Counter()
         self._counted: Counter[str] = Counter()
 
@@ -73,7 +71,7 @@ class Read:
         if stream is None:
             return False
         # A full refresh goes on from where it was broken off itself, and from nothing else.
-        return stream.is_incremental or (generation or -1) == stream.generation
+        return stream.is_incremental or (generation is not None and generation == stream.generation)
 
     def run(self) -> None:
         """Read, and write what comes.

@@ -22,7 +22,7 @@ from typing_extensions import override
 from tap_llamaclassify.errors import SettingsError, TapError
 from tap_llamaclassify.nesting import is_too_deep
 from tap_llamaclassify.singer import signals
-from tap_llamaclassify.singer.messages import LOADER_GONE
+from tap_llamaclassify.standard_output import LOADER_GONE
 
 LONGEST_LINE = 1000
 _KEY = re.compile(r"llx-\S+")

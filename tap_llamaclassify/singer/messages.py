@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -11,12 +10,10 @@ from singer_sdk.singerlib import Message, StateMessage
 from singer_sdk.singerlib.encoding.base import GenericSingerWriter
 from typing_extensions import override
 
-from tap_llamaclassify.errors import LoaderGoneError, OutputError
+from tap_llamaclassify import standard_output
 from tap_llamaclassify.json_text import encoder
 from tap_llamaclassify.replication.shared_state import shared
 from tap_llamaclassify.timestamps import from_datetime
-
-LOADER_GONE = "the loader has closed the pipe: see what it says of that, and run again"
 
 
 class MessageWriter(GenericSingerWriter[bytes, Message]):
@@ -30,7 +27,7 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
     def write_message(self, message: Message) -> None:
         if isinstance(message, StateMessage):
             message = StateMessage(shared(message.value))
-        _write(self.format_message(message))
+        standard_output.write(self.format_message(message))
 
     def write_records(
         self,
@@ -42,7 +39,9 @@ class MessageWriter(GenericSingerWriter[bytes, Message]):
     ) -> None:
         """Write a RECORD message for each of the rows."""
         if rows:
-            _write(_record_lines(stream, rows, version=version, extracted_at=extracted_at))
+            standard_output.write(
+                _record_lines(stream, rows, version=version, extracted_at=extracted_at)
+            )
 
 
 def _record_lines(
@@ -57,15 +56,3 @@ def _record_lines(
     if version is not None:
         tail = b',"version":' + encoder.encode(version) + tail
     return head + encoder.encode_lines(rows)[:-1].replace(b"\n", tail + head) + tail
-
-
-def _write(lines: bytes) -> None:
-    if sys.stdout is None:
-        raise OutputError("standard output is closed")
-    try:
-        sys.stdout.buffer.write(lines)
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise LoaderGoneError(LOADER_GONE) from None
-    except OSError as error:
-        raise OutputError(f"cannot write to standard output: {error.strerror}") from None

@@ -185,6 +185,8 @@ def test_full_refresh_begins_at_the_beginning_unless_it_was_broken_off_itself(
     assert len(first.rows(V2_JOBS)) == 6
     assert len(read(1, first.states).rows(V2_JOBS)) == 1
     assert len(read(2, first.states).rows(V2_JOBS)) == 6
+    # The first one of a stream has the number 0.
+    assert len(read(0, read(0, []).states).rows(V2_JOBS)) == 1
     assert len(read(None, first.states).rows(V2_JOBS)) == 6
 
 

@@ -78,7 +78,11 @@ def test_module_imports_nothing_from_further_along_the_way(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["errors.py", "timestamps.py", "json_text.py", "nesting.py", "concurrency.py"]
+    "module",
+    [
+        *("errors.py", "timestamps.py", "json_text.py", "nesting.py", "concurrency.py"),
+        "standard_output.py",
+    ],
 )
 def test_what_every_folder_uses_imports_none_of_them(module: str) -> None:
     assert not {folder_of(imported) for imported in own_imports_of(module)} - {""}

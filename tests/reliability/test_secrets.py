@@ -504,13 +504,13 @@ LEAKS = {
     "a print": 'print("llx-sandbox-1")',
     "a log line": 'logging.getLogger("x").warning("llx-sandbox-1")',
     "standard error": 'os.write(2, b"llx-sandbox-1")',
-    "what a tap writes": 'messages._write(b"llx-sandbox-1")',
+    "what a tap writes": 'standard_output.write(b"llx-sandbox-1")',
     "a process": 'subprocess.run(["echo", "llx-sandbox-1"], capture_output=True, check=True)',
 }
 
 
 def test_key_in_the_output_of_any_test_fails_it(tmp_path: Path) -> None:
-    imports = "import logging, os, subprocess\nfrom tap_llamaclassify.singer import messages\n"
+    imports = "import logging, os, subprocess\nfrom tap_llamaclassify import standard_output\n"
     lines = [imports, "def test_quiet():\n    print('llx-...', 'llx-***')\n"]
     lines += [f"def test_{number}():\n    {leak}\n" for number, leak in enumerate(LEAKS.values())]
     (tmp_path / "test_leaks.py").write_text("\n".join(lines))

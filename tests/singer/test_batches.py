@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from llamacloud_sandbox.server import Sandbox
+from tap_llamaclassify import standard_output
 from tap_llamaclassify.config.batch_config import FORMATS as COMPRESSIONS
 from tap_llamaclassify.errors import ApiError, SettingsError
-from tap_llamaclassify.singer import batches, messages
+from tap_llamaclassify.singer import batches
 from tap_llamaclassify.singer.batches import Batches
 from tap_llamaclassify.tables import arrow
 from tests.support.batch_files import (
@@ -315,7 +316,7 @@ def watched_output(watch: Any) -> Any:
         for line in lines.splitlines():
             watch(json.loads(line))
 
-    return watched(messages, "_write", before)
+    return watched(standard_output, "write", before)
 
 
 def rows_in(file: Path) -> int:

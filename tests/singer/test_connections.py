@@ -21,9 +21,10 @@ import pytest
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
+from tap_llamaclassify import standard_output
 from tap_llamaclassify.errors import ApiError, ReplyError
 from tap_llamaclassify.http.pacing import RateLimiter
-from tap_llamaclassify.singer import messages, run
+from tap_llamaclassify.singer import run
 from tap_llamaclassify.singer.tap import TapLlamaClassify
 from tap_llamaclassify.tables import additional_fields
 from tests.support.batch_files import batch_config
@@ -279,7 +280,7 @@ def test_state_of_a_connection_that_is_done_waits_for_no_other(
     monkeypatch.setattr(run, "FILES_SECONDS", 0.1)
     hung.before_page = lambda _: assert_came(done)
     more = {"batch_config": batch_config(tmp_path, "jsonl")} if in_files else {}
-    with watched(messages, "_write", note):
+    with watched(standard_output, "write", note):
         fetch(hung, config_of([hung, quick], **more))
     assert kept(states[0]) == {"apac": at(1)}
     assert kept(states[-1]) == {"emea": at(1), "apac": at(1)}
