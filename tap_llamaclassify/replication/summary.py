@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from tap_llamaclassify.api.endpoints import ENDPOINTS, endpoint_of
+from tap_llamaclassify.config.connections import Connection
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.http.client import Activity, Client
@@ -52,6 +53,17 @@ class Part:
         return [failed.error for failed in self.failures if failed not in self.not_missed]
 
     @property
+    def unread(self) -> set[str]:
+        """The tables that lack rows."""
+        return {name for failed in self.failures for name in failed.names}
+
+    @property
+    def missed(self) -> set[str]:
+        """Those of them whose lack fails the run."""
+        unmissed = self.not_missed
+        return {name for each in self.failures if each not in unmissed for name in each.names}
+
+    @property
     def has_none(self) -> bool:
         """Whether no job is there, nor ever was, in anything that is wanted and could be asked."""
         kept = [self.wanted[table] for table in self._jobs]
@@ -68,12 +80,12 @@ class Part:
 
     @property
     def _jobs(self) -> list[str]:
-        missing = {name for failed in self.failures for name in failed.names}
         return [
             name
             for endpoint in ENDPOINTS
             for name in endpoint.tables
-            if (endpoint.lists_jobs or endpoint.is_of_one) and name in self.wanted.keys() - missing
+            if (endpoint.lists_jobs or endpoint.is_of_one)
+            and name in self.wanted.keys() - self.unread
         ]
 
 
@@ -95,16 +107,28 @@ def error_of(parts: Sequence[Part], others: str = "synced") -> ApiError | None:
             by_text.setdefault(str(error), []).append(part.client.connection.name or "")
     if parts[0].client.connection.name is None:
         errors = parts[0].errors
-        return ApiError("; ".join(by_text)) if len(errors) > 1 else next(iter(errors), None)
+        return _joined("; ".join(by_text), parts) if len(errors) > 1 else next(iter(errors), None)
     failed = [part.client.connection.name or "" for part in parts if part.errors]
     if not failed:
         return None
     all_others = f", all others are {others}" if len(failed) < len(parts) else ""
     texts = [f"{', '.join(names)}: {text}" for text, names in by_text.items()]
-    return ApiError(
-        f"{len(failed)} of {len(parts)} connections failed ({', '.join(failed)}){all_others}: "
-        f"{'; '.join(texts)}"
-    )
+    text = f"{len(failed)} of {len(parts)} connections failed ({', '.join(failed)}){all_others}: "
+    return _joined(f"{text}{'; '.join(texts)}", parts)
+
+
+def _joined(text: str, parts: Sequence[Part]) -> ApiError:
+    error = ApiError(text)
+    error.is_transient = all(each.is_transient for part in parts for each in part.errors)
+    return error
+
+
+def warn_of_insecure(connections: Iterable[Connection]) -> None:
+    """Say which keys travel unencrypted."""
+    for connection in connections:
+        if connection.insecure:
+            what = "%sallow_insecure_http: the key travels unencrypted over the network"
+            _logger.warning(what, connection.label)
 
 
 def warn_of_the_unmissed(parts: Sequence[Part]) -> None:

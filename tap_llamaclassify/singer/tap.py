@@ -22,6 +22,7 @@ from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
+from tap_llamaclassify.command.json_files import json_object, read_text
 from tap_llamaclassify.config.batch_config import COMPRESSIONS
 from tap_llamaclassify.errors import CatalogError, CheckError
 from tap_llamaclassify.replication.shared_state import spelled_out
@@ -228,7 +229,8 @@ class TapLlamaClassify(Tap):
         config = super().cb_config(ctx, param, tuple(path for path in value if path == "ENV"))
         for path in value:
             if path != "ENV":
-                config.config |= cli.read_config_file(path)
+                text = read_text("--config", path)
+                config.config |= json_object(f"--config {path}", text)
         return config
 
     @classmethod

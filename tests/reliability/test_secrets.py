@@ -510,7 +510,9 @@ LEAKS = {
 
 
 def test_key_in_the_output_of_any_test_fails_it(tmp_path: Path) -> None:
-    imports = "import logging, os, subprocess\nfrom tap_llamaclassify import standard_output\n"
+    imports = (
+        "import logging, os, subprocess\nfrom tap_llamaclassify.command import standard_output\n"
+    )
     lines = [imports, "def test_quiet():\n    print('llx-...', 'llx-***')\n"]
     lines += [f"def test_{number}():\n    {leak}\n" for number, leak in enumerate(LEAKS.values())]
     (tmp_path / "test_leaks.py").write_text("\n".join(lines))

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify import standard_output
+from tap_llamaclassify.command import standard_output
 from tap_llamaclassify.config.batch_config import FORMATS as COMPRESSIONS
 from tap_llamaclassify.errors import ApiError, SettingsError
 from tap_llamaclassify.singer import batches

@@ -21,7 +21,7 @@ import pytest
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify import standard_output
+from tap_llamaclassify.command import standard_output
 from tap_llamaclassify.errors import ApiError, ReplyError
 from tap_llamaclassify.http.pacing import RateLimiter
 from tap_llamaclassify.singer import run
