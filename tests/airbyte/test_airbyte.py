@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +15,11 @@ from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify import History
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.tables.tables import TABLES
-from tests.support.airbyte import Said, configured, source
+from tests.support.airbyte import MODULE, Said, configured, source
 from tests.support.api_rows import KEYS, V2_KEYS, keyed_by
 from tests.support.builders import DEFAULT_STREAMS, STREAMS, V2_STREAMS, job
+from tests.support.commands import ended
+from tests.support.items import v2_job
 from tests.support.runs import config_of, put, put_v2
 
 V2_JOBS, PROJECTS = "classify_v2_jobs", "classify_projects"
@@ -265,6 +271,133 @@ def test_state_with_a_field_that_is_not_understood_is_refused(
     catalog = configured(V2_JOBS)
     said = source(tmp_path, "read", config=config_of(sandbox), catalog=catalog, state=state)
     assert "cursor is not known to this version" in said.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("redirected", "text"),
+    [
+        ("| true", "the loader has closed the pipe"),
+        ("> /dev/full", "cannot write to standard output: No space left on device"),
+        (">&-", "standard output is closed"),
+    ],
+    ids=["whoever reads is gone", "the disk is full", "it is closed"],
+)
+def test_standard_output_that_takes_nothing_is_one_line_on_standard_error(
+    sandbox: Sandbox, tmp_path: Path, redirected: str, text: str
+) -> None:
+    # More than a pipe holds.
+    put_v2(sandbox, *(f"many {n}" for n in range(2000)))
+    (tmp_path / "config.json").write_text(json.dumps(config_of(sandbox)))
+    (tmp_path / "catalog.json").write_text(json.dumps(configured(V2_JOBS)))
+    words = f"{sys.executable} -m {MODULE} read --config config.json --catalog catalog.json"
+    done = ended(["bash", "-c", f"set -o pipefail; {words} {redirected}"], cwd=tmp_path)
+    assert (done.code, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith(f"ERROR: {text}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_a_read_with_its_code_and_one_line(
+    sandbox: Sandbox, tmp_path: Path, number: signal.Signals
+) -> None:
+    sandbox.fail_next("stalled-before")
+    command = [sys.executable, "-m", MODULE, "read"]
+    for name, content in (("config", config_of(sandbox)), ("catalog", configured(V2_JOBS))):
+        (tmp_path / name).write_text(json.dumps(content))
+        command += [f"--{name}", str(tmp_path / name)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert b"STARTED" in process.stdout.readline()
+        process.send_signal(number)
+        _, stderr = process.communicate()
+    assert process.returncode == 128 + number
+    assert stderr.decode().startswith(f"ERROR: stopped by {number.name}")
+    assert stderr.count(b"\n") == 1
+
+
+def test_defect_is_one_system_error_that_shows_nothing_of_the_data(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    code = (
+        "import sys\nfrom tap_llamaclassify.airbyte import command, source\n"
+        "def fail(*_): raise KeyError('text of a document')\n"
+        "source.Read._write = fail\nsys.exit(command.main())"
+    )
+    (tmp_path / "broken.py").write_text(code)
+    said = source(
+        tmp_path,
+        "read",
+        command=[sys.executable, tmp_path / "broken.py"],
+        config=config_of(sandbox),
+        catalog=configured(V2_JOBS),
+    )
+    assert said.error["failure_type"] == "system_error"
+    assert "this is a defect of the tap: KeyError in broken.py, line 3" in said.error["message"]
+    assert "document" not in str(said.messages) + said.stderr
+
+
+CANNOT_BE_WRITTEN = """
+import sys
+from tap_llamaclassify.airbyte import command
+from tap_llamaclassify.errors import ReplyError
+from tap_llamaclassify.tables.tables import Table
+
+rows = Table.rows
+
+def fail(self, items):
+    if any(item["id"] == "too deep" for item in items):
+        raise ReplyError("answered JSON that is nested too deeply to be written")
+    return rows(self, items)
+
+Table.rows = fail
+sys.exit(command.main())
+"""
+
+
+def test_rows_of_one_connection_that_cannot_be_written_leave_those_of_the_others(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    projects = [*sandbox.keys]
+    sandbox.world.put_v2(v2_job("too deep", project_id=projects[1]))
+    connections = [
+        {"name": f"c{n}", "api_key": sandbox.keys[project]}
+        for n, project in enumerate(projects[:2])
+    ]
+    config = {"api_url": sandbox.url, "retry_seconds": 0, "connections": connections}
+    (tmp_path / "failing.py").write_text(CANNOT_BE_WRITTEN)
+    command = [sys.executable, tmp_path / "failing.py"]
+    said = source(tmp_path, "read", command=command, config=config, catalog=configured(V2_JOBS))
+    assert "1 of 2 connections failed (c1)" in said.error["message"]
+    assert len(said.rows(V2_JOBS)) == 5
+    assert said.statuses(V2_JOBS)[-1] == "INCOMPLETE"
+    names = [each["context"]["connection"] for each in said.kept(V2_JOBS)["partitions"]]
+    assert names == ["c0"]
+
+
+# What is told besides
+
+
+def test_read_says_what_is_new_in_the_api_what_did_not_fit_and_what_it_took(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    put_v2(sandbox, "odd", shape={"new": 1}, result={"type": "a", "confidence": "high"})
+    said = source(tmp_path, "read", config=config_of(sandbox), catalog=configured(V2_JOBS))
+    told = "\n".join(each["message"] for each in said.of_type("LOG"))
+    assert "New field in the API, kept in additional_fields: 'classify_v2_jobs.shape'" in told
+    assert "1 values did not fit their columns" in told
+    assert "Rows: classify_v2_jobs 6." in told
+
+
+def test_state_that_nothing_goes_on_from_is_told(sandbox: Sandbox, tmp_path: Path) -> None:
+    projects, keys = zip(*sandbox.keys.items(), strict=True)
+    sandbox.world.put_v2(v2_job("of c1", project_id=projects[1]))
+    config = {"api_url": sandbox.url, "retry_seconds": 0}
+    catalog = configured(V2_JOBS)
+    both = [{"name": f"c{n}", "api_key": key} for n, key in enumerate(keys[:2])]
+    state = source(tmp_path, "read", config=config | {"connections": both}, catalog=catalog).states
+    alone = config | {"connections": both[:1]}
+    said = source(tmp_path, "read", config=alone, catalog=catalog, state=state)
+    told = [each["message"] for each in said.of_type("LOG") if each["level"] == "WARN"]
+    assert told == ["The state has bookmarks of connections that are not set (c1); they are kept"]
 
 
 # Nothing is lost
