@@ -9,7 +9,9 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
+
+from typing_extensions import override
 
 from tap_llamaclassify.airbyte import messages
 from tap_llamaclassify.command import signals, standard_output
@@ -50,8 +52,14 @@ def _failure_type(error: Exception) -> str:
     return "config_error" if is_users else "system_error"
 
 
+class _Parser(argparse.ArgumentParser):
+    @override
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="source-llamaclassify", description=__doc__)
+    parser = _Parser(prog="source-llamaclassify", description=__doc__)
     commands = parser.add_subparsers(required=True)
     for name, run, files in (
         ("spec", _spec, ()),
