@@ -138,12 +138,17 @@ def test_each_stream_starts_runs_and_completes_and_its_states_count_its_records(
     said = source(tmp_path, "read", config=config_of(sandbox), catalog=configured(*names), state=[])
     for name in names:
         assert said.statuses(name) == ["STARTED", "RUNNING", "COMPLETE"]
-        counts = [
-            state["sourceStats"]["recordCount"]
-            for state in said.of_type("STATE")
-            if state["stream"]["stream_descriptor"] == {"name": name}
-        ]
-        assert sum(counts) == len(said.rows(name)) > 0
+        told = records = 0
+        for message in said.messages:
+            match message:
+                case {"type": "RECORD", "record": {"stream": stream}} if stream == name:
+                    records += 1
+                case {"type": "STATE", "state": state} if state["stream"]["stream_descriptor"] == {
+                    "name": name
+                }:
+                    told += state["sourceStats"]["recordCount"]
+                    assert told == records, "a state speaks of what came before it"
+        assert told == records > 0
     assert {state["type"] for state in said.of_type("STATE")} == {"STREAM"}
     assert {each["level"] for each in said.of_type("LOG")} <= {"INFO", "WARN"}
 
@@ -232,6 +237,24 @@ def test_api_that_is_down_is_a_transient_error(sandbox: Sandbox, tmp_path: Path)
         tmp_path, "read", config=config_of(sandbox), catalog=configured(V2_JOBS), state=[]
     )
     assert said.error["failure_type"] == "transient_error"
+
+
+def test_api_that_answers_no_json_is_a_system_error(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.fail_next("html-200", times=9)
+    said = source(tmp_path, "read", config=config_of(sandbox), catalog=configured(V2_JOBS))
+    assert said.error["failure_type"] == "system_error"
+
+
+def test_error_is_transient_only_if_nobody_has_to_do_anything(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    connections = [{"name": "good", "api_key": sandbox.key}, {"name": "bad", "api_key": "llx-no"}]
+    config = {"api_url": sandbox.url, "retry_seconds": 0, "connections": connections}
+    config["parallel_connections"] = 1
+    sandbox.fail_next("503")
+    said = source(tmp_path, "read", config=config, catalog=configured(V2_JOBS))
+    assert "2 of 2 connections failed" in said.error["message"]
+    assert said.error["failure_type"] == "config_error"
 
 
 @pytest.mark.parametrize(
@@ -387,6 +410,36 @@ def test_read_says_what_is_new_in_the_api_what_did_not_fit_and_what_it_took(
     assert "Rows: classify_v2_jobs 6." in told
 
 
+def warnings_of(said: Said) -> list[str]:
+    return [each["message"] for each in said.of_type("LOG") if each["level"] == "WARN"]
+
+
+def test_key_that_travels_unencrypted_is_told(tmp_path: Path) -> None:
+    config = {"api_url": "http://host.invalid", "api_key": "llx-x", "allow_insecure_http": True}
+    said = source(
+        tmp_path, "read", config=config | {"retry_seconds": 0}, catalog=configured(V2_JOBS)
+    )
+    (warning,) = warnings_of(said)
+    assert warning.startswith("allow_insecure_http: the key travels unencrypted")
+
+
+def test_who_has_no_job_is_told(sandbox: Sandbox, tmp_path: Path) -> None:
+    empty = config_of(sandbox) | {"api_key": [*sandbox.keys.values()][1]}
+    (warning,) = warnings_of(source(tmp_path, "read", config=empty, catalog=configured(V2_JOBS)))
+    assert warning.startswith("No jobs: asked were v2 at 127.0.0.1")
+
+
+def test_v1_that_is_gone_is_told_and_its_streams_are_complete(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.settings.gone = {"/api/v1/classifier": 404}
+    catalog = configured(*DEFAULT_STREAMS)
+    said = source(tmp_path, "read", config=config_of(sandbox), catalog=catalog)
+    (warning,) = warnings_of(said)
+    assert "their v2 tables are read" in warning
+    assert (said.code, said.statuses("classify_jobs")) == (0, ["STARTED", "COMPLETE"])
+
+
 def test_state_that_nothing_goes_on_from_is_told(sandbox: Sandbox, tmp_path: Path) -> None:
     projects, keys = zip(*sandbox.keys.items(), strict=True)
     sandbox.world.put_v2(v2_job("of c1", project_id=projects[1]))
@@ -396,8 +449,9 @@ def test_state_that_nothing_goes_on_from_is_told(sandbox: Sandbox, tmp_path: Pat
     state = source(tmp_path, "read", config=config | {"connections": both}, catalog=catalog).states
     alone = config | {"connections": both[:1]}
     said = source(tmp_path, "read", config=alone, catalog=catalog, state=state)
-    told = [each["message"] for each in said.of_type("LOG") if each["level"] == "WARN"]
-    assert told == ["The state has bookmarks of connections that are not set (c1); they are kept"]
+    assert warnings_of(said) == [
+        "The state has bookmarks of connections that are not set (c1); they are kept"
+    ]
 
 
 # Nothing is lost
