@@ -45,9 +45,9 @@ lint: $(READY)  ## ruff, formatting, strict types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-golden: $(READY)  ## write the tests' golden files and the tables of README and docs/ anew
+golden: $(READY)  ## write golden files, the tables of README and docs/, and plugins/ anew
 	UPDATE_GOLDEN=1 $(BIN)/pytest tests/singer/test_singer.py tests/house/test_docs.py \
-	  tests/house/test_notebook.py
+	  tests/house/test_notebook.py tests/house/test_plugin_definition.py
 
 bench: $(READY)  ## measure the tap beside a plain loop, and check its bounds
 	$(BIN)/python -m benchmarks.bench

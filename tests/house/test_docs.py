@@ -290,6 +290,11 @@ def test_readme_shows_the_loaders_pip_url_where_it_is_chosen() -> None:
     assert f"`{pip_url}`" in chosen
 
 
+def test_pages_show_the_same_commands_for_a_meltano_project() -> None:
+    # tests/loaders/test_meltano_add.py runs README's.
+    assert part("getting-started.md", "meltano")[1] == part("README.md", "meltano")[1]
+
+
 def test_pages_name_only_targets_that_the_makefile_has() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for text in TEXTS.values():
