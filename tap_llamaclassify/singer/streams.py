@@ -47,7 +47,13 @@ class Pass(Protocol):
 
 
 class ClassifyStream(Stream):
-    """The stream of a table."""
+    """The stream of a table.
+
+    Attributes:
+        table: The table.
+        is_unknown: Whether there is a catalog that does not have the stream.
+        unknown_columns: The columns that the catalog does not have; none where there is no catalog.
+    """
 
     replication_key = None
 
@@ -57,6 +63,8 @@ class ClassifyStream(Stream):
         self.primary_keys = table.keys
         self.replication_key = table.replication_key
         self.selected_by_default = table.endpoint.is_default
+        self.is_unknown = False
+        self.unknown_columns: list[str] = []
         self._pass = one_pass
         self._is_parquet = is_parquet
 
@@ -98,8 +106,11 @@ class ClassifyStream(Stream):
         super().apply_catalog(catalog)
         entry = catalog.get_stream(self.name)
         if entry is None:
+            self.is_unknown = True
             return
         self._check(entry)
+        columns = entry.schema.properties or {}
+        self.unknown_columns = [n for n in schema_of(self.name)["properties"] if n not in columns]
         key = self.table.replication_key
         methods = [REPLICATION_INCREMENTAL, REPLICATION_FULL_TABLE][0 if key else 1 :]
         if self.replication_method not in methods:

@@ -146,6 +146,7 @@ class TapLlamaClassify(Tap):
                 )
         if not any(stream.selected for stream in self.streams.values()):
             self.logger.warning("The catalog selects no stream: there is nothing to sync")
+        self._tell_what_the_catalog_lacks()
         super().setup_mapper()
         for stream in self._own_streams:
             if not stream.is_chosen:
@@ -153,6 +154,25 @@ class TapLlamaClassify(Tap):
                     stream.name, stream.schema, stream.primary_keys, flattening_options=None
                 )
                 self.mapper.stream_maps[stream.name] = [unmapped]
+
+    def _tell_what_the_catalog_lacks(self) -> None:
+        """Name what an older version may have made the catalog without."""
+        if columns := [
+            f"{stream.name}.{name}"
+            for stream in self._own_streams
+            if stream.selected
+            for name in stream.unknown_columns
+        ]:
+            self.logger.warning(
+                "The catalog does not have %s: left out of the rows; make it anew with --discover",
+                ", ".join(columns),
+            )
+        if names := [stream.name for stream in self._own_streams if stream.is_unknown]:
+            self.logger.info(
+                "The catalog does not have %s: not synced; a catalog that is made anew with "
+                "--discover has all streams",
+                ", ".join(names),
+            )
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -34,9 +35,12 @@ from tests.support.commands import Command
 from tests.support.runs import (
     at_page,
     bookmarks_at,
+    config_of,
+    failure,
     put,
     put_v2,
     select,
+    success,
     warning,
 )
 
@@ -92,6 +96,24 @@ def test_later_of_start_date_and_bookmark_less_lookback_decides_what_is_emitted(
 ) -> None:
     output = sync(history, state=bookmarks_at(bookmark) if bookmark else None, **settings)
     assert sorted(output.ids()) == ids
+
+
+def test_start_date_that_is_moved_back_brings_older_jobs_with_a_full_refresh_only(
+    history: Sandbox, quick_command: Command
+) -> None:
+    for name, at in (("old", OLD), ("mid", MIDDLE), ("new", NEW)):
+        put_v2(history, name, created_at=at, updated_at=at)
+
+    def ids(output: Output) -> list[str]:
+        v1 = sorted(output.ids())
+        assert sorted(row["id"] for row in output.records("classify_v2_jobs")) == v1
+        return v1
+
+    first = success(quick_command("--config", config_of(history, start_date=MIDDLE)))
+    assert ids(first) == ["mid", "new"]
+    moved_back = config_of(history, start_date=OLD)
+    assert ids(success(quick_command("--config", moved_back, "--state", first.state))) == ["new"]
+    assert ids(success(quick_command("--config", moved_back))) == ["mid", "new", "old"]
 
 
 @pytest.mark.parametrize("updated_at", [None, "yesterday", "", "absent"])
@@ -201,6 +223,39 @@ def test_tap_can_sync_again_after_a_failed_run(history: Sandbox) -> None:
     output = captured(tap)
     assert len(output.ids()) == 3
     assert len(output.of_type("SCHEMA")) == len(DEFAULT_STREAMS)
+
+
+def test_v1_listing_that_is_broken_off_writes_no_state_and_is_begun_anew(
+    sandbox: Sandbox, quick_command: Command
+) -> None:
+    put(sandbox, *(job(f"j{number}") for number in range(6)))
+    catalog = select(sandbox, *STREAMS)
+    arguments = ("--config", config_of(sandbox, page_size=2), "--catalog", catalog)
+    at_page(sandbox, 2, lambda: sandbox.answer_next(500))
+    broken = quick_command(*arguments)
+    assert "answered 500" in failure(broken)
+    assert len(broken.output.ids()) == 4
+    assert broken.output.of_type("STATE") == []
+    sandbox.before_page = None
+    sandbox.clear_requests()
+    assert len(success(quick_command(*arguments)).ids()) == 6
+    assert len(sandbox.requests) == 3
+
+
+def test_rows_come_in_blocks_of_a_page_after_one_schema_a_stream(
+    sandbox: Sandbox, quick_command: Command
+) -> None:
+    put(sandbox, *(job(f"j{number:03}") for number in range(250)))
+    ended = quick_command("--config", config_of(sandbox), "--catalog", select(sandbox, *STREAMS))
+    blocks = [
+        (kind, stream, len([*some]))
+        for (kind, stream), some in groupby(
+            success(ended).messages, lambda message: (message["type"], message.get("stream"))
+        )
+        if kind != "STATE"
+    ]
+    assert sorted(blocks[:3]) == sorted(("SCHEMA", name, 1) for name in STREAMS)
+    assert blocks[3:] == [("RECORD", name, jobs) for jobs in (100, 100, 50) for name in STREAMS]
 
 
 @pytest.mark.parametrize("selected", [STREAMS, STREAMS[:1], STREAMS[1:2], STREAMS[2:], ()])
