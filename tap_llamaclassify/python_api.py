@@ -85,7 +85,8 @@ class History:
         self._max_jobs = max_jobs
         self._allowance: Allowance | None = None
         self._in_full = frozenset(in_full)
-        self._kept = State({table.name: table.replication_key for table in TABLES})
+        keys = {table.name: table.replication_key for table in TABLES}
+        self._kept = State(keys, self._source.settings.start_date)
         given = copy.deepcopy(spelled_out(state or {}))
         for stream in self._kept.load(given):
             _logger.warning("The state's bookmarks.%s is of no table of this history", stream)

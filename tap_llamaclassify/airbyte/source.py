@@ -57,7 +57,8 @@ class Read:
         self._settings = settings
         self._streams = {each.table.name: each for each in streams}
         self._connections = resolve_connections(settings, os.environ)
-        self._state = State({table.name: table.replication_key for table in TABLES})
+        keys = {table.name: table.replication_key for table in TABLES}
+        self._state = State(keys, settings.start_date)
         given = dict(_entries(state))
         going_on = {name: entry for name, entry in given.items() if self._goes_on(name, entry)}
         self._state.load({"bookmarks": going_on})

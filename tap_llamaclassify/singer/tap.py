@@ -118,7 +118,8 @@ class TapLlamaClassify(Tap):
         """What the state keeps; the streams are not discovered yet when the first asks for it."""
         from tap_llamaclassify.tables.tables import TABLES  # noqa: PLC0415 - see the top
 
-        return State({table.name: table.replication_key for table in TABLES})
+        start_date = self.configuration.settings.start_date
+        return State({table.name: table.replication_key for table in TABLES}, start_date)
 
     @property
     def _own_streams(self) -> Sequence[ClassifyStream]:

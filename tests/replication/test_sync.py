@@ -98,24 +98,6 @@ def test_later_of_start_date_and_bookmark_less_lookback_decides_what_is_emitted(
     assert sorted(output.ids()) == ids
 
 
-def test_start_date_that_is_moved_back_brings_older_jobs_with_a_full_refresh_only(
-    history: Sandbox, quick_command: Command
-) -> None:
-    for name, at in (("old", OLD), ("mid", MIDDLE), ("new", NEW)):
-        put_v2(history, name, created_at=at, updated_at=at)
-
-    def ids(output: Output) -> list[str]:
-        v1 = sorted(output.ids())
-        assert sorted(row["id"] for row in output.records("classify_v2_jobs")) == v1
-        return v1
-
-    first = success(quick_command("--config", config_of(history, start_date=MIDDLE)))
-    assert ids(first) == ["mid", "new"]
-    moved_back = config_of(history, start_date=OLD)
-    assert ids(success(quick_command("--config", moved_back, "--state", first.state))) == ["new"]
-    assert ids(success(quick_command("--config", moved_back))) == ["mid", "new", "old"]
-
-
 @pytest.mark.parametrize("updated_at", [None, "yesterday", "", "absent"])
 def test_job_without_readable_update_is_always_emitted_and_moves_no_bookmark(
     history: Sandbox, updated_at: str | None
