@@ -26,7 +26,7 @@ class Seam:
 
     Attributes:
         name: Where singer-sdk has it: a module, and what is in it after a colon.
-        by: The module of ours that leans on it.
+        by: The modules of ours that lean on it, with commas between.
         use: What it does there.
         takes: Parameters that are passed to it, or that an override of it takes.
         has: Attributes of it, or of its objects.
