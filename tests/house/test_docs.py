@@ -21,12 +21,12 @@ from singer_sdk.helpers import _batch
 
 from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify import nesting
+from tap_llamaclassify.command.standard_output import LOADER_GONE
 from tap_llamaclassify.config.settings_schema import config_jsonschema
 from tap_llamaclassify.http import client, outcomes, pacing, request
 from tap_llamaclassify.replication import unfinished, window_plan
 from tap_llamaclassify.singer import storage
 from tap_llamaclassify.singer.tap import TapLlamaClassify
-from tap_llamaclassify.standard_output import LOADER_GONE
 from tests.support.builders import ALL_STREAMS, V2_STREAMS, job
 from tests.support.commands import COMMAND, ROOT, Command, ended, ran
 from tests.support.dlt_pipelines import stay_in
