@@ -11,7 +11,7 @@ MATPLOTLIB := 3.11.2
 CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
 DOCS := .venvs/docs/.ready
 
-.PHONY: help demo demo-dlt demo-parquet test test-heavy test-pythons soak lint golden sync key constraints clean report bench bench-peers chart docs
+.PHONY: help demo demo-dlt demo-parquet test test-heavy test-pythons test-singer-sdk soak lint golden sync key constraints clean report bench bench-peers chart docs
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,6 +33,9 @@ test-heavy: $(READY)  ## the tests marked heavy: kills, PostgreSQL, a browser, l
 
 test-pythons: $(READY)  ## what test runs, but for Meltano and dbt, on each Python from 3.11 on
 	$(BIN)/python tests/support/pythons.py $(PYTHONS)
+
+test-singer-sdk: $(READY)  ## the tests of Singer with the newest singer-sdk allowed, pre-releases too
+	$(BIN)/python tests/support/newest_singer_sdk.py
 
 soak: $(READY)  ## put the tap through 10,000 histories and all that can fail; count what was tried
 	@mkdir -p output

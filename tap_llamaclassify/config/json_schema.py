@@ -71,6 +71,9 @@ def _reasons(others: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[s
 
 def _reason(error: JSONSchemaError) -> str:
     name = ".".join(map(str, error.absolute_path))
+    if error.validator in {"required", "dependentRequired"}:
+        # Its text is of the schema alone: nothing that was given is in it.
+        return f"{name} is not valid: {error.message}"
     if error.validator != "type":
         return f"{name} is not valid"
     types: Any = error.validator_value

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from singer_sdk.singerlib import Message, StateMessage
-from singer_sdk.singerlib.encoding.base import GenericSingerWriter
+from singer_sdk.singerlib.encoding import GenericSingerWriter
 from typing_extensions import override
 
 from tap_llamaclassify.command import standard_output

@@ -1,7 +1,8 @@
 """The Singer streams, one for each table.
 
 A stream does not list jobs itself during a sync: one pass over the listings serves them all. For
-that, the tap leans on these of singer-sdk, beyond what its documentation offers to override:
+that, the tap leans on these of singer-sdk, beyond what its documentation offers to override (all
+that it leans on, with what it must be like, is in `tests/support/seams.py`):
 
 - What `Stream.sync`, which is final, calls in turn: `Stream.log` to announce a stream, and a
   failure at level ERROR; `Stream._write_schema_message`, through which

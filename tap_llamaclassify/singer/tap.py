@@ -23,7 +23,7 @@ from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
 from tap_llamaclassify.command.json_files import json_object, read_text
-from tap_llamaclassify.config.batch_config import COMPRESSIONS
+from tap_llamaclassify.config.batch_config import COMPRESSIONS, FORMATS
 from tap_llamaclassify.errors import CatalogError, CheckError
 from tap_llamaclassify.replication.shared_state import spelled_out
 from tap_llamaclassify.replication.state import State
@@ -196,7 +196,11 @@ class TapLlamaClassify(Tap):
         # What singer-sdk has put there is its own, and is every plugin's in this process.
         batches = properties["batch_config"] = copy.deepcopy(properties["batch_config"])
         encoding = batches["properties"]["encoding"]["properties"]
+        encoding["format"] |= {"enum": list(FORMATS)}
         encoding["compression"] |= {"enum": list(COMPRESSIONS)}
+        # singer-sdk 0.55 takes a folder for temporary files where none is given.
+        batches["dependentRequired"] = {"encoding": ["storage"]}
+        batches["properties"]["storage"]["required"] = ["root"]
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:

@@ -6,8 +6,7 @@ from importlib import metadata
 from typing import Any
 
 import pytest
-from singer_sdk.configuration._dict_config import merge_missing_config_jsonschema
-from singer_sdk.helpers.capabilities import BATCH_CONFIG, FLATTENING_CONFIG, STREAM_MAPS_CONFIG
+from singer_sdk.helpers.capabilities import BATCH_CONFIG
 
 from tap_llamaclassify.config.connections import Connection, resolve_connections
 from tap_llamaclassify.config.json_schema import parse_configuration, read_environment
@@ -23,8 +22,7 @@ SECRET = "llx-marked-secret"
 
 def whole_schema() -> dict[str, Any]:
     schema = config_jsonschema()
-    for more in (STREAM_MAPS_CONFIG, FLATTENING_CONFIG, BATCH_CONFIG):
-        merge_missing_config_jsonschema(more, schema)
+    TapLlamaClassify.append_builtin_config(schema)
     return schema
 
 
@@ -216,7 +214,18 @@ def test_api_url_may_have_any_other_path(path: str) -> None:
         ({"flattening_enabled": SECRET}, "flattening_enabled must be boolean or null"),
         ({"stream_maps": {"__else__": SECRET}}, "stream_maps is not valid"),
         ({"flattening_enabled": True}, "flattening_max_depth is missing"),
-        ({"batch_config": {"encoding": {"format": SECRET}}}, "batch_config.encoding.format is not"),
+        (
+            {"batch_config": {"encoding": {"format": SECRET}, "storage": {"root": SECRET}}},
+            "batch_config.encoding.format is not valid",
+        ),
+        (
+            {"batch_config": {"encoding": {"format": "jsonl"}}},
+            "batch_config is not valid: 'storage'",
+        ),
+        (
+            {"batch_config": {"encoding": {"format": "jsonl"}, "storage": {"prefix": SECRET}}},
+            "batch_config.storage is not valid: 'root'",
+        ),
     ],
 )
 def test_wrong_setting_is_named_with_the_reason_and_without_its_value(

@@ -53,7 +53,8 @@ def settings() -> str:
     own = config_jsonschema()["properties"]
     schema = config_jsonschema()
     TapLlamaClassify.append_builtin_config(schema)
-    sdk = ", ".join(f"`{name}`" for name in schema["properties"] if name not in own)
+    # In an order of their own: singer-sdk's is another in each version.
+    sdk = ", ".join(f"`{name}`" for name in sorted(schema["properties"].keys() - own.keys()))
     return f"{settings_table(own)}\n\nAnd those of singer-sdk: {sdk}."
 
 
