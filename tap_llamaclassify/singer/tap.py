@@ -22,7 +22,7 @@ from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
-from tap_llamaclassify.config.batch_config import COMPRESSIONS
+from tap_llamaclassify.config.batch_config import COMPRESSIONS, FORMATS
 from tap_llamaclassify.errors import CatalogError, CheckError
 from tap_llamaclassify.replication.shared_state import spelled_out
 from tap_llamaclassify.replication.state import State
@@ -109,8 +109,8 @@ class TapLlamaClassify(Tap):
         from tap_llamaclassify.tables.tables import TABLES  # noqa: PLC0415 - see the top
 
         one_pass = OnePass(self, self._kept, self.configuration)
-        is_parquet = self.configuration.is_parquet
-        return [ClassifyStream(self, one_pass, table, is_parquet=is_parquet) for table in TABLES]
+        is_typed = self.configuration.is_typed
+        return [ClassifyStream(self, one_pass, table, is_typed=is_typed) for table in TABLES]
 
     @cached_property
     def _kept(self) -> State:
@@ -174,6 +174,7 @@ class TapLlamaClassify(Tap):
         # What singer-sdk has put there is its own, and is every plugin's in this process.
         batches = properties["batch_config"] = copy.deepcopy(properties["batch_config"])
         encoding = batches["properties"]["encoding"]["properties"]
+        encoding["format"] |= {"enum": list(FORMATS)}
         encoding["compression"] |= {"enum": list(COMPRESSIONS)}
 
     @override
