@@ -58,7 +58,7 @@ class ClassifyStream(Stream):
 
     replication_key = None
 
-    def __init__(self, tap: Tap, one_pass: Pass, table: Table, *, is_parquet: bool = False) -> None:
+    def __init__(self, tap: Tap, one_pass: Pass, table: Table, *, is_typed: bool = False) -> None:
         super().__init__(tap, schema=schema_of(table.name), name=table.name)
         self.table = table
         self.primary_keys = table.keys
@@ -67,7 +67,7 @@ class ClassifyStream(Stream):
         self.is_unknown = False
         self.unknown_columns: list[str] = []
         self._pass = one_pass
-        self._is_parquet = is_parquet
+        self._is_typed = is_typed
 
     @property
     def is_held_back(self) -> bool:
@@ -163,7 +163,7 @@ class ClassifyStream(Stream):
     @override
     def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
         for message in super()._generate_schema_messages():
-            if self._is_parquet:
+            if self._is_typed:
                 message.schema = with_json_as_text(message.schema)
             yield message
 

@@ -110,8 +110,8 @@ class TapLlamaClassify(Tap):
         from tap_llamaclassify.tables.tables import TABLES  # noqa: PLC0415 - see the top
 
         one_pass = OnePass(self, self._kept, self.configuration)
-        is_parquet = self.configuration.is_parquet
-        return [ClassifyStream(self, one_pass, table, is_parquet=is_parquet) for table in TABLES]
+        is_typed = self.configuration.is_typed
+        return [ClassifyStream(self, one_pass, table, is_typed=is_typed) for table in TABLES]
 
     @cached_property
     def _kept(self) -> State:

@@ -316,15 +316,17 @@ def test_schema_for_singer_sdk_is_plain_and_marks_the_key_as_secret() -> None:
         assert described["description"].endswith("."), name
 
 
-def test_compressions_of_the_tap_are_not_those_of_every_plugin_of_the_process() -> None:
+def test_formats_and_compressions_of_the_tap_are_not_those_of_every_plugin_of_the_process() -> None:
     schemas: list[Any] = [{"properties": {}}, BATCH_CONFIG]
     TapLlamaClassify.append_builtin_config(schemas[0])
     own, sdk = (
-        schema["properties"]["batch_config"]["properties"]["encoding"]["properties"]["compression"]
+        schema["properties"]["batch_config"]["properties"]["encoding"]["properties"]
         for schema in schemas
     )
-    assert own["enum"] == ["gzip", "none", "snappy", "zstd"]
-    assert sdk["enum"] == ["gzip", "none"]
+    assert own["format"]["enum"] == ["jsonl", "parquet", "arrow"]
+    assert own["compression"]["enum"] == ["gzip", "lz4", "none", "snappy", "zstd"]
+    assert "arrow" not in sdk["format"].get("enum", ())
+    assert sdk["compression"]["enum"] == ["gzip", "none"]
 
 
 def test_settings_that_the_environment_may_supply_have_no_default_in_the_schema() -> None:
