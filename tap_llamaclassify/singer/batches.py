@@ -15,7 +15,7 @@ from singer_sdk import Stream
 from singer_sdk.helpers._batch import BatchConfig, SDKBatchMessage
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib import Message
-from singer_sdk.singerlib.encoding.base import GenericSingerWriter
+from singer_sdk.singerlib.encoding import GenericSingerWriter
 
 from tap_llamaclassify.config.batch_config import TYPED
 from tap_llamaclassify.json_text import encoder

@@ -184,12 +184,6 @@ SEAMS = [
         takes=("stream", "encoding", "manifest", "version"),
         has=("to_dict",),
     ),
-    Seam(
-        "singer_sdk.singerlib.encoding.base:GenericSingerWriter",
-        BATCHES_PY,
-        "is what writes messages",
-        has=("format_message", "serialize_message", "write_message"),
-    ),
     Seam(f"{CATALOG}:REPLICATION_FULL_TABLE", STREAMS_PY, "is the name of a replication method"),
     Seam(f"{CATALOG}:REPLICATION_INCREMENTAL", STREAMS_PY, "is the name of a replication method"),
     Seam(
