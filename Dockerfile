@@ -1,8 +1,10 @@
 # Two images of one package: `docker build .` is the Singer tap, and
-# `docker build --target source .` the source for Airbyte.
+# `docker build --target source .` the source for Airbyte. With `--build-arg EXTRAS=[s3]` it can
+# write files there.
 
 FROM python:3.13-slim AS built
 WORKDIR /src
+ARG EXTRAS=
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY schemas schemas
 COPY tap_llamaclassify tap_llamaclassify
@@ -11,7 +13,7 @@ COPY llamacloud_sandbox llamacloud_sandbox
 ENV PIP_CONSTRAINT=/src/constraints.txt PIP_NO_CACHE_DIR=1
 RUN pip wheel --no-deps --wheel-dir /dist . \
     && python -m venv /opt/tap \
-    && /opt/tap/bin/pip install /dist/*.whl
+    && /opt/tap/bin/pip install "$(echo /dist/*.whl)$EXTRAS"
 
 FROM python:3.13-slim AS base
 COPY --from=built /opt/tap /opt/tap

@@ -104,7 +104,7 @@ def _read(given: argparse.Namespace) -> None:
     settings = parse_settings(_config(given))
     streams = configured(json_object("--catalog", read_text("--catalog", given.catalog)))
     state = read_text("--state", given.state) if given.state else ""
-    Read(settings, streams, parsed("--state", state) if state.strip() else []).run()
+    Read(settings, streams, (state.strip() and parsed("--state", state)) or []).run()
 
 
 def _config(given: argparse.Namespace) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Read:
         generation = entry.pop(GENERATION, None)
         if stream is None:
             return False
-        # A full refresh goes on from where it was broken off itself, and from nothing else.
+        # A full refresh goes on from what it has kept itself, and from nothing else.
         return stream.is_incremental or (generation is not None and generation == stream.generation)
 
     def run(self) -> None:
@@ -86,11 +86,13 @@ class Read:
             OutputError: Nobody takes what is written.
         """
         warn_of_insecure(self._connections)
-        messages.write(*(messages.status(name, "STARTED") for name in self._streams))
+        relied_on = {name for name, stream in self._streams.items() if stream.replaces}
+        all_ = self._settings.require_all
         parts = [
-            Part(Client(each), self._wanted(each.name), require_all=self._settings.require_all)
+            Part(Client(each), self._wanted(each.name), require_all=all_, relied_on=relied_on)
             for each in self._connections
         ]
+        messages.write(*(messages.status(name, "STARTED") for name in self._streams))
         with summed_up(parts, self._rows, Clock()):
             for part, step in read_parts(parts, self._settings):
                 try:
@@ -109,9 +111,7 @@ class Read:
 
     def _wanted(self, connection: str | None) -> Wanted:
         return {
-            name: self._state.kept(name, self._place(connection))
-            if stream.table.replication_key
-            else None
+            name: self._state.kept(name, self._place(connection)) if stream.is_resumable else None
             for name, stream in self._streams.items()
         }
 
@@ -137,9 +137,8 @@ class Read:
 
     def _kept(self, name: str, connection: str | None, kept: StreamState) -> dict[str, Any]:
         entry = self._state.keep(name, self._place(connection), kept)
-        generation = self._streams[name].generation
-        if not self._streams[name].is_incremental and generation is not None:
-            entry = {**entry, GENERATION: generation}
+        if not self._streams[name].is_incremental:
+            entry = {**entry, GENERATION: self._streams[name].generation}
         return self._counted_state(name, entry)
 
     def _counted_state(self, name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +150,7 @@ class Read:
         unread = {name for part in parts for name in part.unread}
         missed = {name for part in parts for name in part.missed}
         for name, stream in self._streams.items():
-            if stream.table.replication_key is None and name not in unread:
+            if not stream.is_resumable and name not in unread:
                 messages.write(self._counted_state(name, messages.NO_CURSOR))
             messages.write(messages.status(name, "INCOMPLETE" if name in missed else "COMPLETE"))
 
@@ -165,7 +164,8 @@ def _entries(state: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     if not isinstance(state, list):
         raise StateError("state: it is no list of state messages; pass what the platform has kept")
     for each in state:
-        match each:
+        # As it was written, or as a platform hands it in.
+        match each.get("state", each) if isinstance(each, dict) else each:
             case {"stream": {"stream_descriptor": {"name": str(name)}, **stream}}:
                 entry = stream.get("stream_state") or {}
                 if not isinstance(entry, dict):

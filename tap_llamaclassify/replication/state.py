@@ -58,6 +58,7 @@ class State:
     def __init__(self, streams: Mapping[str, str | None], start_date: str | None = None) -> None:
         self._keys = streams
         self._start_date = start_date
+        self._read_anew: set[tuple[str, Partition]] = set()
         self._tops = dict.fromkeys(streams, StreamState())
         self._partitions: dict[str, dict[str, StreamState]] = {name: {} for name in streams}
 
@@ -100,14 +101,16 @@ class State:
         """
         found = self._found(stream, place)
         if found.start_date and (self._start_date or "") < found.start_date:
-            _logger.warning(
-                "%s%s was read since start_date %s, which is earlier now: it is read anew from %s",
-                f"{place.connection}: " if place.connection else "",
-                stream,
-                found.start_date,
-                self._start_date or "its beginning",
-            )
-            return StreamState()
+            if (stream, place) not in self._read_anew:
+                _logger.warning(
+                    "%s%s was last read with start_date %s, and is read anew now, from %s",
+                    f"{place.connection}: " if place.connection else "",
+                    stream,
+                    found.start_date,
+                    self._start_date or "its beginning",
+                )
+            self._read_anew.add((stream, place))
+            return StreamState(last_read_at=found.last_read_at)
         return replace(found, start_date=None)
 
     def _found(self, stream: str, place: Partition) -> StreamState:
@@ -132,7 +135,9 @@ class State:
             The stream's entry as it is now.
         """
         if kept != StreamState():
-            kept = replace(kept, start_date=self._start_date)
+            # Where states are merged, what an older one says must not stay.
+            unset = "" if (stream, place) in self._read_anew else None
+            kept = replace(kept, start_date=self._start_date or unset)
         if place.connection is None:
             self._partitions[stream].clear()
             self._tops[stream] = kept

@@ -65,7 +65,7 @@ class StreamState:
         covers: What the bookmark speaks of, in names; where it is not all there is, the rest is
             read from its beginning.
         start_date: What the setting was when it was read; None where it was not set, or nobody
-            knows.
+            knows, "" where it was unset.
     """
 
     bookmark: str | None = None
@@ -177,7 +177,7 @@ def fields_of(kept: StreamState, replication_key: str) -> dict[str, Any]:
         spans = kept.created_at_read
         fields[_READ_UNTIL] = next((end for begin, end in spans if not begin), None)
         fields[_READ] = [[begin, end] for begin, end in spans if begin]
-        if kept.start_date:
+        if kept.start_date is not None:
             fields.setdefault(_VALUE, None)
     if kept.unfinished is None:
         fields[UNFINISHED_OF] = ""
@@ -188,8 +188,9 @@ def fields_of(kept: StreamState, replication_key: str) -> dict[str, Any]:
         _LAST_READ_AT: kept.last_read_at,
         _UNFINISHED_JOBS: dict(sorted(kept.unfinished_jobs.items())),
         _COVERS: [*kept.covers],
-        _START_DATE: kept.start_date,
     }
+    if kept.start_date is not None:
+        fields[_START_DATE] = kept.start_date or None
     return fields | {name: value for name, value in others.items() if value}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from tap_llamaclassify.api.endpoints import ENDPOINTS, endpoint_of
 from tap_llamaclassify.config.connections import Connection
 from tap_llamaclassify.config.settings import Settings
-from tap_llamaclassify.errors import ApiError
+from tap_llamaclassify.errors import ApiError, ReplyError
 from tap_llamaclassify.http.client import Activity, Client
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
@@ -30,6 +30,7 @@ class Part:
         failures: What could not be read.
         is_over: Whether no more of it is to be read, for what it brought cannot be written.
         require_all: Whether it is an error when anything is not there for the key.
+        relied_on: The tables of which it is, because what was loaded of them before is dropped.
     """
 
     client: Client
@@ -37,6 +38,7 @@ class Part:
     failures: list[Failed] = field(default_factory=list)
     is_over: bool = False
     require_all: bool = False
+    relied_on: Collection[str] = ()
 
     def goes_on(self, table: str) -> bool:
         """Return whether a table is read by its changes, and not in full."""
@@ -45,7 +47,8 @@ class Part:
     @property
     def not_missed(self) -> list[Failed]:
         """The failures that do not fail the run."""
-        return not_missed(self.failures, self.wanted, require_all=self.require_all)
+        forgiven = not_missed(self.failures, self.wanted, require_all=self.require_all)
+        return [failed for failed in forgiven if not {*failed.names} & {*self.relied_on}]
 
     @property
     def errors(self) -> list[ApiError]:
@@ -118,8 +121,10 @@ def error_of(parts: Sequence[Part], others: str = "synced") -> ApiError | None:
 
 
 def _joined(text: str, parts: Sequence[Part]) -> ApiError:
-    error = ApiError(text)
-    error.is_transient = all(each.is_transient for part in parts for each in part.errors)
+    errors = [each for part in parts for each in part.errors]
+    is_of_replies = all(isinstance(each, ReplyError) for each in errors)
+    error = ReplyError(text) if is_of_replies else ApiError(text)
+    error.is_transient = all(each.is_transient for each in errors)
     return error
 
 

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,37 @@ def test_connections_keep_a_part_each_in_the_state_of_a_stream(
     assert source(tmp_path, "read", **given, state=first.states).code == 0
 
 
+def test_full_refresh_that_nothing_goes_on_from_lists_jobs_without_a_creation_too(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    put_v2(sandbox, *(f"many {n}" for n in range(300)))
+    put_v2(sandbox, "never created", created_at=None)
+    config = config_of(sandbox, page_size=20)
+    catalog = configured(V2_JOBS, mode="full_refresh")
+    said = source(tmp_path, "read", config=config, catalog=catalog)
+    assert len(said.rows(V2_JOBS)) == 306
+    assert said.kept(V2_JOBS) == {"__ab_no_cursor_state_message": True}
+
+
+@pytest.mark.parametrize(
+    "handed_in",
+    [lambda state: state, lambda state: {"type": "STATE", "state": state}],
+    ids=["by a platform", "as it was written"],
+)
+def test_states_are_taken_as_they_are_written_and_as_platforms_hand_them_in(
+    sandbox: Sandbox, tmp_path: Path, handed_in: Callable[[Any], Any]
+) -> None:
+    given: dict[str, Any] = {
+        "config": config_of(sandbox, lookback_seconds=0),
+        "catalog": configured(V2_JOBS),
+    }
+    put_v2(sandbox, "last", updated_at=LATER, created_at=LATER)
+    # Some hand in an empty object where there is none.
+    states = source(tmp_path, "read", **given, state={}).states
+    said = source(tmp_path, "read", **given, state=[*map(handed_in, states)])
+    assert {row["id"] for row in said.rows(V2_JOBS)} == {"last"}
+
+
 # Errors
 
 
@@ -255,6 +287,62 @@ def test_error_is_transient_only_if_nobody_has_to_do_anything(
     said = source(tmp_path, "read", config=config, catalog=configured(V2_JOBS))
     assert "2 of 2 connections failed" in said.error["message"]
     assert said.error["failure_type"] == "config_error"
+
+
+def test_replies_of_several_connections_that_cannot_be_read_are_a_system_error(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    connections = [{"name": "c0", "api_key": sandbox.key}]
+    config = {"api_url": sandbox.url, "retry_seconds": 0, "connections": connections}
+    sandbox.fail_next("html-200", times=9)
+    said = source(tmp_path, "read", config=config, catalog=configured(V2_JOBS))
+    assert said.error["failure_type"] == "system_error"
+
+
+@pytest.mark.parametrize(
+    ("gone", "name"),
+    [("/api/v1/classifier", "classify_jobs"), ("/api/v1/beta/usage-metrics", "classify_usage")],
+    ids=["v1", "a beta"],
+)
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ({"mode": "incremental"}, 0),
+        ({"mode": "incremental", "generation_id": 3, "minimum_generation_id": 0}, 0),
+        ({"mode": "incremental", "generation_id": 3, "minimum_generation_id": 3}, 1),
+        ({"mode": "full_refresh", "destination_sync_mode": "append"}, 0),
+        ({"mode": "full_refresh", "destination_sync_mode": "overwrite"}, 1),
+        ({"mode": "full_refresh", "destination_sync_mode": "overwrite_dedup"}, 1),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_stream_that_could_not_be_read_is_not_complete_where_it_would_be_emptied(
+    sandbox: Sandbox, tmp_path: Path, gone: str, name: str, how: dict[str, Any], code: int
+) -> None:
+    sandbox.settings.gone = {gone: 404}
+    catalog = configured(name, *V2_STREAMS, **how)
+    said = source(tmp_path, "read", config=config_of(sandbox), catalog=catalog)
+    assert said.statuses(name)[-1] == ("INCOMPLETE" if code else "COMPLETE")
+    assert said.statuses(V2_JOBS)[-1] == "COMPLETE"
+    assert said.code == code
+
+
+@pytest.mark.parametrize("name", ["classify_files", "classify_job_timings"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"mode": "full_refresh", "destination_sync_mode": "overwrite_dedup"},
+        {"mode": "full_refresh", "generation_id": 2, "minimum_generation_id": 2},
+    ],
+    ids=["overwrite", "generations"],
+)
+def test_stream_of_which_a_read_has_only_a_part_is_not_taken_for_all_of_it(
+    sandbox: Sandbox, tmp_path: Path, name: str, how: dict[str, Any]
+) -> None:
+    catalog = configured(name, V2_JOBS, **how)
+    said = source(tmp_path, "read", config=config_of(sandbox), catalog=catalog)
+    assert f"catalog: {name} cannot replace what was loaded before" in said.error["message"]
+    assert sandbox.requests == []
 
 
 @pytest.mark.parametrize(
@@ -438,6 +526,7 @@ def test_v1_that_is_gone_is_told_and_its_streams_are_complete(
     (warning,) = warnings_of(said)
     assert "their v2 tables are read" in warning
     assert (said.code, said.statuses("classify_jobs")) == (0, ["STARTED", "COMPLETE"])
+    # What was loaded before stays, for that is what incremental is.
 
 
 def test_state_that_nothing_goes_on_from_is_told(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from llamacloud_sandbox.server import Sandbox
+from tap_llamaclassify import History
 from tests.support.builders import Output, job, new_tap, parse, sync, written_by
 from tests.support.commands import Command, Ended
 from tests.support.runs import config_of, put, put_v2, select, success
@@ -50,9 +51,9 @@ def test_start_date_that_is_moved_back_reads_each_stream_anew_from_there_and_say
     assert ids_of(success(since(MIDDLE, first.state))) == ["new"]
     moved = since(earlier, first.state)
     assert ids_of(success(moved)) == ["mid", "new", "old"]
-    warnings = [line for line in moved.lines("WARNING") if "classify_v2_jobs was read" in line]
+    warnings = [line for line in moved.lines("WARNING") if "classify_v2_jobs was last read" in line]
     assert len(warnings) == 1
-    assert f"since start_date {MIDDLE}, which is earlier now" in warnings[0]
+    assert f"with start_date {MIDDLE}, and is read anew now" in warnings[0]
     # Once is enough.
     assert ids_of(success(since(earlier, moved.output.state))) == ["new"]
 
@@ -76,8 +77,9 @@ def test_state_that_does_not_say_since_when_it_was_read_is_gone_on_from(
     assert ids_of(success(since(OLD, state))) == ["new"]
 
 
+@pytest.mark.parametrize("earlier", [OLD, None])
 def test_reading_anew_that_is_broken_off_is_gone_on_with_also_where_states_are_merged(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, earlier: str | None
 ) -> None:
     small_windows(monkeypatch)
     days = range(1, 31)
@@ -93,7 +95,7 @@ def test_reading_anew_that_is_broken_off_is_gone_on_with_also_where_states_are_m
             sandbox.fail_next("500")
 
     sandbox.before_page = break_off
-    tap = new_tap(sandbox, state=first.state, start_date=OLD, **more)
+    tap = new_tap(sandbox, state=first.state, start_date=earlier, **more)
     text, error = written_by(tap)
     assert error
     sandbox.before_page = None
@@ -101,10 +103,19 @@ def test_reading_anew_that_is_broken_off_is_gone_on_with_also_where_states_are_m
     broken = parse(text)
     assert spans_of(broken.state["bookmarks"][JOBS])
     merged = _merged(first.state, broken.state)
-    rest = sync(sandbox, start_date=OLD, state=merged, **more).records(JOBS)
+    rest = sync(sandbox, start_date=earlier, state=merged, **more).records(JOBS)
     both = {row["id"] for row in [*broken.records(JOBS), *rest]}
     assert both == {str(day) for day in days}
     assert len(rest) < len(days), "what was read is not read again"
+
+
+def test_history_tells_of_it_once(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    put_v2(sandbox, "new", created_at=NEW, updated_at=NEW)
+    config = config_of(sandbox)
+    first = History(config | {"start_date": MIDDLE}, tables=[JOBS])
+    assert [*first]
+    assert [*History(config, tables=[JOBS], state=first.state)]
+    assert caplog.text.count("was last read with start_date") == 1
 
 
 def _merged(older: Any, newer: Any) -> Any:
