@@ -10,8 +10,10 @@ READY := .venv/.ready
 MATPLOTLIB := 3.11.2
 CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
 DOCS := .venvs/docs/.ready
+RELEASE := .venvs/release/.ready
+WHEEL ?= .
 
-.PHONY: help demo demo-dlt demo-parquet test test-heavy test-pythons test-singer-sdk soak lint golden sync key constraints clean report bench bench-peers chart docs
+.PHONY: help demo demo-dlt demo-parquet test test-heavy test-pythons test-singer-sdk test-wheel test-lowest soak lint golden sync key constraints clean report bench bench-peers chart docs audit sbom
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -36,6 +38,12 @@ test-pythons: $(READY)  ## what test runs, but for Meltano and dbt, on each Pyth
 
 test-singer-sdk: $(READY)  ## the tests of Singer with the newest singer-sdk allowed, pre-releases too
 	$(BIN)/python tests/support/newest_singer_sdk.py
+
+test-wheel: $(READY)  ## the tests that need no source, with the wheel, away from the checkout
+	$(BIN)/python tests/support/wheels.py
+
+test-lowest: $(READY)  ## the same with the lowest of each library that pyproject.toml allows
+	$(BIN)/python tests/support/wheels.py --libraries lowest
 
 soak: $(READY)  ## put the tap through 10,000 histories and all that can fail; count what was tried
 	@mkdir -p output
@@ -66,6 +74,19 @@ docs: $(DOCS)  ## build the site of docs/ into output/docs, and check its links
 	NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs build
 	@echo output/docs/index.html
 
+audit: $(RELEASE)  ## ask for known holes in what the package and its extras bring
+	@mkdir -p output
+	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras -c constraints.txt --no-header \
+	  --no-annotate --no-emit-index-url --no-emit-find-links -o output/audited.txt >/dev/null
+	.venvs/release/bin/pip-audit --strict --disable-pip --no-deps -r output/audited.txt $(AUDIT)
+
+sbom: $(RELEASE)  ## list what the wheel brings, as CycloneDX, in output/sbom.cdx.json
+	@mkdir -p output
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/sbom
+	$(BIN)/uv pip install --quiet --python .venvs/sbom/bin/python -c constraints.txt $(WHEEL)
+	.venvs/release/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  --validate -o output/sbom.cdx.json .venvs/sbom/bin/python
+
 report: $(READY)  ## build the marts, and write output/report.html from them
 	$(BIN)/meltano run dbt:build dbt:report
 
@@ -76,9 +97,12 @@ sync: key $(READY)  ## sync the real LlamaCloud into output/warehouse.duckdb; bu
 key:
 	@:$(if $(LLAMA_CLOUD_API_KEY),,$(error set LLAMA_CLOUD_API_KEY to a key of your LlamaCloud project))
 
-constraints: $(READY)  ## pin the newest versions that pyproject.toml allows
-	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --group docs --extra dlt --extra s3 --universal --no-header \
+constraints: $(READY)  ## pin the newest and the lowest versions that pyproject.toml allows
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --group docs --group release --extra dlt --extra s3 --universal --no-header \
 	  --no-annotate --no-emit-index-url --no-emit-find-links -o constraints.txt
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --resolution lowest-direct --extra dlt --extra report \
+	  --extra s3 --extra sandbox --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  -o constraints-lowest.txt
 
 clean:  ## remove environments, caches and the demo; keep output/ and Meltano's state
 	rm -rf .venv .venvs .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -96,6 +120,11 @@ $(READY): pyproject.toml constraints.txt
 $(DOCS): pyproject.toml constraints.txt | $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/docs
 	$(BIN)/uv pip install --quiet --python .venvs/docs/bin/python -c constraints.txt --group docs
+	@touch $@
+
+$(RELEASE): pyproject.toml constraints.txt | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/release
+	$(BIN)/uv pip install --quiet --python .venvs/release/bin/python -c constraints.txt --group release
 	@touch $@
 
 $(CHART): | $(READY)

@@ -34,7 +34,8 @@ from tests.support.items import v2_job
 from tests.support.loaders import plugin
 
 DOCS = {path.name: path for path in (ROOT / "docs").glob("*.md")}
-PAGES = DOCS | {name: ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")}
+ABOVE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+PAGES = DOCS | {name: ROOT / name for name in ABOVE}
 TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PAGES.items()}
 PACKAGE = ROOT / "tap_llamaclassify"
 V2_FIRST = sorted(ALL_STREAMS, key=lambda name: name not in V2_STREAMS)

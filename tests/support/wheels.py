@@ -1,0 +1,113 @@
+"""`make test-wheel` and `make test-lowest`: the tests that need no source, with the wheel alone.
+
+The wheel is installed into an environment of its own, `.venvs/wheel-lowest` and so on, and the
+tests run from a folder below it that has no package: whatever they import is what was installed.
+With it come the libraries of constraints.txt; or the lowest that pyproject.toml allows, which are
+in constraints-lowest.txt; or the newest. The tests' own tools are always those of constraints.txt.
+
+It runs with a Python that has uv, and nothing else of the project.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LIBRARIES = ("pinned", "lowest", "newest")
+EXTRAS = ("dlt", "report", "sandbox")
+"""Not `s3`: one of the tests is of what is said without it."""
+
+TOOLS = ("pytest", "pytest-xdist", "hypothesis", "pandas", "polars", "pyyaml", "trustme")
+COPIED = ("constraints.txt", "docs", "pyproject.toml", "README.md", "tests", "transform")
+"""What tests read."""
+
+TESTS = (
+    *("tests/airbyte", "tests/api", "tests/config", "tests/dlt", "tests/http", "tests/replication"),
+    *("tests/sandbox", "tests/singer", "tests/tables"),
+    *("tests/test_history.py", "tests/test_record_batches.py", "tests/test_timestamps.py"),
+)
+OPTIONS = (
+    *("-n", "2", "--dist", "loadfile", "-m", "not heavy and not pipeline"),
+    "--ignore=tests/sandbox/test_sandbox_architecture.py",  # it reads the source
+)
+
+
+def named(line: str) -> str:
+    """Return the library that a line of constraints is about."""
+    return line.partition("==")[0]
+
+
+def constraints(libraries: str, pinned: str, lowest: str) -> str:
+    """Return the constraints that hold, of those that are pinned and the lowest."""
+    pins = pinned.splitlines()
+    if libraries == "lowest":
+        first = lowest.splitlines()
+        taken = {named(line) for line in first}
+        pins = [*first, *(line for line in pins if named(line) not in taken)]
+    elif libraries == "newest":
+        pins = [line for line in pins if named(line) in TOOLS]
+    return "".join(f"{line}\n" for line in pins)
+
+
+def made(libraries: str, wheel: Path | None) -> Path:
+    """Make the environment, with a wheel or one that is built; return its folder.
+
+    Raises:
+        CalledProcessError: It cannot be made; uv has said why.
+    """
+    uv = Path(sys.executable).with_name("uv")
+    folder = ROOT / ".venvs" / f"wheel-{libraries}"
+    python = folder / "bin" / "python"
+    _run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder)
+    if wheel is None:
+        _run(uv, "build", "--quiet", "--wheel", "--out-dir", folder / "dist")
+        (wheel,) = (folder / "dist").glob("*.whl")
+    names = ("constraints.txt", "constraints-lowest.txt")
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in names]
+    chosen = folder / "constraints.txt"
+    chosen.write_text(constraints(libraries, *texts), encoding="utf-8")
+    install = (uv, "pip", "install", "--quiet", "--python", python)
+    extras = [word for extra in EXTRAS for word in ("--extra", extra)]
+    _run(*install, "-r", "pyproject.toml", *extras, *TOOLS, "-c", chosen)
+    _run(*install, "--no-deps", wheel)
+    _run(uv, "pip", "check", "--quiet", "--python", python)
+    _run(uv, "pip", "list", "--python", python)
+    return folder
+
+
+def tested(folder: Path, arguments: Sequence[str]) -> int:
+    """Run tests in an environment, in a folder without the package; return the exit code."""
+    apart = folder / "apart"
+    apart.mkdir()
+    for name in COPIED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, apart / name)
+    command: list[str | Path] = [folder / "bin" / "pytest", *OPTIONS, *(arguments or TESTS)]
+    return subprocess.run(command, cwd=apart, check=False).returncode
+
+
+def _run(*command: str | Path) -> None:
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Install and test. The exit code is uv's or pytest's."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--wheel", type=Path, help="the one to test (default: of this checkout)")
+    parser.add_argument("--libraries", choices=LIBRARIES, default="pinned")
+    parser.add_argument("tests", nargs="*", help="what pytest is given (default: all that can be)")
+    options = parser.parse_args(arguments)
+    try:
+        folder = made(options.libraries, options.wheel and options.wheel.resolve())
+    except subprocess.CalledProcessError as error:
+        return int(error.returncode)
+    return tested(folder, options.tests)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
