@@ -52,6 +52,16 @@ def test_tests_that_are_run_are_there_and_need_no_package_in_their_folder() -> N
     assert not packages & {*wheels.COPIED}
 
 
+def test_what_only_linux_has_is_left_out_elsewhere() -> None:
+    assert wheels.left_out("linux") == []
+    for option in wheels.left_out("darwin"):
+        file, _, name = option.removeprefix("--deselect=").partition("::")
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert f"\ndef {name}(" in text
+        assert "/dev/full" in text or "/proc" in text
+    assert len(wheels.left_out("darwin")) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "libraries", "wheel", "tests", "codes", "code"),
     [
