@@ -11,6 +11,8 @@ MATPLOTLIB := 3.11.2
 CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
 DOCS := .venvs/docs/.ready
 RELEASE := .venvs/release/.ready
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate \
+  --no-emit-index-url --no-emit-find-links
 WHEEL ?= .
 
 .PHONY: help demo demo-dlt demo-parquet test test-heavy test-pythons test-singer-sdk test-wheel test-lowest soak lint golden sync key constraints clean report bench bench-peers chart docs audit sbom
@@ -76,8 +78,7 @@ docs: $(DOCS)  ## build the site of docs/ into output/docs, and check its links
 
 audit: $(RELEASE)  ## ask for known holes in what the package and its extras bring
 	@mkdir -p output
-	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras -c constraints.txt --no-header \
-	  --no-annotate --no-emit-index-url --no-emit-find-links -o output/audited.txt >/dev/null
+	$(COMPILE) --all-extras -c constraints.txt -o output/audited.txt >/dev/null
 	.venvs/release/bin/pip-audit --strict --disable-pip --no-deps -r output/audited.txt $(AUDIT)
 
 sbom: $(RELEASE)  ## list what the wheel brings, as CycloneDX, in output/sbom.cdx.json
@@ -98,11 +99,10 @@ key:
 	@:$(if $(LLAMA_CLOUD_API_KEY),,$(error set LLAMA_CLOUD_API_KEY to a key of your LlamaCloud project))
 
 constraints: $(READY)  ## pin the newest and the lowest versions that pyproject.toml allows
-	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --group docs --group release --extra dlt --extra s3 --universal --no-header \
-	  --no-annotate --no-emit-index-url --no-emit-find-links -o constraints.txt
-	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --resolution lowest-direct --extra dlt --extra report \
-	  --extra s3 --extra sandbox --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-	  -o constraints-lowest.txt
+	$(COMPILE) --upgrade --group dev --group docs --group release --extra dlt --extra s3 \
+	  --universal -o constraints.txt
+	$(COMPILE) --upgrade --resolution lowest-direct --extra dlt --extra report --extra s3 \
+	  --extra sandbox --universal -o constraints-lowest.txt
 
 clean:  ## remove environments, caches and the demo; keep output/ and Meltano's state
 	rm -rf .venv .venvs .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
