@@ -45,7 +45,7 @@ test-wheel: $(READY)  ## the tests that need no source, with the wheel, away fro
 	$(BIN)/python tests/support/wheels.py
 
 test-lowest: $(READY)  ## the same with the lowest of each library that pyproject.toml allows
-	$(BIN)/python tests/support/wheels.py --libraries lowest
+	$(BIN)/python tests/support/wheels.py --libraries lowest $(LOWEST)
 
 soak: $(READY)  ## put the tap through 10,000 histories and all that can fail; count what was tried
 	@mkdir -p output

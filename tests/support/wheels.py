@@ -26,14 +26,30 @@ TOOLS = (
     *("hypothesis", "pandas", "polars", "psutil", "pytest", "pytest-xdist", "pyyaml", "tqdm"),
     *("trustme", "uv"),
 )
-COPIED = ("constraints.txt", "docs", "pyproject.toml", "README.md", "tests", "transform")
+COPIED = (
+    *(
+        "constraints.txt",
+        "docs",
+        "meltano.yml",
+        "pyproject.toml",
+        "README.md",
+        "tests",
+        "transform",
+    ),
+)
 """What tests read."""
 
 TESTS = (
     *("tests/airbyte", "tests/api", "tests/config", "tests/dlt", "tests/http", "tests/replication"),
-    *("tests/sandbox", "tests/singer", "tests/tables"),
+    *("tests/marts", "tests/sandbox", "tests/singer", "tests/tables"),
     *("tests/test_history.py", "tests/test_record_batches.py", "tests/test_timestamps.py"),
 )
+FEW = (
+    *("tests/api", "tests/config", "tests/dlt/test_dlt_source.py", "tests/marts"),
+    *("tests/sandbox/test_sandbox.py", "tests/singer/test_properties.py", "tests/tables"),
+)
+"""Those that lean on libraries the most, in a minute or so."""
+
 OPTIONS = (
     *("-n", "2", "--dist", "loadfile", "-m", "not heavy and not pipeline"),
     "-pno:anyio",  # a plugin of starlette's, of any age, which no test uses
@@ -42,13 +58,19 @@ OPTIONS = (
     "--ignore-glob=tests/sandbox/test_vendor*",  # they are of the vendor's client
 )
 
-OF_LINUX = {
-    "airbyte/test_airbyte.py": "standard_output_that_takes_nothing_is_one_line_on_standard_error",
-    "singer/test_command.py": "standard_output_that_takes_nothing_ends_the_run_in_one_line",
-    "singer/test_storage.py": "place_that_cannot_be_used_is_one_line_that_names_its_setting",
-    "tables/test_row_store.py": "disk_that_is_full_is_an_error_that_says_where",
-}
+OF_LINUX = (
+    "airbyte/test_airbyte.py::test_standard_output_that_takes_nothing_is_one_line_on_standard_error",
+    "singer/test_command.py::test_standard_output_that_takes_nothing_ends_the_run_in_one_line",
+    "singer/test_storage.py::test_place_that_cannot_be_used_is_one_line_that_names_its_setting",
+    "tables/test_row_store.py::test_disk_that_is_full_is_an_error_that_says_where",
+)
 """Tests of which a case or more needs Linux's own /dev/full or /proc."""
+
+NOT_WITH_NEWEST = (
+    "dlt/test_dlt_source.py::test_dataset_is_read_back_as_arrow_and_as_a_data_frame",
+    "dlt/test_dlt_source.py::test_dev_mode_fills_a_dataset_of_its_own_each_time",
+)
+"""dlt 1.31 reads no dataset with DuckDB 2, which it does not rule out."""
 
 
 def named(line: str) -> str:
@@ -68,10 +90,10 @@ def constraints(libraries: str, pinned: str, lowest: str) -> str:
     return "".join(f"{line}\n" for line in pins)
 
 
-def left_out(platform: str) -> list[str]:
-    """Return pytest's options that leave out what a platform has not."""
-    tests = () if platform == "linux" else OF_LINUX.items()
-    return [f"--deselect=tests/{file}::test_{name}" for file, name in tests]
+def left_out(platform: str, libraries: str) -> list[str]:
+    """Return pytest's options that leave out what cannot pass there."""
+    tests = OF_LINUX * (platform != "linux") + NOT_WITH_NEWEST * (libraries == "newest")
+    return [f"--deselect=tests/{test}" for test in tests]
 
 
 def made(libraries: str, wheel: Path | None) -> Path:
@@ -100,15 +122,15 @@ def made(libraries: str, wheel: Path | None) -> Path:
     return folder
 
 
-def tested(folder: Path, arguments: Sequence[str]) -> int:
+def tested(folder: Path, libraries: str, tests: Sequence[str]) -> int:
     """Run tests in an environment, in a folder without the package; return the exit code."""
     apart = folder / "apart"
     apart.mkdir()
     for name in COPIED:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, apart / name)
-    command: list[str | Path] = [folder / "bin" / "pytest", *OPTIONS, *left_out(sys.platform)]
-    command += arguments or TESTS
+    options = [*OPTIONS, *left_out(sys.platform, libraries)]
+    command: list[str | Path] = [folder / "bin" / "pytest", *options, *tests]
     return subprocess.run(command, cwd=apart, check=False).returncode
 
 
@@ -121,13 +143,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--wheel", type=Path, help="the one to test (default: of this checkout)")
     parser.add_argument("--libraries", choices=LIBRARIES, default="pinned")
-    parser.add_argument("tests", nargs="*", help="what pytest is given (default: all that can be)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--few", action="store_const", dest="tests", const=FEW, help="in a minute")
+    which.add_argument("tests", nargs="*", default=TESTS, help="(default: all that can be)")
     options = parser.parse_args(arguments)
     try:
         folder = made(options.libraries, options.wheel and options.wheel.resolve())
     except subprocess.CalledProcessError as error:
         return int(error.returncode)
-    return tested(folder, options.tests)
+    return tested(folder, options.libraries, options.tests)
 
 
 if __name__ == "__main__":
