@@ -52,6 +52,15 @@ class Part:
         return [failed.error for failed in self.failures if failed not in self.not_missed]
 
     @property
+    def missed(self) -> list[ApiError]:
+        """Those of tables that somebody has named, and so relies on; a beta only where in full."""
+        return [
+            failed.error
+            for failed in self.failures
+            if not (failed.absent and failed.is_beta and all(map(self.goes_on, failed.names)))
+        ]
+
+    @property
     def has_none(self) -> bool:
         """Whether no job is there, nor ever was, in anything that is wanted and could be asked."""
         kept = [self.wanted[table] for table in self._jobs]
