@@ -11,17 +11,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 
 from tap_llamaclassify.api.endpoints import PROJECTS, V1_JOBS, V1_RESULTS, V2_JOBS, Endpoint
 from tap_llamaclassify.api.models import Json, Page
 from tap_llamaclassify.api.pagination import Paginator
 from tap_llamaclassify.config.settings import A_DAY, Settings
 from tap_llamaclassify.http.client import Client
+from tap_llamaclassify.json_text import encoder
 from tap_llamaclassify.replication.bookmarks import CLOCK_SKEW_SECONDS
 from tap_llamaclassify.replication.cuts import earliest, windows_of
 from tap_llamaclassify.replication.pieces import Piece
 from tap_llamaclassify.replication.reached import Reached
-from tap_llamaclassify.replication.unfinished import MOST_A_REQUEST
+from tap_llamaclassify.replication.unfinished import (
+    MOST,
+    MOST_A_REQUEST,
+    batches_of_ids,
+    is_finished,
+)
 from tap_llamaclassify.replication.window_survey import SKEW, Survey, end_of
 from tap_llamaclassify.tables.tables import FILES, Table
 from tap_llamaclassify.timestamps import from_datetime, moved
@@ -84,7 +91,7 @@ class Increments:
         keeps_bounds = not page.items or self._survey.keeps_bounds(page.items)
         if begun is None or not keeps_bounds:
             return self._whole(start, page)
-        unfinished = {id_: job.get("updated_at") or "" for id_, job in begun.items()}
+        unfinished = self._unfinished(start, [*begun.values(), *page.items])
         if is_quiet and unfinished == start.unfinished and not is_due:
             return start
         return Reached(
@@ -101,10 +108,25 @@ class Increments:
             ],
         )
 
+    def _unfinished(self, start: Reached, seen: Sequence[Json]) -> dict[str, str]:
+        """Return the jobs that may change after this look, and which version each is of.
+
+        One that was unfinished before and is not shown as begun has another status; which ones
+        there are the API may yet add to.
+        """
+        jobs = {job["id"]: job for job in seen}
+        for ids in batches_of_ids(start.unfinished.keys() - jobs.keys()):
+            for page in Paginator(self._client, V2_JOBS, {"job_ids": ids}).pages(ahead=False):
+                jobs |= {job["id"]: job for job in page.items if job["id"] in ids}
+        young = [job for job in jobs.values() if not is_finished(job)]
+        young.sort(key=lambda job: job.get("created_at") or "", reverse=True)
+        return {job["id"]: _version(job) for job in young[:MOST]}
+
     def _windows(self, start: Reached, page: Page, end: str, *, is_due: bool) -> list[Piece]:
         begin, since = self._begin(start), None
         if is_due and start.reconciled:
-            begin = min(begin or "", moved(end, -self._settings.reconcile_days * A_DAY) or "")
+            reach = self._settings.reconcile_days * A_DAY
+            begin = min(begin or "", moved(start.reconciled, -reach) or "")
             since = moved(start.reconciled, -self._settings.lookback_seconds)
             page = self._survey.first(begin)
         windows = windows_of(self._survey, page, begin, end, is_first=start.until is None)
@@ -181,6 +203,12 @@ def admit(reached: Reached, pages: float, most: int) -> Reached:
 def _of_ids(ids: Sequence[str]) -> list[Piece]:
     pages = -(-len(ids) // MOST_A_REQUEST)
     return [Piece(ids=sorted(ids), pages=pages)] if ids else []
+
+
+def _version(job: Json) -> str:
+    """Tell a job from what it becomes: by when it was updated, if that can be read."""
+    updated: str | None = job.get("updated_at")
+    return updated or blake2b(encoder.encode(job), digest_size=8).hexdigest()
 
 
 def _clock(page: Page) -> str:

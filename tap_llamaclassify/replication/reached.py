@@ -25,7 +25,7 @@ class Reached:
         number: Counts the looks at the API; two that are alike are one.
         until: The server's clock at the last look: later jobs are of the next one; None where
             nobody knows.
-        unfinished: Ids of jobs that were not finished then, and when each was last updated.
+        unfinished: Ids of jobs that were not finished then, and the version of each.
         recent: Ids of the jobs created in the lookback before it, where they were few; else None.
         reconciled: When finished jobs were last looked at again.
         is_whole: Whether v2 jobs are not read in windows, for the API does not keep to any.

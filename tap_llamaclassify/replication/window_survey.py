@@ -240,4 +240,4 @@ def end_of(page: Page) -> tuple[str, str]:
     """
     clock = from_datetime(page.asked_at)
     created = [at for job in page.items if (at := job.get("created_at"))]
-    return clock, moved(whole_second(max(clock, *created)), SKEW) or LAST
+    return clock, moved(whole_second(max([clock, *created])), SKEW) or LAST
