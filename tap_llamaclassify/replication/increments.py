@@ -21,7 +21,7 @@ from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.json_text import encoder
 from tap_llamaclassify.replication.bookmarks import CLOCK_SKEW_SECONDS
 from tap_llamaclassify.replication.cuts import earliest, windows_of
-from tap_llamaclassify.replication.pieces import Piece
+from tap_llamaclassify.replication.pieces import Piece, is_between
 from tap_llamaclassify.replication.reached import Reached
 from tap_llamaclassify.replication.unfinished import (
     MOST,
@@ -98,7 +98,7 @@ class Increments:
             number=start.number + 1,
             until=clock,
             unfinished=unfinished,
-            recent=self._recent(clock, page),
+            recent=self._recent(clock, end, page),
             reconciled=clock if is_due or start.reconciled is None else start.reconciled,
             left=[
                 *_of_ids(
@@ -137,7 +137,12 @@ class Increments:
         clock, end = self._end(start, page)
         until = clock if page.is_server_clock else None
         is_of_jobs = self._table.endpoint is V2_JOBS
-        piece = Piece(is_all=True, since=start.until, until=until, end=end if is_of_jobs else None)
+        piece = Piece(
+            is_all=True,
+            since=start.until,
+            until=until and moved(until, SKEW),
+            end=end if is_of_jobs else None,
+        )
         # Once it was so it stays so: which jobs were unfinished is not known any more.
         return Reached(number=start.number + 1, until=until, is_whole=is_of_jobs, left=[piece])
 
@@ -157,12 +162,14 @@ class Increments:
             end = min(end, moved(self._target, SKEW) or end)
         return clock, end
 
-    def _recent(self, clock: str, page: Page) -> Sequence[str] | None:
+    def _recent(self, clock: str, end: str, page: Page) -> Sequence[str] | None:
         """Return the ids of those that the next look will see once more; None for many."""
         if not page.is_last:
             return None
-        since = moved(clock, -self._settings.lookback_seconds - 1) or ""
-        return sorted(job["id"] for job in page.items if (job.get("created_at") or "") >= since)
+        since = moved(clock, -self._settings.lookback_seconds - 1)
+        return sorted(
+            job["id"] for job in page.items if is_between(job.get("created_at"), since, end)
+        )
 
     def _is_reconciled_at(self, start: Reached, clock: str) -> bool:
         """Return whether finished jobs are looked at again: once a day, for some may change."""

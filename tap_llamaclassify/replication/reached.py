@@ -74,7 +74,8 @@ def _brief(piece: Piece) -> dict[str, Any]:
 
 def _checked(fields: dict[str, Any]) -> dict[str, Any]:
     for name in ("until", "reconciled"):
-        if fields[name] is not None and to_fixed(fields[name]) != fields[name]:
+        instant = fields[name]
+        if instant is not None and not (isinstance(instant, str) and to_fixed(instant) == instant):
             raise ValueError
     for name in ("pieces", "left"):
         fields[name] = tuple(Piece.of_json(each) for each in fields[name])

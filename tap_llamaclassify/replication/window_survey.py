@@ -177,7 +177,6 @@ class Survey:
     def _parted(self, windows: Sequence[Surveyed], aim: float) -> list[Surveyed]:
         """Cut those that are too long; none where none is, or no more requests are left."""
         parts: list[Surveyed] = []
-        is_new = False
         for each in windows:
             cut = _cut(each, aim) if self._left > 0 else [each.window]
             if len(cut) == 1:
@@ -189,9 +188,7 @@ class Survey:
             counts = [*in_order(works, self._at_once)]
             counts.append(max(each.jobs - sum(counts), 0))
             parts += [Surveyed(w, jobs) for w, jobs in zip(cut, counts, strict=True)]
-            # One that has no end of its own, or counts that say nothing, would be cut for ever.
-            is_new |= max(counts) < each.jobs
-        return parts if is_new else []
+        return parts if len(parts) > len(windows) else []
 
     def _asked(self, window: Window) -> int:
         """Ask how many jobs there are; what the API does not say is none."""

@@ -99,9 +99,7 @@ class HistoriesOfSparkV1(OfSpark):
 
 
 @pytest.mark.parametrize("histories", [HistoriesOfSpark, HistoriesOfSparkV1], ids=["v2", "v1"])
-def test_tables_hold_all_jobs_after_any_history(
-    histories: type[Histories], tally: Tally
-) -> None:
+def test_tables_hold_all_jobs_after_any_history(histories: type[Histories], tally: Tally) -> None:
     simulate(histories, tally, seed=SEED, histories=A_FEW)
 
 

@@ -35,7 +35,9 @@ def request_of(table: str, config: Mapping[str, Any]) -> Request:
 
 def rows_in(request: Request, tasks: list[Task], attempt: int = 0) -> list[Row]:
     """Read what tasks are to read."""
-    return [row for task in tasks for rows in rows_of(request, task, attempt=attempt) for row in rows]
+    return [
+        row for task in tasks for rows in rows_of(request, task, attempt=attempt) for row in rows
+    ]
 
 
 def batch(table: str, config: Mapping[str, Any]) -> list[Row]:
