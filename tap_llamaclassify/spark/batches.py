@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.replication.pieces import items_of
 from tap_llamaclassify.spark.conditions import Condition, holding
-from tap_llamaclassify.spark.plans import Task
+from tap_llamaclassify.spark.plans import Task, told_by
 from tap_llamaclassify.spark.request import Request
 from tap_llamaclassify.tables.arrow import Columns
 from tap_llamaclassify.tables.rows import Row
@@ -29,14 +28,11 @@ def rows_of(
         ApiError: Something of it cannot be read; it names the connection.
     """
     client = task.client(request.connections, attempt)
-    try:
+    with told_by(client.connection):
         for items in items_of(client, request.settings, request.table, task.piece):
             yield holding(request.table.rows(items), conditions)
             # Let go of them before the next ones come in.
             del items
-    except ApiError as error:
-        # Without the frames of what was asked, and how.
-        raise error.reworded(f"{client.connection.label}{error}").with_traceback(None) from None
 
 
 def batches_of(

@@ -6,12 +6,14 @@ just before; one that is tried again waits first, for nobody knows what the try 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
 from tap_llamaclassify.concurrency import in_order
 from tap_llamaclassify.config.connections import Connection
+from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.replication.cuts import cut
 from tap_llamaclassify.replication.pieces import Piece
@@ -83,8 +85,18 @@ def _batch_of(
     request: Request, conditions: Sequence[Condition], number: int, connection: Connection
 ) -> list[Task]:
     client = Client(connection)
+    with told_by(connection):
+        try:
+            pieces = cut(client, request.settings, request.table, narrowed(conditions))
+            return shared_out(pieces, number, client)
+        finally:
+            client.cancel()
+
+
+@contextmanager
+def told_by(connection: Connection) -> Iterator[None]:
+    """Let errors name the connection, and leave out the frames of what was asked, and how."""
     try:
-        pieces = cut(client, request.settings, request.table, narrowed(conditions))
-        return shared_out(pieces, number, client)
-    finally:
-        client.cancel()
+        yield
+    except ApiError as error:
+        raise error.reworded(f"{connection.label}{error}").with_traceback(None) from None

@@ -19,7 +19,7 @@ from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.cuts import most_pieces
 from tap_llamaclassify.replication.increments import Increments, admit
 from tap_llamaclassify.replication.reached import Reached
-from tap_llamaclassify.spark.plans import Task, shared_out
+from tap_llamaclassify.spark.plans import Task, shared_out, told_by
 from tap_llamaclassify.spark.request import Request
 
 Offset = dict[str, Any]
@@ -54,7 +54,7 @@ class Stream:
             ApiError: The API refuses, or cannot be reached.
         """
         self._is_frozen = True
-        works = [part.increments.stop_at_now for part in self._parts]
+        works = [part.freeze for part in self._parts]
         for _ in in_order(works, self._request.settings.parallel_connections):
             pass
 
@@ -136,8 +136,14 @@ class _Part:
         if start.left or not self._may_look(is_frozen=is_frozen):
             return start, False
         self._looked_at = self._clock.monotonic()
-        end = self.increments.look(start)
+        with told_by(self.client.connection):
+            end = self.increments.look(start)
         return end, end is not start
+
+    def freeze(self) -> None:
+        """Let no later look bring what is new from now on."""
+        with told_by(self.client.connection):
+            self.increments.stop_at_now()
 
     def tasks(self, reached: Reached) -> list[Task]:
         self._has_tasks = bool(reached.pieces)

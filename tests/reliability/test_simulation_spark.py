@@ -38,7 +38,7 @@ def _small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class OfSpark(Histories):
-    """One history that streams read, each with a checkpoint of its own, and now and then a batch."""
+    """One history that streams read, each with its own checkpoint, and now and then a batch."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ from tap_llamaclassify.replication.pieces import Piece, items_of
 from tap_llamaclassify.replication.reached import Reached
 from tap_llamaclassify.tables.tables import TABLES, Table
 from tests.replication.test_v2_bounds import A_DAY, AN_HOUR, evenly, put
-from tests.support.builders import cases, connection, job
+from tests.support.builders import cases, connection, job, seconds_after
 from tests.support.runs import put as put_v1
 
 BY_NAME = {table.name: table for table in TABLES}

@@ -1,4 +1,4 @@
-"""What Spark does with a stream's plans, without Spark: logs, tasks, tries, and a kill at any row."""
+"""What Spark does with a stream's plans, without Spark: logs, tasks, tries, a kill at any row."""
 
 from __future__ import annotations
 
