@@ -94,7 +94,7 @@ def _jobs(
     client: Client, settings: Settings, table: Table, piece: Piece
 ) -> Iterator[Sequence[Json]]:
     """Read a window of v2 jobs, then those of the ids that it has not shown."""
-    is_filled = settings.fetch_usage and table is V2_JOBS_TABLE
+    is_filled = settings.fetch_usage and table.name == V2_JOBS_TABLE.name
     usage = Usage(client, settings.parallel_requests) if is_filled else None
     for jobs in _jobs_of_window(client, piece):
         fresh = due(jobs, settings.start_date)
@@ -137,7 +137,7 @@ def _all(
 ) -> Iterator[Sequence[Json]]:
     """Read whatever there is; or what was updated since, as a run does that goes on."""
     part = Part(client, _wanted(table, piece))
-    if table is FILES:
+    if table.name == FILES.name:
         # A job names its file from the first.
         settings = settings.model_copy(update={"reconcile_days": 0})
     until = piece.until if table.replication_key == "updated_at" else None

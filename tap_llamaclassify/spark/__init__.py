@@ -1,13 +1,13 @@
 """A data source for Spark, by its Python Data Source API; whoever registers it needs pyspark.
 
-Offers `LlamaClassify`, and imports nothing until it is asked for.
+Offers `register` and `LlamaClassify`, and imports nothing until it is asked for.
 """
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tap_llamaclassify.spark.source import LlamaClassify
+    from tap_llamaclassify.spark.source import LlamaClassify, register
 
-__all__ = ["LlamaClassify"]
+__all__ = ["LlamaClassify", "register"]
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,4 @@
-"""The data source as Spark sees it: `spark.dataSource.register(LlamaClassify)`."""
+"""The data source as Spark sees it, and its registration with a session."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 from pyspark import TaskContext
+from pyspark.sql import SparkSession
 from pyspark.sql.datasource import (
     DataSource,
     DataSourceReader,
@@ -41,6 +42,22 @@ JOBS_A_PAGE = 100
 _PUSHING = "pyspark.sql.worker.data_source_pushdown_filters"
 """The worker that Spark has plan a read where `spark.sql.python.filterPushdown.enabled` is set and
 there are filters. A reader that takes filters is an error anywhere else."""
+
+
+_REDACTED = "spark.sql.redaction.options.regex"
+_SECRET = "(?i)api_key|(?i)connections"
+
+
+def register(spark: SparkSession) -> None:
+    """Register the source with a session, and let Spark show no option that may hold a key.
+
+    Args:
+        spark: Reads `format("llamaclassify")` from then on.
+    """
+    spark.dataSource.register(LlamaClassify)
+    hidden = spark.conf.get(_REDACTED)
+    if _SECRET not in hidden:
+        spark.conf.set(_REDACTED, f"{hidden}|{_SECRET}")
 
 
 class LlamaClassify(DataSource):  # type: ignore[misc] # pyspark is not there where types are checked
