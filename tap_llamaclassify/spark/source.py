@@ -45,7 +45,7 @@ there are filters. A reader that takes filters is an error anywhere else."""
 
 
 _REDACTED = "spark.sql.redaction.options.regex"
-_SECRET = "(?i)api_key|(?i)connections"
+_HIDDEN = "(?i)api_key|(?i)connections"
 
 
 def register(spark: SparkSession) -> None:
@@ -56,8 +56,8 @@ def register(spark: SparkSession) -> None:
     """
     spark.dataSource.register(LlamaClassify)
     hidden = spark.conf.get(_REDACTED)
-    if _SECRET not in hidden:
-        spark.conf.set(_REDACTED, f"{hidden}|{_SECRET}")
+    if _HIDDEN not in hidden:
+        spark.conf.set(_REDACTED, f"{hidden}|{_HIDDEN}")
 
 
 class LlamaClassify(DataSource):  # type: ignore[misc] # pyspark is not there where types are checked

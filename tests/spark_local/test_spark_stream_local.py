@@ -79,9 +79,9 @@ def finished(query: StreamingQuery) -> None:
 def test_stream_of_every_table_ends_with_the_taps_rows_and_goes_on(
     spark: SparkSession, world: Sandbox, tmp_path: Path, events: Path
 ) -> None:
-    sinks = [Sink(table) for table in ALL_STREAMS]
+    tables = [Sink(table) for table in sorted(ALL_STREAMS, key=lambda name: "_jobs" not in name)]
     options = options_of(world, page_size=20, fetch_results="true", fetch_usage="true")
-    for _ in range(2):
+    for sinks in (tables, tables[:4]):
         # A few at once: each has processes of its own.
         for some in range(0, len(sinks), AT_ONCE):
             few = sinks[some : some + AT_ONCE]
