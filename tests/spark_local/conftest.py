@@ -12,6 +12,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.history import History
+from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.spark import register
 
 PUSH = "spark.sql.python.filterPushdown.enabled"
@@ -24,8 +26,16 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def spark(events: Path) -> Iterator[SparkSession]:
+def usual() -> Iterator[Sandbox]:
+    """Run the API that the environment names when Spark begins."""
+    with Sandbox(World(History(jobs=20, v2_jobs=200))) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def spark(events: Path, usual: Sandbox) -> Iterator[SparkSession]:
     """Start Spark, in which a task is tried twice, and register the source."""
+    os.environ |= {"LLAMA_CLOUD_API_KEY": usual.key, "LLAMA_CLOUD_BASE_URL": usual.url}
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["NO_PROXY"] = "*"
     options = {

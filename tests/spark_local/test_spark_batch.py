@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import pyspark
 import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -21,6 +23,7 @@ from tap_llamaclassify.spark.lakeflow import LakeflowConnector
 from tests.conftest import refuse_key
 from tests.spark_local.conftest import PUSH, options_of
 from tests.support.builders import ALL_STREAMS
+from tests.support.commands import ROOT
 from tests.support.runs import config_of
 
 JOBS = "classify_v2_jobs"
@@ -54,6 +57,18 @@ def test_every_table_equals_the_taps_rows_cell_by_cell(load: Load, world: Sandbo
         schema = LakeflowConnector(options_of(world, **ALL | dict.fromkeys(ALL, "true")))
         assert schema.get_table_schema(table, {}) == frame.schema
     assert load(world, JOBS, page_size=20).rdd.getNumPartitions() >= 3
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/spark.md"])
+def test_documented_program_counts_the_jobs(page: str, spark: SparkSession, capsys: Any) -> None:
+    assert spark.version == pyspark.__version__
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.search(r"<!-- spark -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert found
+    exec(found[1], {})  # noqa: S102 - our own
+    shown = capsys.readouterr().out
+    assert "status|mode|count|" in shown
+    assert "|COMPLETED" in shown
 
 
 def test_columns_are_pruned_before_they_reach_spark(load: Load, world: Sandbox) -> None:
