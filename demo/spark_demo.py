@@ -4,17 +4,19 @@ import os
 import shutil
 import sys
 import textwrap
+from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from demo.__main__ import DAY, JOBS, ROOT, UNKNOWN_FIELDS, V2_JOBS
-from demo.pipeline import FOLDER as DEMO
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.spark import register
 
-FOLDER = DEMO / "spark"
+ROOT = Path(__file__).parents[1]
+FOLDER = Path("output", "demo", "spark")
+HISTORY = History(v2_jobs=3000, jobs=0)
+DAY = 86_400
 READ = """
 register(spark)
 spark.read.format("llamaclassify").option("table", "classify_v2_jobs").load() \\
@@ -36,7 +38,7 @@ def main() -> int:
     """Run the demo; the exit code is 0."""
     os.chdir(ROOT)
     shutil.rmtree(FOLDER, ignore_errors=True)
-    with Sandbox(World(History(v2_jobs=V2_JOBS, jobs=JOBS, unknown_fields=UNKNOWN_FIELDS))) as api:
+    with Sandbox(World(HISTORY)) as api:
         # Spark hands its environment on to the processes that read.
         os.environ |= {"LLAMA_CLOUD_API_KEY": api.key, "LLAMA_CLOUD_BASE_URL": api.url}
         os.environ |= {"PYSPARK_PYTHON": sys.executable, "NO_PROXY": "127.0.0.1"}

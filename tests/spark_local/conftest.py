@@ -16,6 +16,8 @@ from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.spark import register
 
+PYSPARKS_OWN = "ignore::pytest.PytestUnraisableExceptionWarning"
+"""Spark 4.1 leaves sockets open when a frame becomes Arrow."""
 PUSH = "spark.sql.python.filterPushdown.enabled"
 
 

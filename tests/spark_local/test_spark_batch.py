@@ -21,10 +21,12 @@ from llamacloud_sandbox.world.world import World
 from tap_llamaclassify import read_table
 from tap_llamaclassify.spark.lakeflow import LakeflowConnector
 from tests.conftest import refuse_key
-from tests.spark_local.conftest import PUSH, options_of
+from tests.spark_local.conftest import PUSH, PYSPARKS_OWN, options_of
 from tests.support.builders import ALL_STREAMS
 from tests.support.commands import ROOT
 from tests.support.runs import config_of
+
+pytestmark = pytest.mark.filterwarnings(PYSPARKS_OWN)
 
 JOBS = "classify_v2_jobs"
 ALL = {"fetch_results": True, "fetch_usage": True}
