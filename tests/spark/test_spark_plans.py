@@ -106,7 +106,7 @@ def limited(world: Sandbox) -> Iterator[Life]:
 
 
 def test_all_tasks_of_a_connection_at_once_keep_to_its_limit(limited: Life) -> None:
-    config = config_of(limited.sandbox, page_size=2, requests_per_minute=LIMIT)
+    config = config_of(limited.sandbox, page_size=1, requests_per_minute=LIMIT)
     request = request_of(JOBS, config)
     tasks = plans.batch(request, [])
     assert len(tasks) >= 3
@@ -123,7 +123,7 @@ def test_all_tasks_of_a_connection_at_once_keep_to_its_limit(limited: Life) -> N
 
 
 def test_task_that_is_tried_again_waits_for_what_it_may_have_sent(limited: Life) -> None:
-    config = config_of(limited.sandbox, page_size=2, requests_per_minute=LIMIT)
+    config = config_of(limited.sandbox, page_size=1, requests_per_minute=LIMIT)
     request = request_of(JOBS, config)
     tasks = plans.batch(request, [])
     for attempt in (0, 1, 2):
@@ -132,7 +132,7 @@ def test_task_that_is_tried_again_waits_for_what_it_may_have_sent(limited: Life)
 
 def test_increments_of_a_stream_keep_to_the_limit(limited: Life) -> None:
     sandbox = limited.sandbox
-    config = config_of(sandbox, page_size=2, requests_per_minute=LIMIT)
+    config = config_of(sandbox, page_size=1, requests_per_minute=LIMIT)
     request = request_of(JOBS, config)
     stream = Stream(request)
     stream.freeze()

@@ -48,6 +48,7 @@ def spark(events: Path, usual: Sandbox) -> Iterator[SparkSession]:
         "spark.eventLog.compress": "false",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": "2",
+        "spark.python.authenticate.socketTimeout": "60s",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
     }

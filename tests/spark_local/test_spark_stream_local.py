@@ -34,7 +34,7 @@ ALL = {"fetch_results": True, "fetch_usage": True}
 KEYS = {table.name: table.keys for table in TABLES}
 AN_HOUR = 3600.0
 PATIENCE = 120
-AT_ONCE = 3
+AT_ONCE = 2
 ADMITS = tuple(map(int, pyspark.__version__.split(".")[:2])) >= (4, 2)
 
 
