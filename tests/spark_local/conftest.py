@@ -18,6 +18,19 @@ from tap_llamaclassify.spark import register
 
 PYSPARKS_OWN = "ignore::pytest.PytestUnraisableExceptionWarning"
 """Spark 4.1 leaves sockets open when a frame becomes Arrow."""
+SETTINGS = {
+    "spark.ui.showConsoleProgress": "false",
+    # So that Java starts sooner, and compiles less.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.python.authenticate.socketTimeout": "60s",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+}
+"""What every Spark of these tests is told."""
 PUSH = "spark.sql.python.filterPushdown.enabled"
 
 
@@ -40,17 +53,11 @@ def spark(events: Path, usual: Sandbox) -> Iterator[SparkSession]:
     os.environ |= {"LLAMA_CLOUD_API_KEY": usual.key, "LLAMA_CLOUD_BASE_URL": usual.url}
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["NO_PROXY"] = "*"
-    options = {
+    options = SETTINGS | {
         "spark.ui.port": "0",
-        "spark.ui.showConsoleProgress": "false",
         "spark.eventLog.enabled": "true",
         "spark.eventLog.dir": events.as_uri(),
         "spark.eventLog.compress": "false",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.python.authenticate.socketTimeout": "60s",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
     }
     builder = SparkSession.builder.master("local[4,2]").appName("tests")
     for name, value in options.items():

@@ -23,7 +23,7 @@ from llamacloud_sandbox.world.world import World
 from tap_llamaclassify import read_table
 from tap_llamaclassify.tables.tables import TABLES
 from tests.conftest import refuse_key
-from tests.spark_local.conftest import PYSPARKS_OWN, options_of
+from tests.spark_local.conftest import PYSPARKS_OWN, SETTINGS, options_of
 from tests.support.builders import ALL_STREAMS
 from tests.support.runs import config_of
 
@@ -33,7 +33,7 @@ JOBS = "classify_v2_jobs"
 ALL = {"fetch_results": True, "fetch_usage": True}
 KEYS = {table.name: table.keys for table in TABLES}
 AN_HOUR = 3600.0
-PATIENCE = 120
+PATIENCE = 300
 AT_ONCE = 2
 ADMITS = tuple(map(int, pyspark.__version__.split(".")[:2])) >= (4, 2)
 
@@ -144,9 +144,7 @@ from pyspark.sql import SparkSession
 from tap_llamaclassify.spark import register
 
 folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
-settings = {"spark.ui.enabled": "false", "spark.sql.session.timeZone": "UTC",
-            "spark.sql.shuffle.partitions": "2", "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.host": "127.0.0.1", "spark.ui.showConsoleProgress": "false"}
+settings = json.loads(sys.argv[3])
 builder = SparkSession.builder.master("local[4]")
 for name, value in settings.items():
     builder = builder.config(name, value)
@@ -162,10 +160,12 @@ def upsert(batch, number):
         new = old.join(new, "id", "left_anti").unionByName(new)
     shutil.rmtree(folder / "next", ignore_errors=True)
     new.coalesce(1).write.parquet(str(folder / "next"))
-    # One of both is always whole.
-    if table.exists():
-        os.rename(table, folder / f"old {number} {os.getpid()}")
-    os.rename(folder / "next", table)
+    # At any moment one name is that of a whole table.
+    (folder / "link").unlink(missing_ok=True)
+    whole = folder / f"jobs {number} {os.getpid()}"
+    os.rename(folder / "next", whole)
+    os.symlink(whole, folder / "link")
+    os.replace(folder / "link", table)
 
 query = (spark.readStream.format("llamaclassify").options(**options).load().writeStream
          .option("checkpointLocation", str(folder / "checkpoint")).foreachBatch(upsert)
@@ -181,7 +181,14 @@ def test_parquet_table_that_a_killed_driver_fills_is_whole_and_has_each_job_once
     options = options_of(world, table=JOBS, page_size=20, maxPagesPerTrigger=15)
 
     def start() -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-c", PROGRAM, str(tmp_path), json.dumps(options)]
+        words = [
+            sys.executable,
+            "-c",
+            PROGRAM,
+            str(tmp_path),
+            json.dumps(options),
+            json.dumps(SETTINGS),
+        ]
         environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "NO_PROXY": "*"}
         return subprocess.Popen(
             words, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
