@@ -13,7 +13,7 @@ DOCS := .venvs/docs/.ready
 SPARK := 4.3.0
 WITH_SPARK := .venvs/spark-$(SPARK)
 
-.PHONY: help demo demo-dlt demo-parquet demo-spark test test-heavy test-pythons test-spark soak lint golden sync key constraints clean report bench bench-peers bench-spark chart docs
+.PHONY: help demo demo-dlt demo-parquet demo-spark test test-heavy test-pythons test-singer-sdk test-spark soak lint golden sync key constraints clean report bench bench-peers bench-spark chart docs
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -39,6 +39,9 @@ test-heavy: $(READY)  ## the tests marked heavy: kills, PostgreSQL, a browser, l
 test-pythons: $(READY)  ## what test runs, but for Meltano and dbt, on each Python from 3.11 on
 	$(BIN)/python tests/support/pythons.py $(PYTHONS)
 
+test-singer-sdk: $(READY)  ## the tests of Singer with the newest singer-sdk allowed, pre-releases too
+	$(BIN)/python tests/support/newest_singer_sdk.py
+
 test-spark: $(WITH_SPARK)/.ready  ## the tests that need Spark and Java, on SPARK=4.3.0 or another
 	$(WITH_SPARK)/bin/python -m pytest tests/spark_local -p no:cacheprovider
 
@@ -53,9 +56,9 @@ lint: $(READY)  ## ruff, formatting, strict types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-golden: $(READY)  ## write the tests' golden files and the tables of README and docs/ anew
+golden: $(READY)  ## write golden files, the tables of README and docs/, and plugins/ anew
 	UPDATE_GOLDEN=1 $(BIN)/pytest tests/singer/test_singer.py tests/house/test_docs.py \
-	  tests/house/test_notebook.py
+	  tests/house/test_notebook.py tests/house/test_plugin_definition.py
 
 bench: $(READY)  ## measure the tap beside a plain loop, and check its bounds
 	$(BIN)/python -m benchmarks.bench

@@ -1,4 +1,7 @@
-"""The parts of `make bench` that are about Parquet: its cost, its memory, and loading it."""
+"""The parts of `make bench` that are about Parquet: its cost, its memory, and loading it.
+
+What Arrow files cost is among the notes.
+"""
 
 import shlex
 import shutil
@@ -24,7 +27,6 @@ from benchmarks.runs import (
     SMALL,
     STREAMS,
     Command,
-    cpu,
     file_with,
     in_turn,
     median,
@@ -32,7 +34,6 @@ from benchmarks.runs import (
     plain,
     slope,
     tap,
-    wall,
 )
 from benchmarks.server import Served, serving
 
@@ -51,15 +52,15 @@ def throughput(rounds: int, notes: dict[str, float]) -> list[Figure]:
         commands: dict[str, Command] = {
             "plain loop": plain,
             "Parquet": partial(into_files, folder=folder),
+            "Arrow": partial(into_files, folder=folder, form="arrow"),
         }
         costs = [in_turn(commands, small, large) for _ in range(rounds)]
     jobs = large.jobs - small.jobs
-    notes["us of wall a job: tap, Parquet"] = (
-        median(slope(r["Parquet"], wall) for r in costs) / jobs * 1e6
-    )
-    notes["us of CPU a job: tap, Parquet"] = (
-        median(slope(r["Parquet"], cpu) for r in costs) / jobs * 1e6
-    )
+    for form in ("Parquet", "Arrow"):
+        for which, measure in MEASURES:
+            notes[f"us of {which} a job: tap, {form}"] = (
+                median(slope(r[form], measure) for r in costs) / jobs * 1e6
+            )
     notes["s of wall for 250,000 jobs: tap, Parquet"] = median(r["Parquet"][1].wall for r in costs)
     return [
         Figure(
@@ -117,11 +118,11 @@ def files() -> Iterator[Path]:
         yield Path(folder, "files")
 
 
-def into_files(served: Served, *, folder: Path) -> list[str]:
+def into_files(served: Served, *, folder: Path, form: str = "parquet") -> list[str]:
     """Sync three streams into a folder, which is emptied first."""
     shutil.rmtree(folder, ignore_errors=True)
     batches = {
-        "encoding": {"format": "parquet"},
+        "encoding": {"format": form},
         "storage": {"root": str(folder)},
     }
     return tap(served, batch_config=batches)

@@ -2,18 +2,14 @@
 
 import gc
 import os
-import signal
 import sys
-from types import FrameType
 
-from tap_llamaclassify.singer import signals
+from tap_llamaclassify.command import signals
 
 
 def main() -> None:
     """Run the command line."""
-    signals.watch()
-    for number in signals.SIGNALS:
-        signal.signal(number, _end)
+    signals.obey()
     for name in ("LOGLEVEL", "TAP_LLAMACLASSIFY_LOGLEVEL"):
         if os.environ.get(name) == "":
             del os.environ[name]
@@ -35,10 +31,6 @@ def _spare_the_collector() -> None:
     """Let Python look for cycles seldom: rows have none, and each look costs as much as they do."""
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)
-
-
-def _end(number: int, _: FrameType | None) -> None:
-    signals.end(number)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from tap_llamaclassify.http.client import Activity, Client
 from tap_llamaclassify.replication.allowance import Allowance
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
 from tap_llamaclassify.replication.readers import named_by
-from tap_llamaclassify.replication.reading import read_parts
+from tap_llamaclassify.replication.reading import check_allowed, read_parts
 from tap_llamaclassify.replication.shared_state import spelled_out
 from tap_llamaclassify.replication.state import Partition, State
 from tap_llamaclassify.replication.stream_state import StreamState
@@ -26,6 +26,7 @@ from tap_llamaclassify.replication.summary import (
     Part,
     activity_of,
     error_of,
+    warn_of_insecure,
     warn_of_nothing,
     warn_of_the_unmissed,
 )
@@ -84,7 +85,8 @@ class History:
         self._max_jobs = max_jobs
         self._allowance: Allowance | None = None
         self._in_full = frozenset(in_full)
-        self._kept = State({table.name: table.replication_key for table in TABLES})
+        keys = {table.name: table.replication_key for table in TABLES}
+        self._kept = State(keys, self._source.settings.start_date)
         given = copy.deepcopy(spelled_out(state or {}))
         for stream in self._kept.load(given):
             _logger.warning("The state's bookmarks.%s is of no table of this history", stream)
@@ -223,6 +225,7 @@ class _Source:
             limit: Read no further in an API when there are so many items, and keep nothing.
             allowance: Begin no more windows when it is used; None to read all.
         """
+        warn_of_insecure(self.connections)
         in_full = {table.name: None for table in self.columns}
         require_all = self.settings.require_all
         parts = [
@@ -258,7 +261,7 @@ class _Source:
                 yield table.name, batch
 
     def _error_of(self, parts: Sequence[Part]) -> ApiError | None:
-        named = [error for part in parts if self._by_name for error in part.missed]
+        named = [error for part in parts if self._by_name for error in part.errors_where_named]
         return error_of(parts, "read") or next(iter(named), None)
 
 
@@ -269,11 +272,5 @@ def _named(tables: Collection[str], settings: Settings) -> list[Table]:
     if unknown := sorted({*tables} - {*names}):
         raise SettingsError(f"there is no table {unknown[0]}; there are {', '.join(names)}")
     wanted = [table for table in TABLES if table.name in tables]
-    for table in wanted:
-        setting = table.endpoint.setting
-        if setting and not getattr(settings, setting):
-            raise SettingsError(
-                f"{table.name} takes a request a job, which {setting} allows: set it, or leave the "
-                "table out"
-            )
+    check_allowed(wanted, settings)
     return wanted

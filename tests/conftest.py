@@ -19,7 +19,7 @@ import pytest
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify import standard_output
+from tap_llamaclassify.command import standard_output
 from tests.support.builders import job
 from tests.support.commands import COMMAND, ROOT, Command, Ended, ended, words_of
 from tests.support.runs import config_of, put

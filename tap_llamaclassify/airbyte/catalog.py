@@ -20,12 +20,20 @@ class Configured:
 
     Attributes:
         is_incremental: Whether it goes on from its state; else it is read from its beginning.
-        generation: Which full refresh it is, so that one that was broken off is gone on with.
+        generation: Which full refresh it is, so that another try goes on with it.
+        replaces: Whether all that was loaded before is dropped once it is complete.
     """
 
     table: Table
     is_incremental: bool
     generation: int | None = None
+    replaces: bool = False
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a read goes on from what another one has kept."""
+        is_full = not self.is_incremental
+        return self.table.replication_key is not None and not (is_full and self.generation is None)
 
 
 def streams() -> list[dict[str, Any]]:
@@ -80,7 +88,17 @@ def configured(catalog: Mapping[str, Any]) -> list[Configured]:
 
 
 def _configured(table: Table, each: Mapping[str, Any]) -> Configured:
+    is_asked_for = each.get("sync_mode") == INCREMENTAL
+    generation, least = each.get("generation_id"), each.get("minimum_generation_id")
+    is_overwrite = str(each.get("destination_sync_mode")).startswith("overwrite")
+    # PyAirbyte says overwrite of everything, and means that of none.
+    replaces = (is_overwrite and not is_asked_for) or bool(least and least == generation)
+    if replaces and not table.is_whole:
+        raise CatalogError(
+            f"catalog: {table.name} cannot replace what was loaded before, for a read brings "
+            "only a part of its rows; choose append, or incremental and deduped if there is that"
+        )
     # Asked for incremental where there is none, a full refresh is what can be had.
-    is_incremental = each.get("sync_mode") == INCREMENTAL and table.replication_key is not None
-    generation = each.get("generation_id")
-    return Configured(table, is_incremental, generation if type(generation) is int else None)
+    is_incremental = is_asked_for and table.replication_key is not None
+    number = generation if type(generation) is int else None
+    return Configured(table, is_incremental, number, replaces)

@@ -1,22 +1,28 @@
-"""The command `source-llamaclassify`: spec, check, discover and read."""
+"""The command `source-llamaclassify`: spec, check, discover and read.
+
+What only one of them needs is imported when it is run: spec is asked for before each of the others.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from typing_extensions import override
 
 from tap_llamaclassify.airbyte import messages
-from tap_llamaclassify.errors import SettingsError, TapError
+from tap_llamaclassify.command import signals, standard_output
+from tap_llamaclassify.command.error_lines import one_line, text_of
+from tap_llamaclassify.command.json_files import json_object, parsed, read_text
+from tap_llamaclassify.errors import ApiError, OutputError, ReplyError, TapError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0, or 1 after an error, which one line tells."""
+    signals.obey()
     given = _parser().parse_args(arguments)
     logger = logging.getLogger("tap_llamaclassify")
     logger.setLevel(logging.INFO)
@@ -24,24 +30,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logger.propagate = False
     try:
         given.run(given)
-    except TapError as error:
-        from tap_llamaclassify.airbyte.source import failure_of  # noqa: PLC0415 - spec needs it not
-
-        messages.write(messages.error(str(error), failure_of(error)))
     except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one line
-        # Its own text may hold anything, a document's among it.
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(at.filename).name}, line {at.lineno}"
-        text = f"this is a defect of the source: {type(error).__name__} in {where}"
-        messages.write(messages.error(text, "system_error"))
-    else:
-        return 0
-    return 1
+        _tell(error)
+        return 1
+    return 0
+
+
+def _tell(error: Exception) -> None:
+    text = one_line(text_of(error))
+    try:
+        messages.write(messages.error(text, _failure_type(error)))
+    except OutputError:
+        sys.stderr.write(f"ERROR: {text}\n")
+        standard_output.let_go()
+
+
+def _failure_type(error: Exception) -> str:
+    if isinstance(error, ApiError) and error.is_transient:
+        return "transient_error"
+    is_users = isinstance(error, TapError) and not isinstance(error, OutputError | ReplyError)
+    return "config_error" if is_users else "system_error"
+
+
+class _Parser(argparse.ArgumentParser):
+    @override
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="source-llamaclassify", description=__doc__)
-    parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+    parser = _Parser(prog="source-llamaclassify", description=__doc__)
     commands = parser.add_subparsers(required=True)
     for name, run, files in (
         ("spec", _spec, ()),
@@ -60,55 +78,39 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _spec(_: argparse.Namespace) -> None:
-    from tap_llamaclassify.airbyte.spec import spec  # noqa: PLC0415 - pydantic takes its time
+    from tap_llamaclassify.airbyte.spec import spec  # noqa: PLC0415 - see the top
 
     messages.write({"type": "SPEC", "spec": spec()})
 
 
 def _check(given: argparse.Namespace) -> None:
-    from tap_llamaclassify.airbyte.connection import status_of  # noqa: PLC0415 - as above
+    from tap_llamaclassify.airbyte.connection import status_of  # noqa: PLC0415 - see the top
 
     messages.write({"type": "CONNECTION_STATUS", "connectionStatus": status_of(_config(given))})
 
 
 def _discover(given: argparse.Namespace) -> None:
-    from tap_llamaclassify.airbyte.catalog import streams  # noqa: PLC0415 - as above
+    from tap_llamaclassify.airbyte.catalog import streams  # noqa: PLC0415 - see the top
 
     _config(given)
     messages.write({"type": "CATALOG", "catalog": {"streams": streams()}})
 
 
 def _read(given: argparse.Namespace) -> None:
-    from tap_llamaclassify.airbyte.catalog import configured  # noqa: PLC0415 - as above
-    from tap_llamaclassify.airbyte.source import Read  # noqa: PLC0415 - as above
-    from tap_llamaclassify.config.settings import parse_settings  # noqa: PLC0415 - as above
+    from tap_llamaclassify.airbyte.catalog import configured  # noqa: PLC0415 - see the top
+    from tap_llamaclassify.airbyte.source import Read  # noqa: PLC0415 - see the top
+    from tap_llamaclassify.config.settings import parse_settings  # noqa: PLC0415 - see the top
 
     settings = parse_settings(_config(given))
-    streams = configured(_object("--catalog", given.catalog))
-    state = _json("--state", given.state) if given.state else []
-    Read(settings, streams, state or []).run()
+    streams = configured(json_object("--catalog", read_text("--catalog", given.catalog)))
+    state = read_text("--state", given.state) if given.state else ""
+    Read(settings, streams, (state.strip() and parsed("--state", state)) or []).run()
 
 
 def _config(given: argparse.Namespace) -> dict[str, Any]:
     """Read the settings, less those that the platform adds for itself."""
-    config = _object("--config", given.config)
+    config = json_object("--config", read_text("--config", given.config))
     return {name: value for name, value in config.items() if not name.startswith("__")}
-
-
-def _object(option: str, path: str) -> dict[str, Any]:
-    content = _json(option, path)
-    if not isinstance(content, dict):
-        raise SettingsError(f"{option}: the file holds no JSON object")
-    return content
-
-
-def _json(option: str, path: str) -> Any:
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{option}: cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise SettingsError(f"{option}: the file is no JSON") from None
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from tap_llamaclassify.command.error_lines import one_line
 from tap_llamaclassify.config.connections import resolve_connections
 from tap_llamaclassify.config.settings import parse_settings
 from tap_llamaclassify.errors import TapError
@@ -19,7 +20,7 @@ def status_of(config: Mapping[str, Any]) -> dict[str, str]:
         settings = parse_settings(config)
         connections = resolve_connections(settings, os.environ)
     except TapError as error:
-        return {"status": "FAILED", "message": str(error)}
+        return _failed(str(error))
     checked = check(connections, settings.parallel_connections)
     texts = [
         text
@@ -27,5 +28,9 @@ def status_of(config: Mapping[str, Any]) -> dict[str, str]:
         for text in each.unreadable(BY_DEFAULT, require_all=settings.require_all)[0]
     ]
     if texts:
-        return {"status": "FAILED", "message": "; ".join(texts)}
+        return _failed("; ".join(texts))
     return {"status": "SUCCEEDED"}
+
+
+def _failed(text: str) -> dict[str, str]:
+    return {"status": "FAILED", "message": one_line(text)}

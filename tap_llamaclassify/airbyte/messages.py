@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from typing_extensions import override
 
-from tap_llamaclassify import standard_output
+from tap_llamaclassify.command import standard_output
+from tap_llamaclassify.errors import OutputError
 from tap_llamaclassify.json_text import encoder
 
 LEVELS = {"CRITICAL": "FATAL", "WARNING": "WARN"}
@@ -75,4 +77,6 @@ class LogHandler(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
         level = LEVELS.get(record.levelname, record.levelname)
-        write({"type": "LOG", "log": {"level": level, "message": record.getMessage()}})
+        # Whoever writes rows says that nobody takes them.
+        with suppress(OutputError):
+            write({"type": "LOG", "log": {"level": level, "message": record.getMessage()}})

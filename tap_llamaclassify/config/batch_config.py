@@ -10,11 +10,17 @@ from singer_sdk.helpers._batch import BatchConfig
 
 from tap_llamaclassify.errors import SettingsError
 
-PARQUET = "parquet"
-COMPRESSIONS = ("gzip", "none", "snappy", "zstd")
+TYPED = ("parquet", "arrow")
+"""The formats whose files have a schema of their own."""
+FORMATS = {
+    "jsonl": ("gzip", "none"),
+    "parquet": ("zstd", "snappy", "gzip", "none"),
+    # singer-sdk 0.55 reads them with nanoarrow, which knows zstd longer than lz4.
+    "arrow": ("zstd", "lz4", "none"),
+}
+"""How files of each format can be compressed; the first is how they are unless told."""
+COMPRESSIONS = tuple(sorted({each for allowed in FORMATS.values() for each in allowed}))
 """How files can be compressed."""
-FORMATS = {"jsonl": ("gzip", "none"), PARQUET: ("zstd", "snappy", "gzip", "none")}
-"""How files of each format can be; the first is how they are unless told."""
 
 
 def read_batch_config(raw: Mapping[str, Any] | None) -> BatchConfig | None:

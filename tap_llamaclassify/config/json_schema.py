@@ -11,7 +11,7 @@ from jsonschema import ValidationError as JSONSchemaError
 from singer_sdk.helpers._batch import BatchConfig
 from singer_sdk.typing import DEFAULT_JSONSCHEMA_VALIDATOR
 
-from tap_llamaclassify.config.batch_config import PARQUET, read_batch_config
+from tap_llamaclassify.config.batch_config import TYPED, read_batch_config
 from tap_llamaclassify.config.connections import Connection, resolve_connections
 from tap_llamaclassify.config.settings import Settings, parse_settings, parse_texts
 from tap_llamaclassify.errors import SettingsError
@@ -34,9 +34,9 @@ class Configuration:
     batches: BatchConfig | None = None
 
     @property
-    def is_parquet(self) -> bool:
-        """Whether rows go to Parquet files."""
-        return self.batches is not None and self.batches.encoding.format == PARQUET
+    def is_typed(self) -> bool:
+        """Whether rows go to files that have a schema of their own."""
+        return self.batches is not None and self.batches.encoding.format in TYPED
 
 
 def parse_configuration(
@@ -71,6 +71,9 @@ def _reasons(others: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[s
 
 def _reason(error: JSONSchemaError) -> str:
     name = ".".join(map(str, error.absolute_path))
+    if error.validator in {"required", "dependentRequired"}:
+        # Its text is of the schema alone: nothing that was given is in it.
+        return f"{name} is not valid: {error.message}"
     if error.validator != "type":
         return f"{name} is not valid"
     types: Any = error.validator_value

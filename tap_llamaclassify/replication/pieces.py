@@ -147,8 +147,8 @@ def _all(
             items = [item for item in items if (item.get("created_at") or "") < piece.end]
         yield _until(items, until, step.pages)
         del step, items
-    if part.missed:
-        raise part.missed[0]
+    if errors := part.errors_where_named:
+        raise errors[0]
 
 
 def _wanted(table: Table, piece: Piece) -> Wanted:

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tap_llamaclassify.concurrency import Rest, side_by_side
 from tap_llamaclassify.config.settings import Settings
+from tap_llamaclassify.errors import SettingsError
 from tap_llamaclassify.replication.allowance import Allowance
 from tap_llamaclassify.replication.readers import ConnectionReader, Failed
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.summary import Part
+from tap_llamaclassify.tables.tables import Table
+
+
+def check_allowed(tables: Iterable[Table], settings: Settings) -> None:
+    """Make sure that tables which take many requests are allowed to.
+
+    Raises:
+        SettingsError: One is not.
+    """
+    for table in tables:
+        setting = table.endpoint.setting
+        if setting and not getattr(settings, setting):
+            raise SettingsError(
+                f"{table.name} takes a request a job, which {setting} allows: set it, or leave it "
+                "out"
+            )
 
 
 def read_parts(

@@ -7,8 +7,9 @@ are connections, an entry has partitions as singer-sdk writes them, with the con
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tap_llamaclassify.config.validators import is_name
@@ -22,6 +23,8 @@ from tap_llamaclassify.replication.stream_state import (
 )
 
 _TOP_LEVEL = {"bookmarks", "currently_syncing"}
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,14 @@ class State:
     Args:
         streams: The names of the tap's streams, and the replication key of each; None for one
             without.
+        start_date: The setting, by which all is read that is kept from now on; None for all there
+            is.
     """
 
-    def __init__(self, streams: Mapping[str, str | None]) -> None:
+    def __init__(self, streams: Mapping[str, str | None], start_date: str | None = None) -> None:
         self._keys = streams
+        self._start_date = start_date
+        self._read_anew: set[tuple[str, Partition]] = set()
         self._tops = dict.fromkeys(streams, StreamState())
         self._partitions: dict[str, dict[str, StreamState]] = {name: {} for name in streams}
 
@@ -87,16 +94,31 @@ class State:
         return others
 
     def kept(self, stream: str, place: Partition) -> StreamState:
-        """Return what is kept of a stream at a place.
+        """Return what is kept of a stream at a place; nothing where `start_date` was moved back.
 
         Raises:
             StateError: The stream's entry is of connections, and the place is not.
         """
-        partitions = self._partitions[stream]
+        found = self._found(stream, place)
+        if found.start_date and (self._start_date or "") < found.start_date:
+            if (stream, place) not in self._read_anew:
+                _logger.warning(
+                    "%s%s was last read with start_date %s, and is read anew now, from %s",
+                    f"{place.connection}: " if place.connection else "",
+                    stream,
+                    found.start_date,
+                    self._start_date or "its beginning",
+                )
+            self._read_anew.add((stream, place))
+            return StreamState(last_read_at=found.last_read_at)
+        return replace(found, start_date=None)
+
+    def _found(self, stream: str, place: Partition) -> StreamState:
         if place.connection is not None:
             is_adopted = self._is_adopted(stream, place)
             return self._tops[stream] if is_adopted else self._at(stream, place)
-        if names := [name for name, kept in partitions.items() if kept != StreamState()]:
+        partitions = self._partitions[stream].items()
+        if names := [name for name, kept in partitions if kept != StreamState()]:
             raise StateError(
                 f"state: bookmarks.{stream} is of connections ({', '.join(sorted(names))}); set "
                 "connections, or start without a state"
@@ -112,6 +134,10 @@ class State:
         Returns:
             The stream's entry as it is now.
         """
+        if kept != StreamState():
+            # Where states are merged, what an older one says must not stay.
+            unset = "" if (stream, place) in self._read_anew else None
+            kept = replace(kept, start_date=self._start_date or unset)
         if place.connection is None:
             self._partitions[stream].clear()
             self._tops[stream] = kept

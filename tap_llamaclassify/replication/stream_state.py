@@ -21,6 +21,7 @@ _SET_ASIDE = "set_aside"
 _LAST_READ_AT = "last_read_at"
 _UNFINISHED_JOBS = "unfinished_jobs"
 _COVERS = "covers"
+_START_DATE = "start_date"
 _OWN = {
     _KEY,
     _VALUE,
@@ -34,6 +35,7 @@ _OWN = {
     _LAST_READ_AT,
     _UNFINISHED_JOBS,
     _COVERS,
+    _START_DATE,
 }
 _LEFTOVERS = {"progress_markers", "replication_key_signpost", "starting_replication_value"}
 """What singer-sdk leaves in an entry when a run of a tap built on it is broken off."""
@@ -62,6 +64,8 @@ class StreamState:
             from the oldest of these on.
         covers: What the bookmark speaks of, in names; where it is not all there is, the rest is
             read from its beginning.
+        start_date: What the setting was when it was read; None where it was not set, or nobody
+            knows, "" where it was unset.
     """
 
     bookmark: str | None = None
@@ -74,6 +78,7 @@ class StreamState:
     last_read_at: str | None = None
     unfinished_jobs: Mapping[str, str] = field(default_factory=dict)
     covers: Sequence[str] = ()
+    start_date: str | None = None
 
 
 def read_fields(
@@ -103,6 +108,7 @@ def read_fields(
         _instant(path, entry, _LAST_READ_AT),
         _instants(path, entry, _UNFINISHED_JOBS),
         _names(path, entry, _COVERS),
+        _instant(path, entry, _START_DATE),
     )
 
 
@@ -171,6 +177,8 @@ def fields_of(kept: StreamState, replication_key: str) -> dict[str, Any]:
         spans = kept.created_at_read
         fields[_READ_UNTIL] = next((end for begin, end in spans if not begin), None)
         fields[_READ] = [[begin, end] for begin, end in spans if begin]
+        if kept.start_date is not None:
+            fields.setdefault(_VALUE, None)
     if kept.unfinished is None:
         fields[UNFINISHED_OF] = ""
     others = {
@@ -181,6 +189,8 @@ def fields_of(kept: StreamState, replication_key: str) -> dict[str, Any]:
         _UNFINISHED_JOBS: dict(sorted(kept.unfinished_jobs.items())),
         _COVERS: [*kept.covers],
     }
+    if kept.start_date is not None:
+        fields[_START_DATE] = kept.start_date or None
     return fields | {name: value for name, value in others.items() if value}
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from tap_llamaclassify.api.endpoints import ENDPOINTS, endpoint_of
+from tap_llamaclassify.config.connections import Connection
 from tap_llamaclassify.config.settings import Settings
-from tap_llamaclassify.errors import ApiError
+from tap_llamaclassify.errors import ApiError, ReplyError
 from tap_llamaclassify.http.client import Activity, Client
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
@@ -29,6 +30,7 @@ class Part:
         failures: What could not be read.
         is_over: Whether no more of it is to be read, for what it brought cannot be written.
         require_all: Whether it is an error when anything is not there for the key.
+        relied_on: The tables of which it is, because what was loaded of them before is dropped.
     """
 
     client: Client
@@ -36,6 +38,7 @@ class Part:
     failures: list[Failed] = field(default_factory=list)
     is_over: bool = False
     require_all: bool = False
+    relied_on: Collection[str] = ()
 
     def goes_on(self, table: str) -> bool:
         """Return whether a table is read by its changes, and not in full."""
@@ -44,7 +47,8 @@ class Part:
     @property
     def not_missed(self) -> list[Failed]:
         """The failures that do not fail the run."""
-        return not_missed(self.failures, self.wanted, require_all=self.require_all)
+        forgiven = not_missed(self.failures, self.wanted, require_all=self.require_all)
+        return [failed for failed in forgiven if not {*failed.names} & {*self.relied_on}]
 
     @property
     def errors(self) -> list[ApiError]:
@@ -52,13 +56,24 @@ class Part:
         return [failed.error for failed in self.failures if failed not in self.not_missed]
 
     @property
-    def missed(self) -> list[ApiError]:
+    def errors_where_named(self) -> list[ApiError]:
         """Those of tables that somebody has named, and so relies on; a beta only where in full."""
         return [
             failed.error
             for failed in self.failures
             if not (failed.absent and failed.is_beta and all(map(self.goes_on, failed.names)))
         ]
+
+    @property
+    def unread(self) -> set[str]:
+        """The tables that lack rows."""
+        return {name for failed in self.failures for name in failed.names}
+
+    @property
+    def missed(self) -> set[str]:
+        """Those of them whose lack fails the run."""
+        unmissed = self.not_missed
+        return {name for each in self.failures if each not in unmissed for name in each.names}
 
     @property
     def has_none(self) -> bool:
@@ -77,12 +92,12 @@ class Part:
 
     @property
     def _jobs(self) -> list[str]:
-        missing = {name for failed in self.failures for name in failed.names}
         return [
             name
             for endpoint in ENDPOINTS
             for name in endpoint.tables
-            if (endpoint.lists_jobs or endpoint.is_of_one) and name in self.wanted.keys() - missing
+            if (endpoint.lists_jobs or endpoint.is_of_one)
+            and name in self.wanted.keys() - self.unread
         ]
 
 
@@ -104,16 +119,30 @@ def error_of(parts: Sequence[Part], others: str = "synced") -> ApiError | None:
             by_text.setdefault(str(error), []).append(part.client.connection.name or "")
     if parts[0].client.connection.name is None:
         errors = parts[0].errors
-        return ApiError("; ".join(by_text)) if len(errors) > 1 else next(iter(errors), None)
+        return _joined("; ".join(by_text), parts) if len(errors) > 1 else next(iter(errors), None)
     failed = [part.client.connection.name or "" for part in parts if part.errors]
     if not failed:
         return None
     all_others = f", all others are {others}" if len(failed) < len(parts) else ""
     texts = [f"{', '.join(names)}: {text}" for text, names in by_text.items()]
-    return ApiError(
-        f"{len(failed)} of {len(parts)} connections failed ({', '.join(failed)}){all_others}: "
-        f"{'; '.join(texts)}"
-    )
+    text = f"{len(failed)} of {len(parts)} connections failed ({', '.join(failed)}){all_others}: "
+    return _joined(f"{text}{'; '.join(texts)}", parts)
+
+
+def _joined(text: str, parts: Sequence[Part]) -> ApiError:
+    errors = [each for part in parts for each in part.errors]
+    is_of_replies = all(isinstance(each, ReplyError) for each in errors)
+    error = ReplyError(text) if is_of_replies else ApiError(text)
+    error.is_transient = all(each.is_transient for each in errors)
+    return error
+
+
+def warn_of_insecure(connections: Iterable[Connection]) -> None:
+    """Say which keys travel unencrypted."""
+    for connection in connections:
+        if connection.insecure:
+            what = "%sallow_insecure_http: the key travels unencrypted over the network"
+            _logger.warning(what, connection.label)
 
 
 def warn_of_the_unmissed(parts: Sequence[Part]) -> None:

@@ -1,4 +1,4 @@
-"""BATCH messages: rows in files, JSON Lines or Parquet, instead of RECORD messages."""
+"""BATCH messages: rows in files, JSON Lines, Parquet or Arrow, instead of RECORD messages."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from singer_sdk import Stream
 from singer_sdk.helpers._batch import BatchConfig, SDKBatchMessage
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib import Message
-from singer_sdk.singerlib.encoding.base import GenericSingerWriter
+from singer_sdk.singerlib.encoding import GenericSingerWriter
 
-from tap_llamaclassify.config.batch_config import PARQUET
+from tap_llamaclassify.config.batch_config import TYPED
 from tap_llamaclassify.json_text import encoder
 from tap_llamaclassify.singer.storage import Storage
 
@@ -106,7 +106,7 @@ class Batches:
         streams: Iterable[str],
     ) -> None:
         self._config = config
-        self.is_parquet = config.encoding.format == PARQUET
+        self.format = config.encoding.format
         self._writer = writer
         self._began = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
         storage = config.storage
@@ -136,8 +136,8 @@ class Batches:
     def _begin(self, alias: str, writer: BatchWriter) -> _Open:
         compression = str(self._config.encoding.compression)
         self._numbers[alias] += 1
-        ending = self._config.encoding.format
-        if not self.is_parquet and compression == "gzip":
+        ending = self.format
+        if ending not in TYPED and compression == "gzip":
             ending += ".gz"
         name = f"{_file_name(alias)}-{self._began}-{self._numbers[alias]:06}.{ending}"
         opened = self._storage.begin(name)
@@ -191,9 +191,9 @@ class BatchWriter:
 
     def new_file(self, alias: str, file: BinaryIO, compression: str) -> RowFile:
         """Begin a file of the stream that is called so in the output."""
-        if not self._batches.is_parquet:
+        if self._batches.format not in TYPED:
             return JsonLinesFile(file, compression)
-        from tap_llamaclassify.tables.arrow import Columns, ParquetFile  # noqa: PLC0415 - see there
+        from tap_llamaclassify.tables.arrow import FILES, Columns  # noqa: PLC0415 - see there
 
         if alias not in self._columns:
             mapped = self._maps[alias]
@@ -201,7 +201,7 @@ class BatchWriter:
             is_made = not isinstance(mapped, SameRecordTransform)
             schema = mapped.transformed_schema
             self._columns[alias] = Columns(alias, schema, keys, is_made=is_made)
-        return ParquetFile(file, self._columns[alias], compression)
+        return FILES[self._batches.format](file, self._columns[alias], compression)
 
 
 def _file_name(stream: str) -> str:

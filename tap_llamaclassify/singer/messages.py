@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from singer_sdk.singerlib import Message, StateMessage
-from singer_sdk.singerlib.encoding.base import GenericSingerWriter
+from singer_sdk.singerlib.encoding import GenericSingerWriter
 from typing_extensions import override
 
-from tap_llamaclassify import standard_output
+from tap_llamaclassify.command import standard_output
 from tap_llamaclassify.json_text import encoder
 from tap_llamaclassify.replication.shared_state import shared
 from tap_llamaclassify.timestamps import from_datetime

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Container, Sequence
 from typing import cast
 
@@ -14,19 +13,17 @@ from tap_llamaclassify.concurrency import Rest
 from tap_llamaclassify.config.json_schema import Configuration
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.listing_bookmarks import Wanted
+from tap_llamaclassify.replication.schema_drift import SchemaDrift
 from tap_llamaclassify.replication.state import Partition, State
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.stream_state import StreamState
 from tap_llamaclassify.singer.batches import Batches
 from tap_llamaclassify.singer.messages import MessageWriter
-from tap_llamaclassify.singer.schema_drift import SchemaDrift
 from tap_llamaclassify.singer.streams import ClassifyStream
 from tap_llamaclassify.singer.writers import RecordWriter, RowWriter, StreamWriter, version_of
 
 FILES_SECONDS = 60
 """How often files are finished, at most, only for the state to move."""
-
-_logger = logging.getLogger(__name__)
 
 
 class Run:
@@ -74,7 +71,6 @@ class Run:
         ]
         self._flushed_at = clock.monotonic()
         self._to_keep: dict[tuple[str, str | None], StreamState] = {}
-        self._replaced = 0
 
     def _row_writer(self, stream: ClassifyStream) -> RowWriter:
         version = self._versions[stream.name]
@@ -105,10 +101,7 @@ class Run:
         for writer in self.writers:
             if (items := step.items.get(writer.stream.name)) is not None:
                 writer.write(items)
-        if any(page.has_misfits for page in step.pages):
-            # Each filter is an instant, so the longest of these holds all the others.
-            self._drift.note_misfits(max(step.items.values(), key=len, default=()))
-        self._replaced += sum(page.replaced for page in step.pages)
+        self._drift.note_misfits(step)
         if step.kept:
             self._to_keep |= {(stream, connection): kept for stream, kept in step.kept.items()}
             self._keep_in_time()
@@ -157,18 +150,13 @@ class Run:
             self._messages.write_message(StateMessage(self._tap.state))
         else:
             self._tap.state_writer.write_state(self._tap.state)
-        self._warn()
+        self._drift.warn()
 
     def break_off(self) -> None:
         """Write the state that was reached, for not everything could be read."""
         self._keep()
-        self._warn()
-        self.discard()
-
-    def _warn(self) -> None:
         self._drift.warn()
-        if self._replaced:
-            _logger.warning("%d lone surrogates in the API's text became U+FFFD", self._replaced)
+        self.discard()
 
     def discard(self) -> None:
         """Remove files that were not finished."""

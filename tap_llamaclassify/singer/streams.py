@@ -1,7 +1,8 @@
 """The Singer streams, one for each table.
 
 A stream does not list jobs itself during a sync: one pass over the listings serves them all. For
-that, the tap leans on these of singer-sdk, beyond what its documentation offers to override:
+that, the tap leans on these of singer-sdk, beyond what its documentation offers to override (all
+that it leans on, with what it must be like, is in `tests/support/seams.py`):
 
 - What `Stream.sync`, which is final, calls in turn: `Stream.log` to announce a stream, and a
   failure at level ERROR; `Stream._write_schema_message`, through which
@@ -47,18 +48,26 @@ class Pass(Protocol):
 
 
 class ClassifyStream(Stream):
-    """The stream of a table."""
+    """The stream of a table.
+
+    Attributes:
+        table: The table.
+        is_unknown: Whether there is a catalog that does not have the stream.
+        unknown_columns: The columns that the catalog does not have; none where there is no catalog.
+    """
 
     replication_key = None
 
-    def __init__(self, tap: Tap, one_pass: Pass, table: Table, *, is_parquet: bool = False) -> None:
+    def __init__(self, tap: Tap, one_pass: Pass, table: Table, *, is_typed: bool = False) -> None:
         super().__init__(tap, schema=schema_of(table.name), name=table.name)
         self.table = table
         self.primary_keys = table.keys
         self.replication_key = table.replication_key
         self.selected_by_default = table.endpoint.is_default
+        self.is_unknown = False
+        self.unknown_columns: list[str] = []
         self._pass = one_pass
-        self._is_parquet = is_parquet
+        self._is_typed = is_typed
 
     @property
     def is_held_back(self) -> bool:
@@ -98,8 +107,11 @@ class ClassifyStream(Stream):
         super().apply_catalog(catalog)
         entry = catalog.get_stream(self.name)
         if entry is None:
+            self.is_unknown = True
             return
         self._check(entry)
+        columns = entry.schema.properties or {}
+        self.unknown_columns = [n for n in schema_of(self.name)["properties"] if n not in columns]
         key = self.table.replication_key
         methods = [REPLICATION_INCREMENTAL, REPLICATION_FULL_TABLE][0 if key else 1 :]
         if self.replication_method not in methods:
@@ -151,7 +163,7 @@ class ClassifyStream(Stream):
     @override
     def _generate_schema_messages(self) -> Generator[SchemaMessage, None, None]:
         for message in super()._generate_schema_messages():
-            if self._is_parquet:
+            if self._is_typed:
                 message.schema = with_json_as_text(message.schema)
             yield message
 

@@ -23,6 +23,7 @@ from tap_llamaclassify.replication.summary import (
     activity_of,
     error_of,
     summed_up,
+    warn_of_insecure,
     warn_of_nothing,
     warn_of_the_unmissed,
 )
@@ -118,7 +119,7 @@ class OnePass:
             if error := error_of(parts):
                 run.break_off()
                 raise error
-            left_out = {name for part in parts for failed in part.failures for name in failed.names}
+            left_out = {name for part in parts for name in part.unread}
             run.finish(whole=limit is None, left_out=left_out)
             warn_of_nothing(parts, self._settings)
 
@@ -137,10 +138,7 @@ class OnePass:
 
     def _clients(self, on_exchange: Callable[[Exchange], None] | None) -> list[Client]:
         connections = self._configuration.connections
-        for connection in connections:
-            if connection.insecure:
-                what = "%sallow_insecure_http: the key travels unencrypted over the network"
-                _logger.warning(what, connection.label)
+        warn_of_insecure(connections)
         return [Client(each, clock=self._clock, on_exchange=on_exchange) for each in connections]
 
 

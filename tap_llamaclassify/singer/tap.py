@@ -22,7 +22,8 @@ from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib import Catalog
 from typing_extensions import override
 
-from tap_llamaclassify.config.batch_config import COMPRESSIONS
+from tap_llamaclassify.command.json_files import json_object, read_text
+from tap_llamaclassify.config.batch_config import COMPRESSIONS, FORMATS
 from tap_llamaclassify.errors import CatalogError, CheckError
 from tap_llamaclassify.replication.shared_state import spelled_out
 from tap_llamaclassify.replication.state import State
@@ -109,15 +110,16 @@ class TapLlamaClassify(Tap):
         from tap_llamaclassify.tables.tables import TABLES  # noqa: PLC0415 - see the top
 
         one_pass = OnePass(self, self._kept, self.configuration)
-        is_parquet = self.configuration.is_parquet
-        return [ClassifyStream(self, one_pass, table, is_parquet=is_parquet) for table in TABLES]
+        is_typed = self.configuration.is_typed
+        return [ClassifyStream(self, one_pass, table, is_typed=is_typed) for table in TABLES]
 
     @cached_property
     def _kept(self) -> State:
         """What the state keeps; the streams are not discovered yet when the first asks for it."""
         from tap_llamaclassify.tables.tables import TABLES  # noqa: PLC0415 - see the top
 
-        return State({table.name: table.replication_key for table in TABLES})
+        start_date = self.configuration.settings.start_date
+        return State({table.name: table.replication_key for table in TABLES}, start_date)
 
     @property
     def _own_streams(self) -> Sequence[ClassifyStream]:
@@ -145,6 +147,7 @@ class TapLlamaClassify(Tap):
                 )
         if not any(stream.selected for stream in self.streams.values()):
             self.logger.warning("The catalog selects no stream: there is nothing to sync")
+        self._tell_what_the_catalog_lacks()
         super().setup_mapper()
         for stream in self._own_streams:
             if not stream.is_chosen:
@@ -152,6 +155,25 @@ class TapLlamaClassify(Tap):
                     stream.name, stream.schema, stream.primary_keys, flattening_options=None
                 )
                 self.mapper.stream_maps[stream.name] = [unmapped]
+
+    def _tell_what_the_catalog_lacks(self) -> None:
+        """Name what an older version may have made the catalog without."""
+        if columns := [
+            f"{stream.name}.{name}"
+            for stream in self._own_streams
+            if stream.selected
+            for name in stream.unknown_columns
+        ]:
+            self.logger.warning(
+                "The catalog does not have %s: left out of the rows; make it anew with --discover",
+                ", ".join(columns),
+            )
+        if names := [stream.name for stream in self._own_streams if stream.is_unknown]:
+            self.logger.info(
+                "The catalog does not have %s: not synced; a catalog that is made anew with "
+                "--discover has all streams",
+                ", ".join(names),
+            )
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:
@@ -174,7 +196,11 @@ class TapLlamaClassify(Tap):
         # What singer-sdk has put there is its own, and is every plugin's in this process.
         batches = properties["batch_config"] = copy.deepcopy(properties["batch_config"])
         encoding = batches["properties"]["encoding"]["properties"]
+        encoding["format"] |= {"enum": list(FORMATS)}
         encoding["compression"] |= {"enum": list(COMPRESSIONS)}
+        # singer-sdk 0.55 takes a folder for temporary files where none is given.
+        batches["dependentRequired"] = {"encoding": ["storage"]}
+        batches["properties"]["storage"]["required"] = ["root"]
 
     @override
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
@@ -228,7 +254,8 @@ class TapLlamaClassify(Tap):
         config = super().cb_config(ctx, param, tuple(path for path in value if path == "ENV"))
         for path in value:
             if path != "ENV":
-                config.config |= cli.read_config_file(path)
+                text = read_text("--config", path)
+                config.config |= json_object(f"--config {path}", text)
         return config
 
     @classmethod

@@ -10,9 +10,9 @@ from singer_sdk.singerlib import ActivateVersionMessage
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 
 from tap_llamaclassify.api.models import Json
+from tap_llamaclassify.replication.schema_drift import SchemaDrift
 from tap_llamaclassify.singer.messages import MessageWriter
 from tap_llamaclassify.singer.record_mapper import RecordMapper
-from tap_llamaclassify.singer.schema_drift import SchemaDrift
 from tap_llamaclassify.singer.streams import ClassifyStream
 
 
@@ -77,7 +77,7 @@ class StreamWriter:
         if self._room is not None:
             rows = rows[: self._room]
             self._room -= len(rows)
-        self._drift.note_unknown(self.stream.name, self.stream.table.api_fields, rows)
+        self._drift.note_unknown(self.stream.table, rows)
         for alias, records in self._mapper.of(rows):
             self._writer.write(alias, records)
             self._written[alias] += len(records)

@@ -14,6 +14,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from typing_extensions import override
 
 from tap_llamaclassify.errors import SettingsError
 from tap_llamaclassify.json_text import encoder
@@ -158,17 +159,17 @@ def _array_of(kind: Kind, values: list[Any]) -> pa.Array:
     return pa.array(values, _TYPES[kind])
 
 
-class ParquetFile:
-    """A Parquet file while it is written.
+class _File:
+    """A file while it is written, a batch of rows at a time.
 
     Attributes:
         held: Bytes of rows that are not in the file yet.
     """
 
-    def __init__(self, file: BinaryIO, columns: Columns, compression: str) -> None:
+    def __init__(self, file: BinaryIO, columns: Columns, writer: Any) -> None:
         self._columns = columns
         self._file = file
-        self._writer = pq.ParquetWriter(self._file, columns.schema, compression=compression)
+        self._writer = writer
         self._batches: list[pa.RecordBatch] = []
         self.held = 0
 
@@ -179,11 +180,14 @@ class ParquetFile:
         self.held += batch.nbytes
 
     def flush(self) -> None:
-        """Write the rows that are held as a row group."""
+        """Write the rows that are held."""
         if self._batches:
-            self._writer.write_table(pa.Table.from_batches(self._batches))
+            self._write(pa.Table.from_batches(self._batches))
         self._batches.clear()
         self.held = 0
+
+    def _write(self, table: pa.Table) -> None:
+        self._writer.write_table(table)
 
     def close(self) -> None:
         """Write what is held, and the file's end."""
@@ -196,5 +200,37 @@ class ParquetFile:
         self._batches.clear()
         with suppress(pa.ArrowException, OSError, ValueError):
             self._writer.close()
+
+
+class ParquetFile(_File):
+    """A Parquet file while it is written, a row group at a time."""
+
+    def __init__(self, file: BinaryIO, columns: Columns, compression: str) -> None:
+        writer = pq.ParquetWriter(file, columns.schema, compression=compression)
+        super().__init__(file, columns, writer)
+
+    @override
+    def discard(self) -> None:
+        super().discard()
         # Else it would try once more when it is collected.
         self._writer.is_open = False
+
+
+class ArrowFile(_File):
+    """A file in Arrow's IPC file format while it is written, a record batch at a time."""
+
+    def __init__(self, file: BinaryIO, columns: Columns, compression: str) -> None:
+        options = pa.ipc.IpcWriteOptions(compression=None if compression == "none" else compression)
+        super().__init__(file, columns, pa.ipc.new_file(file, columns.schema, options=options))
+
+    @override
+    def _write(self, table: pa.Table) -> None:
+        # Each chunk would become a record batch, however small.
+        super()._write(table.combine_chunks())
+
+
+FILES: Mapping[str, Callable[[BinaryIO, Columns, str], ParquetFile | ArrowFile]] = {
+    "parquet": ParquetFile,
+    "arrow": ArrowFile,
+}
+"""What makes a file of each format: of what it is written to, its columns, its compression."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,31 +64,96 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def test_pyairbyte_fills_its_cache_and_goes_on_from_its_state(
-    sandbox: Sandbox, tmp_path: Path
-) -> None:
-    python = installed("pyairbyte", PYAIRBYTE) / "bin" / "python"
-    file = tmp_path / "cache.duckdb"
-    config = json.dumps(config_of(sandbox))
-    quiet = os.environ | {"DO_NOT_TRACK": "1", "AIRBYTE_OFFLINE_MODE": "1"}
-    moved = []
-    for _ in range(2):
-        said = ran(
-            [python, "-c", SYNC, SOURCE, config, file, json.dumps(STREAMS)], cwd=tmp_path, env=quiet
+class PyAirbyte:
+    """PyAirbyte in an environment of its own, with a cache in a file."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self._sandbox = sandbox
+        self._folder = folder
+        self._python = installed("pyairbyte", PYAIRBYTE) / "bin" / "python"
+        self._cache = folder / "cache.duckdb"
+
+    def start(self) -> subprocess.Popen[str]:
+        """Begin a sync, in a group of processes of its own."""
+        return subprocess.Popen(
+            [
+                *(self._python, "-c", SYNC, SOURCE, json.dumps(config_of(self._sandbox))),
+                *(self._cache, json.dumps(STREAMS)),
+            ],
+            cwd=self._folder,
+            env=os.environ | {"DO_NOT_TRACK": "1", "AIRBYTE_OFFLINE_MODE": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            start_new_session=True,
         )
-        moved.append(int(said.split()[-1]))
-        world, project = sandbox.world, sandbox.project_id
+
+    def run(self) -> int:
+        """Sync; return how many records that took."""
+        with self.start() as process:
+            said, _ = process.communicate()
+        assert process.returncode == 0, said
+        return int(said.split()[-1])
+
+    def is_killed(self, *, at_page: int, whole: bool) -> bool:
+        """Sync, and kill the source before it gets a page, or PyAirbyte with it."""
+        pages = itertools.count()
+        process = self.start()
+
+        def kill(_: int) -> None:
+            if next(pages) == at_page:
+                if whole:
+                    os.killpg(process.pid, signal.SIGKILL)
+                else:
+                    kill_those_below(process.pid, SOURCE.name)
+
+        self._sandbox.before_page = kill
+        with process:
+            process.communicate()
+        self._sandbox.before_page = None
+        return process.returncode != 0 and next(pages) > at_page
+
+    def assert_equals_the_world(self) -> None:
+        """Make sure that the cache has each job once, as the API shows it."""
+        world, project = self._sandbox.world, self._sandbox.project_id
         shown = {
             "classify_v2_jobs": {job["id"]: job["status"] for job in world.v2_jobs(project)},
             "classify_jobs": {job["id"]: job["status"] for job in world.jobs(project)},
         }
-        with duckdb.connect(str(file), read_only=True) as cache:
+        with duckdb.connect(str(self._cache), read_only=True) as cache:
             for table, rows in shown.items():
                 found = cache.table(f"llamacloud.{table}").project("id, status").fetchall()
                 assert len(found) == len(rows)
                 assert dict(found) == rows
-        world.advance(86_400)
-    assert moved[1] < moved[0] / 3
+
+
+def kill_those_below(parent: int, command: str) -> None:
+    """Kill a process's children that run a command."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (path / "cmdline").read_text()
+            its = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if its == parent and command in words:
+                os.kill(int(path.name), signal.SIGKILL)
+
+
+@pytest.fixture
+def pyairbyte(sandbox: Sandbox, tmp_path: Path) -> PyAirbyte:
+    """Install PyAirbyte; return it with an empty cache."""
+    return PyAirbyte(sandbox, tmp_path)
+
+
+def test_pyairbyte_fills_its_cache_and_goes_on_from_its_last_state_also_after_kills(
+    sandbox: Sandbox, pyairbyte: PyAirbyte
+) -> None:
+    assert pyairbyte.is_killed(at_page=4, whole=True)
+    first = pyairbyte.run()
+    pyairbyte.assert_equals_the_world()
+    sandbox.world.advance(86_400)
+    assert pyairbyte.is_killed(at_page=2, whole=False)
+    sandbox.world.advance(3600)
+    assert pyairbyte.run() < first / 3
+    pyairbyte.assert_equals_the_world()
 
 
 def test_airbytes_own_models_take_every_message(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ from importlib import metadata
 from typing import Any
 
 import pytest
-from singer_sdk.configuration._dict_config import merge_missing_config_jsonschema
-from singer_sdk.helpers.capabilities import BATCH_CONFIG, FLATTENING_CONFIG, STREAM_MAPS_CONFIG
+from singer_sdk.helpers.capabilities import BATCH_CONFIG
 
 from tap_llamaclassify.config.connections import Connection, resolve_connections
 from tap_llamaclassify.config.json_schema import parse_configuration, read_environment
@@ -23,8 +22,7 @@ SECRET = "llx-marked-secret"
 
 def whole_schema() -> dict[str, Any]:
     schema = config_jsonschema()
-    for more in (STREAM_MAPS_CONFIG, FLATTENING_CONFIG, BATCH_CONFIG):
-        merge_missing_config_jsonschema(more, schema)
+    TapLlamaClassify.append_builtin_config(schema)
     return schema
 
 
@@ -216,7 +214,18 @@ def test_api_url_may_have_any_other_path(path: str) -> None:
         ({"flattening_enabled": SECRET}, "flattening_enabled must be boolean or null"),
         ({"stream_maps": {"__else__": SECRET}}, "stream_maps is not valid"),
         ({"flattening_enabled": True}, "flattening_max_depth is missing"),
-        ({"batch_config": {"encoding": {"format": SECRET}}}, "batch_config.encoding.format is not"),
+        (
+            {"batch_config": {"encoding": {"format": SECRET}, "storage": {"root": SECRET}}},
+            "batch_config.encoding.format is not valid",
+        ),
+        (
+            {"batch_config": {"encoding": {"format": "jsonl"}}},
+            "batch_config is not valid: 'storage'",
+        ),
+        (
+            {"batch_config": {"encoding": {"format": "jsonl"}, "storage": {"prefix": SECRET}}},
+            "batch_config.storage is not valid: 'root'",
+        ),
     ],
 )
 def test_wrong_setting_is_named_with_the_reason_and_without_its_value(
@@ -307,15 +316,17 @@ def test_schema_for_singer_sdk_is_plain_and_marks_the_key_as_secret() -> None:
         assert described["description"].endswith("."), name
 
 
-def test_compressions_of_the_tap_are_not_those_of_every_plugin_of_the_process() -> None:
+def test_formats_and_compressions_of_the_tap_are_not_those_of_every_plugin_of_the_process() -> None:
     schemas: list[Any] = [{"properties": {}}, BATCH_CONFIG]
     TapLlamaClassify.append_builtin_config(schemas[0])
     own, sdk = (
-        schema["properties"]["batch_config"]["properties"]["encoding"]["properties"]["compression"]
+        schema["properties"]["batch_config"]["properties"]["encoding"]["properties"]
         for schema in schemas
     )
-    assert own["enum"] == ["gzip", "none", "snappy", "zstd"]
-    assert sdk["enum"] == ["gzip", "none"]
+    assert own["format"]["enum"] == ["jsonl", "parquet", "arrow"]
+    assert own["compression"]["enum"] == ["gzip", "lz4", "none", "snappy", "zstd"]
+    assert "arrow" not in sdk["format"].get("enum", ())
+    assert sdk["compression"]["enum"] == ["gzip", "none"]
 
 
 def test_settings_that_the_environment_may_supply_have_no_default_in_the_schema() -> None:

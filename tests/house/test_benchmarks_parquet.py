@@ -34,11 +34,13 @@ def files(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_writing_parquet_keeps_the_bound_of_memory_and_begins_with_an_empty_folder(
-    served: Served, tmp_path: Path
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_writing_files_keeps_the_bound_of_memory_and_begins_with_an_empty_folder(
+    served: Served, tmp_path: Path, form: str
 ) -> None:
     (tmp_path / "classify_jobs-old.parquet").touch()
-    assert cost_of(into_files(served, folder=tmp_path)).peak < 200
+    assert cost_of(into_files(served, folder=tmp_path, form=form)).peak < 200
+    assert {path.suffix for path in tmp_path.iterdir()} == {f".{form}"}
     assert [path.name.partition("-")[0] for path in sorted(tmp_path.iterdir())] == sorted(STREAMS)
 
 
@@ -103,7 +105,7 @@ def test_cost_per_job_leaves_out_start_up_and_is_at_most_two_and_a_half_plain_lo
     many: float, ratio: float, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def costs(*_: Any) -> dict[str, tuple[Cost, Cost]]:
-        took = {"plain loop": (1.0, 5.0), "Parquet": (3.0, many)}
+        took = {"plain loop": (1.0, 5.0), "Parquet": (3.0, many), "Arrow": (3.0, 11.0)}
         return {
             name: (Cost(few, few, 1), Cost(more, more, 1)) for name, (few, more) in took.items()
         }

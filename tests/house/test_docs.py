@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 import yaml
-from singer_sdk import Stream
+from singer_sdk import Stream, Target
 from singer_sdk.helpers import _batch
 
 from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify import nesting
+from tap_llamaclassify.command.standard_output import LOADER_GONE
 from tap_llamaclassify.config.settings_schema import config_jsonschema
 from tap_llamaclassify.http import client, outcomes, pacing, request
 from tap_llamaclassify.replication import unfinished, window_plan
@@ -49,7 +53,8 @@ def settings() -> str:
     own = config_jsonschema()["properties"]
     schema = config_jsonschema()
     TapLlamaClassify.append_builtin_config(schema)
-    sdk = ", ".join(f"`{name}`" for name in schema["properties"] if name not in own)
+    # In an order of their own: singer-sdk's is another in each version.
+    sdk = ", ".join(f"`{name}`" for name in sorted(schema["properties"].keys() - own.keys()))
     return f"{settings_table(own)}\n\nAnd those of singer-sdk: {sdk}."
 
 
@@ -290,6 +295,11 @@ def test_readme_shows_the_loaders_pip_url_where_it_is_chosen() -> None:
     assert f"`{pip_url}`" in chosen
 
 
+def test_pages_show_the_same_commands_for_a_meltano_project() -> None:
+    # tests/loaders/test_meltano_add.py runs README's.
+    assert part("getting-started.md", "meltano")[1] == part("README.md", "meltano")[1]
+
+
 def test_pages_name_only_targets_that_the_makefile_has() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for text in TEXTS.values():
@@ -333,10 +343,43 @@ def test_loaders_shows_the_versions_that_meltano_installs() -> None:
         ("errors.md", f"a reply of more than {client.LONGEST_BODY // 2**20} MiB"),
         ("parquet.md", f"after {storage.OLD // 3600} hours"),
         ("parquet.md", f"{_batch.DEFAULT_BATCH_SIZE:,} by default"),
+        (
+            "singer-problems.md",
+            f"has held rows for {vars(Target)['_MAX_RECORD_AGE_IN_MINUTES']:.0f} minutes",
+        ),
+        ("singer-problems.md", f"Meltano {metadata.version('meltano').rpartition('.')[0]}, which"),
+        ("singer-problems.md", f'"{LOADER_GONE}"'),
     ],
 )
 def test_limit_that_is_told_is_the_codes(page: str, text: str) -> None:
     assert text in " ".join(TEXTS[page].split())
+
+
+NAMED_TESTS = [
+    pytest.param(path, name, id=f"{page} {path}::{name}")
+    for page, text in TEXTS.items()
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+]
+
+
+@pytest.mark.parametrize(("path", "name"), NAMED_TESTS)
+def test_test_that_a_page_names_is_there(path: str, name: str) -> None:
+    assert name in names_in(path)
+
+
+@cache
+def names_in(path: str) -> set[str]:
+    body = ast.parse((ROOT / path).read_text(encoding="utf-8")).body
+    names = {each.name for each in body if isinstance(each, ast.FunctionDef)}
+    return {name for name in names if name.startswith("test_")}
+
+
+def test_each_problem_of_singer_users_has_a_thread_an_answer_and_tests() -> None:
+    for problem in TEXTS["singer-problems.md"].split("\n## ")[1:]:
+        assert re.search(r"^\nAs in [\w-]+/[\w-]+ #\d+\. ", problem.partition("\n")[2]), problem
+        assert re.search(r"(\n- `tests/[^`]+`)+\n*$", problem), problem
+    shown = re.findall(r"tests/\S+::", TEXTS["singer-problems.md"])
+    assert len(shown) == len([each for each in NAMED_TESTS if "singer-problems.md" in str(each.id)])
 
 
 def test_contributing_names_modules_that_there_are() -> None:

@@ -64,13 +64,30 @@ def test_every_python_is_tried_and_named_though_one_fails(
 ) -> None:
     both = [Python(minor, f"{minor}.0", Path("python")) for minor in (THIS, "3.99")]
     monkeypatch.setattr(pythons, "found", lambda *_: both)
-    monkeypatch.setattr(pythons, "tested", lambda python: codes[python.minor])
+    monkeypatch.setattr(pythons, "tested", lambda python, *_: codes[python.minor])
 
     assert main(arguments) == code
     last = capsys.readouterr().out.splitlines()[-len(tried) :]
     assert [line.split()[1:3] for line in last] == [
         [f"{minor}.0", "failed" if codes[minor] else "passed"] for minor in tried
     ]
+
+
+def test_oldest_and_newest_get_all_tests_and_those_between_some_that_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    three = [Python(minor, f"{minor}.0", Path("python")) for minor in ("3.97", "3.98", "3.99")]
+    given: dict[str, tuple[str, ...]] = {}
+
+    def tested(python: Python, *paths: str) -> int:
+        given[python.minor] = paths
+        return 0
+
+    monkeypatch.setattr(pythons, "found", lambda *_: three)
+    monkeypatch.setattr(pythons, "tested", tested)
+    assert main([]) == 0
+    assert given == {"3.97": (), "3.98": pythons.BETWEEN, "3.99": ()}
+    assert all((ROOT / path).is_dir() for path in pythons.BETWEEN)
 
 
 def test_tests_of_the_pipeline_only_are_left_out() -> None:

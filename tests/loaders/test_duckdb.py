@@ -14,7 +14,7 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tests.support.api_rows import ALL_KEYS, Row, Tables, api_shows, expected
-from tests.support.commands import Command
+from tests.support.commands import COMMAND, Command, Ended, ran, words_of
 from tests.support.loaders import (
     AWKWARD,
     AWKWARD_V2,
@@ -118,6 +118,7 @@ def test_all_streams_equal_the_api_cell_by_cell_after_each_of_two_runs(
     assert types["classify_v2_job_parsing_configs.target_pages"] == "VARCHAR"
 
 
+@pytest.mark.heavy
 def test_two_connections_fill_the_same_tables_and_one_goes_on_from_where_its_key_alone_was(
     sandbox: Sandbox, pipeline: IntoDuckdb
 ) -> None:
@@ -135,3 +136,18 @@ def test_two_connections_fill_the_same_tables_and_one_goes_on_from_where_its_key
     first, second = ([j for j in jobs if j["project_id"] == id_] for id_ in projects)
     assert len(first) < len(sandbox.world.v2_jobs(projects[0])) / 5
     assert len(second) == len(sandbox.world.v2_jobs(projects[1])) > 0
+
+
+def test_loader_that_fails_says_why_and_the_tap_points_there_in_one_line(
+    sandbox: Sandbox, config: Row, target: Path, tmp_path: Path
+) -> None:
+    assert sandbox.world.jobs(sandbox.project_id)
+    no_file = {**plugin("target-duckdb")["config"], "filepath": str(tmp_path)}
+    words = words_of([COMMAND, config, target, no_file], tmp_path)
+    pipe = '"$0" --config "$1" 2>tap.log | "$2" --config "$3" 2>loader.log; echo "${PIPESTATUS[@]}"'
+    assert ran(["bash", "-c", pipe, *words], cwd=tmp_path) == "1 1\n"
+    tapped, loaded = ((tmp_path / name).read_text() for name in ("tap.log", "loader.log"))
+    assert "Is a directory" in loaded
+    (line,) = Ended(1, "", tapped).errors
+    assert line == "the loader has closed the pipe: see what it says of that, and run again"
+    assert "Traceback" not in tapped

@@ -18,12 +18,14 @@ import yaml
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.wire.front import Request
+from llamacloud_sandbox.world.clock import stamp
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tests.support.api_rows import KEYS, V2_KEYS, Tables, expected, expected_v2
 from tests.support.builders import DEFAULT_STREAMS, LISTS, STREAMS, V2_STREAMS
 from tests.support.commands import ROOT, Command, Ended, ended
 from tests.support.loaders import in_duckdb
+from tests.support.runs import bookmark_at
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.usefixtures("_meltano_to_itself")]
 
@@ -327,6 +329,21 @@ def test_full_refresh_after_a_run_that_was_broken_off_leaves_no_job_behind(
         assert len(sandbox.requests) < pages / (1 if is_quiet else 2)
         for bookmark in project.state(STATE_ID).values():
             assert "created_at_read_until" not in bookmark
+
+
+@pytest.mark.heavy
+def test_full_refresh_of_one_stream_leaves_the_bookmarks_of_the_others(tmp_path: Path) -> None:
+    jobs = V2_STREAMS[0]
+    with Sandbox(World(History(v2_jobs=20))) as sandbox:
+        project = Project(sandbox, tmp_path)
+        before = {name: bookmark_at(stamp(sandbox.world.now())) for name in V2_STREAMS}
+        state = json.dumps({"singer_state": {"bookmarks": before}})
+        project.meltano("state", "set", "--force", STATE_ID, state)
+        given = {"TAP_LLAMACLASSIFY__SELECT_FILTER": json.dumps([jobs])}
+        project.meltano("run", "--full-refresh", *PIPELINE, **given)
+        assert project.landed({jobs: V2_KEYS[jobs]})[jobs] == v2_shown(sandbox)[jobs]
+        after = project.state(STATE_ID)
+        assert [name for name in V2_STREAMS if after[name] != before[name]] == [jobs]
 
 
 def test_runs_leave_the_project_file_as_it_was(story: Story) -> None:

@@ -67,6 +67,14 @@ def target_with_pyarrow() -> Path:
     return folder / "bin" / str(its["executable"])
 
 
+@pytest.fixture(scope="module")
+def target_of_next_sdk() -> Path:
+    """Install the loader with the singer-sdk that is to come, whose code reads Arrow files."""
+    its = plugin("target-postgres")
+    wanted = f"{its['pip_url']} nanoarrow==0.9.0 --override tests/loaders/singer-sdk-0.55.txt"
+    return installed("target-postgres-next-sdk", wanted) / "bin" / str(its["executable"])
+
+
 @pytest.fixture
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """Run an API that has v1 jobs, and so many v2 jobs as a test says."""
@@ -223,10 +231,10 @@ def test_nul_below_the_first_level_of_an_unknown_field_fails_the_load_neverthele
     assert landed["additional_fields"]["label"] == "a\ufffdb"
 
 
-def batches(folder: Path, encoding: str) -> Row:
+def batches(folder: Path, encoding: str, **more: str) -> Row:
     """Make the setting for files so small that each stream has many."""
     storage = {"root": (folder / encoding).as_uri()}
-    return {"encoding": {"format": encoding}, "storage": storage, "batch_size": 150}
+    return {"encoding": {"format": encoding} | more, "storage": storage, "batch_size": 150}
 
 
 @pytest.fixture
@@ -255,6 +263,27 @@ def test_batch_files_land_as_records_do_and_upsert_over_two_runs(
     check_two_runs(sandbox, run, batch_pipeline.tables, partial(shown, sandbox))
     assert "RECORD" not in sent[0]
     assert sent[0]["BATCH"] > 2 * len(KEYS)
+
+
+def test_arrow_files_of_each_compression_land_by_the_reader_of_the_next_singer_sdk(
+    sandbox: Sandbox,
+    command: Command,
+    config: Row,
+    server: Server,
+    target_of_next_sdk: Path,
+    tmp_path: Path,
+) -> None:
+    into = IntoPostgres(command, config, target_of_next_sdk, server=server, folder=tmp_path)
+    put_awkward(sandbox, AWKWARD, ODD)
+    compressions = iter(["zstd", "lz4"])
+
+    def run() -> None:
+        files = batches(tmp_path, "arrow", compression=next(compressions))
+        sent = kinds_of(into.run(batch_config=files, target={"use_copy": True}))
+        assert "RECORD" not in sent
+        assert sent["BATCH"] >= len(KEYS)
+
+    check_two_runs(sandbox, run, into.tables, partial(shown, sandbox))
 
 
 def test_parquet_gives_columns_the_types_that_records_give_them_but_json_as_text(

@@ -1,9 +1,9 @@
-"""Parquet files from the tap's command line, read by DuckDB, pandas and polars as people do."""
+"""Parquet and Arrow files from the tap's command line, read as people and a loader do."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -33,14 +33,22 @@ pytestmark = pytest.mark.heavy
 SHORT = {"classify_projects", "classify_organizations", "classify_configurations"}
 READERS = f"duckdb==2.0.0 pandas==3.1.1 polars==2.1.0 {PYARROW} pytz==2026.6"
 
+LOADER = "meltanolabs-target-snowflake==0.20.4 singer-sdk==0.55.0b3"
+"""The one loader on the index that reads Arrow files by code of its own, and what it pins."""
+
 READING = """
 import json, sys
 from glob import glob
 
-import duckdb, pandas, polars
+import duckdb, pandas, polars, pyarrow
+from pyarrow import dataset
 
-folder, tables = sys.argv[1], json.loads(sys.argv[2])
+folder, tables, form = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 duckdb.sql("SET TimeZone = 'UTC'")
+
+
+def files_of(table):
+    return sorted(glob(f"{folder}/{table}-*.{form}"))
 
 
 def by_duckdb(table):
@@ -64,13 +72,41 @@ def rows_of(found):
 
 
 def by_pandas(table):
-    files = sorted(glob(f"{folder}/{table}-*.parquet"))
-    frame = pandas.read_parquet(files, dtype_backend="pyarrow")
+    frame = pandas.read_parquet(files_of(table), dtype_backend="pyarrow")
     return frame.dtypes.astype(str).to_dict(), frame.to_dict("records")
 
 
 def by_polars(table):
     frame = polars.read_parquet(f"{folder}/{table}-*.parquet")
+    return {name: str(kind) for name, kind in frame.schema.items()}, frame.to_dicts()
+
+
+def by_pyarrow(table):
+    opened = [pyarrow.ipc.open_file(pyarrow.memory_map(file)) for file in files_of(table)]
+    found = pyarrow.concat_tables(each.read_all() for each in opened)
+    return {field.name: str(field.type) for field in found.schema}, found.to_pylist()
+
+
+def by_duckdb_of_arrow(table):
+    jobs = dataset.dataset(files_of(table), format="arrow")
+    found = duckdb.sql("FROM jobs")
+    return dict(zip(found.columns, map(str, found.types))), rows_of(found)
+
+
+def by_pandas_of_arrow(table):
+    frames = [pandas.read_feather(file, dtype_backend="pyarrow") for file in files_of(table)]
+    frame = pandas.concat(frames)
+    return frame.dtypes.astype(str).to_dict(), frame.to_dict("records")
+
+
+def by_polars_of_arrow(table):
+    frame = polars.scan_ipc(f"{folder}/{table}-*.arrow").collect()
+    return {name: str(kind) for name, kind in frame.schema.items()}, frame.to_dicts()
+
+
+def by_polars_newest(table):
+    files = polars.scan_ipc(f"{folder}/{table}-*.arrow")
+    frame = files.unique(tables[table], keep="last", maintain_order=True).collect()
     return {name: str(kind) for name, kind in frame.schema.items()}, frame.to_dicts()
 
 
@@ -80,11 +116,35 @@ def plain(value):
     return value.isoformat() if hasattr(value, "isoformat") else value.tolist()
 
 
-read = (by_duckdb, by_duckdb_newest, by_pandas, by_polars)
-said = {how.__name__[3:]: {table: how(table) for table in tables} for how in read}
+read = {
+    "parquet": (by_duckdb, by_duckdb_newest, by_pandas, by_polars),
+    "arrow": (
+        *(by_pyarrow, by_duckdb_of_arrow, by_pandas_of_arrow, by_polars_of_arrow),
+        by_polars_newest,
+    ),
+}[form]
+said = {
+    how.__name__[3:].removesuffix("_of_arrow"): {table: how(table) for table in tables}
+    for how in read
+}
 json.dump(said, sys.stdout, default=plain)
 """
 """Answers, for each reader and table, the types of its columns and its rows."""
+
+CONVERTING = """
+import sys
+from glob import glob
+from pathlib import Path
+
+from target_snowflake.arrow_batch import convert_arrow_manifest_to_parquet
+
+folder, made, *tables = sys.argv[1:]
+for table in tables:
+    manifest = [Path(file).as_uri() for file in sorted(glob(f"{folder}/{table}-*.arrow"))]
+    for place, uri in enumerate(convert_arrow_manifest_to_parquet(manifest, made)):
+        Path(uri.removeprefix("file://")).rename(f"{made}/{table}-{place:06}.parquet")
+"""
+"""Makes of Arrow files the Parquet files that the loader has Snowflake load."""
 
 TYPES = {
     "duckdb": "VARCHAR|BIGINT|TIMESTAMP WITH TIME ZONE|BIGINT[]|DOUBLE|BOOLEAN|DATE",
@@ -92,6 +152,10 @@ TYPES = {
     "|list<element: int64>[pyarrow]|double[pyarrow]|bool[pyarrow]|date32[day][pyarrow]",
     "polars": "String|Int64|Datetime(time_unit='us', time_zone='UTC')|List(Int64)|Float64|Boolean"
     "|Date",
+}
+TYPES_OF_ARROW = TYPES | {
+    "pandas": TYPES["pandas"].replace("element", "item"),
+    "pyarrow": "string|int64|timestamp[us, tz=UTC]|list<item: int64>|double|bool|date32[day]",
 }
 """What each calls text, whole numbers, instants, lists of whole numbers, numbers, truth, days."""
 OF_TYPES = ("text", "whole", "instant", "wholes", "number", "truth", "day")
@@ -145,9 +209,21 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def story(command: Command, config: Row, sandbox: Sandbox, python: Path, tmp_path: Path) -> Story:
-    folder = tmp_path / "lake"
-    batches = {"encoding": {"format": "parquet"}, "storage": {"root": str(folder)}}
+def tell(
+    command: Command, config: Row, sandbox: Sandbox, python: Path, tmp_path: Path
+) -> Callable[[str], Story]:
+    def tell(form: str) -> Story:
+        shown = two_runs(form, tmp_path / "lake", command, config, sandbox)
+        return Story(shown, *_read(python, tmp_path / "lake", form))
+
+    return tell
+
+
+def two_runs(
+    form: str, folder: Path, command: Command, config: Row, sandbox: Sandbox
+) -> list[Tables]:
+    """Sync twice into files; return what the API showed after each."""
+    batches = {"encoding": {"format": form}, "storage": {"root": str(folder)}}
     settings = config | EVERYTHING | {"batch_config": batches | {"batch_size": 150}}
     given = ("--config", settings, "--catalog", select_all(sandbox))
     put_awkward(sandbox, AWKWARD, ODD, v2=AWKWARD_V2)
@@ -159,20 +235,47 @@ def story(command: Command, config: Row, sandbox: Sandbox, python: Path, tmp_pat
     second = command(*given, "--state", first.output.messages[-1]["value"])
     assert second.code == 0, second.stderr
     shown.append(api_shows(sandbox))
+    return shown
 
+
+def _read(python: Path, folder: Path, form: str) -> tuple[list[str], Any]:
     files = sorted(path.name for path in folder.iterdir())
-    # What a run that was killed leaves is no Parquet: no reader may come across it.
+    # What a run that was killed leaves is not whole: no reader may come across it.
     (folder / f".{files[0]}.part").write_bytes(b"PAR1 but no more")
-    read = ran([python, "-c", READING, folder, json.dumps(ALL_KEYS)])
-    return Story(shown, files, json.loads(read))
+    return files, json.loads(ran([python, "-c", READING, folder, json.dumps(ALL_KEYS), form]))
 
 
-def test_every_reader_finds_the_rows_of_both_runs_with_types_to_query(story: Story) -> None:
+def test_every_reader_finds_the_rows_of_both_runs_and_the_newest_are_what_the_api_shows(
+    tell: Callable[[str], Story],
+) -> None:
+    story = tell("parquet")
+    assert_rows_and_types(story, TYPES)
+    assert_newest(story, "duckdb_newest")
+
+
+def test_every_reader_of_arrow_finds_them_too_and_so_does_the_loader_for_snowflake(
+    tell: Callable[[str], Story], python: Path, tmp_path: Path
+) -> None:
+    story = tell("arrow")
+    assert_rows_and_types(story, TYPES_OF_ARROW)
+    assert_newest(story, "polars_newest")
+
+    lake, made = tmp_path / "lake", tmp_path / "made"
+    loaders = installed("target-snowflake", LOADER) / "bin" / "python"
+    ran([loaders, "-c", CONVERTING, lake, made, *ALL_KEYS])
+    of_loader = Story(story.shown, *_read(python, made, "parquet"))
+    assert_rows_and_types(of_loader, TYPES)
+    for table in ALL_KEYS:
+        assert of_loader.rows("duckdb", table) == story.rows("duckdb", table)
+
+
+def assert_rows_and_types(story: Story, kinds: dict[str, str]) -> None:
+    """Compare what each reader says with what the API showed, cell by cell."""
     first, second = story.shown
     assert len(first["classify_jobs"]) > 900
     tables = [name.split("-")[0] for name in story.files]
     assert min(tables.count(table) for table in ALL_KEYS.keys() - SHORT) > 3
-    for reader, its in TYPES.items():
+    for reader, its in kinds.items():
         names = dict(zip(OF_TYPES, its.split("|"), strict=True))
         for table in ALL_KEYS:
             types = story.said[reader][table][0]
@@ -181,9 +284,10 @@ def test_every_reader_finds_the_rows_of_both_runs_with_types_to_query(story: Sto
             assert story.rows(reader, table) == story.rows("duckdb", table), reader
 
 
-def test_the_newest_row_of_each_key_is_what_the_api_shows(story: Story) -> None:
+def assert_newest(story: Story, reader: str) -> None:
+    """Make sure that a reader that picks the newest rows has what the API shows at last."""
     for table in ALL_KEYS:
-        rows = story.rows("duckdb_newest", table)
+        rows = story.rows(reader, table)
         assert keyed_by(ALL_KEYS[table], rows) == story.shown[1][table] != story.shown[0][table]
 
 

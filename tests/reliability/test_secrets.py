@@ -41,9 +41,13 @@ NOBODY = "http://127.0.0.1:9"
 LOGGING = """
 version: 1
 disable_existing_loggers: false
-formatters: {all: {format: '0 | %(levelname)s | %(name)s | %(message)s %(args)s %(exc_text)s'}}
-handlers: {all: {class: logging.StreamHandler, formatter: all, level: DEBUG}}
-root: {level: DEBUG, handlers: [all]}
+formatters:
+  all: {format: '0 | %(levelname)s | %(name)s | %(message)s %(args)s %(exc_text)s'}
+  structured: {(): singer_sdk.logging.StructuredFormatter}
+handlers:
+  all: {class: logging.StreamHandler, formatter: all, level: DEBUG}
+  structured: {class: logging.StreamHandler, formatter: structured, level: DEBUG}
+root: {level: DEBUG, handlers: [all, structured]}
 loggers: {urllib3: {level: DEBUG}, urllib3.connectionpool: {level: DEBUG}, requests: {level: DEBUG}}
 """
 
@@ -155,7 +159,11 @@ def test_keys_in_the_environment_and_page_tokens_are_not_shown_by_a_whole_run(
     ended = told(*arguments, env=env | {"LLAMA_CLOUD_BASE_URL": sandbox.url})
     assert (ended.code, {*ended.output.ids()}) == (0, {"a", "b"})
     assert {request.query.get("page_token") for request in sandbox.requests} == {None, TOKEN}
-    assert "http_request_duration" in ended.stderr
+    structured = [json.loads(line) for line in ended.stderr.splitlines() if line.startswith("{")]
+    points = [line["metric_info"] for line in structured if "metric_info" in line]
+    asked = [point for point in points if point["metric"] == "http_request_duration"]
+    assert {p["tags"]["endpoint"] for p in asked} == {r.path for r in sandbox.requests}
+    assert len(points) > len(asked) == len(sandbox.requests)
 
 
 def test_project_stands_in_rows_and_nowhere_else(sandbox: Sandbox, told: Command) -> None:
@@ -510,7 +518,9 @@ LEAKS = {
 
 
 def test_key_in_the_output_of_any_test_fails_it(tmp_path: Path) -> None:
-    imports = "import logging, os, subprocess\nfrom tap_llamaclassify import standard_output\n"
+    imports = (
+        "import logging, os, subprocess\nfrom tap_llamaclassify.command import standard_output\n"
+    )
     lines = [imports, "def test_quiet():\n    print('llx-...', 'llx-***')\n"]
     lines += [f"def test_{number}():\n    {leak}\n" for number, leak in enumerate(LEAKS.values())]
     (tmp_path / "test_leaks.py").write_text("\n".join(lines))

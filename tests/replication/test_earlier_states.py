@@ -11,9 +11,10 @@ import pytest
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.clock import stamp
+from tests.support.airbyte import configured, source, states_of
 from tests.support.builders import ALL_STREAMS, Output, job, sync
 from tests.support.items import v2_job
-from tests.support.runs import select
+from tests.support.runs import config_of, select
 
 STATES = json.loads(
     (Path(__file__).parents[1] / "golden" / "states_of_0_1_0.json").read_text(encoding="utf-8")
@@ -97,3 +98,15 @@ def test_state_of_a_run_that_was_broken_off_in_its_windows_is_gone_on_from(
     assert window.query["created_at_on_or_after"] > stamp(
         sandbox.world.now() - timedelta(days=10, seconds=600)
     )
+
+
+def test_what_airbyte_kept_of_each_stream_is_gone_on_from(sandbox: Sandbox, tmp_path: Path) -> None:
+    state = states_of(STATES["one key"]["bookmarks"])
+    config = config_of(sandbox, fetch_results=True)
+    catalog = configured(*ALL_STREAMS)
+    sandbox.clear_requests()
+    said = source(tmp_path, "read", config=config, catalog=catalog, state=state)
+    v1, v2 = changed(sandbox.project_id)
+    assert {row["id"] for row in said.rows("classify_jobs")} == v1
+    assert {row["id"] for row in said.rows("classify_v2_jobs")} == v2
+    assert sum(request.path == V2 for request in sandbox.requests) == 2

@@ -22,7 +22,7 @@ from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.http.client import Client, Reply
 from tap_llamaclassify.http.pacing import Clock, RateLimiter
 from tap_llamaclassify.http.rate_limit import Departure
-from tests.support.batch_files import batch_config, files_of, lines_of
+from tests.support.batch_files import FORMATS, batch_config, files_of, lines_of
 from tests.support.builders import (
     DEFAULT_STREAMS,
     LISTS,
@@ -757,7 +757,7 @@ def test_signal_while_results_are_waited_for_ends_the_run_at_once_without_state(
 # Files.
 
 
-@pytest.mark.parametrize("form", ["parquet", "jsonl"])
+@pytest.mark.parametrize("form", FORMATS)
 def test_files_hold_many_steps(sandbox: Sandbox, form: str, tmp_path: Path) -> None:
     put_many(sandbox, 210)
     output = fetch(sandbox, streams=(*STREAMS, RESULTS), batch_config=batch_config(tmp_path, form))

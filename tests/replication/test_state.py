@@ -12,8 +12,9 @@ from llamacloud_sandbox.settings import Settings
 from llamacloud_sandbox.world.clock import stamp
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.errors import StateError
-from tests.support.builders import job, seconds_after, sync
-from tests.support.runs import at_page, bookmark_at
+from tests.support.builders import DEFAULT_STREAMS, job, seconds_after, sync
+from tests.support.commands import Command
+from tests.support.runs import at_page, bookmark_at, config_of, put_v2, success
 
 OLD = "2026-10-01T00:00:00.000000Z"
 NEW = "2026-11-01T00:00:00.000000Z"
@@ -64,6 +65,24 @@ def test_state_without_bookmarks_reads_from_the_beginning_and_says_so(
     caplog.set_level(logging.INFO)
     assert sorted(sync(history, state=state).ids()) == ["new", "old"]
     assert "classify_jobs: emitting everything" in caplog.messages
+
+
+@pytest.mark.parametrize("stream", ["classify_jobs", "classify_v2_job_rules"])
+def test_stream_whose_bookmark_is_removed_is_read_anew_and_no_other(
+    history: Sandbox, quick_command: Command, stream: str
+) -> None:
+    for name, at in (("old", OLD), ("new", NEW)):
+        put_v2(history, f"v2 {name}", created_at=at, updated_at=at)
+    arguments = ("--config", config_of(history))
+    state = success(quick_command(*arguments)).state
+    del state["bookmarks"][stream]
+    output = success(quick_command(*arguments, "--state", state))
+    updates = {
+        name: {row["updated_at"] for row in output.records(name)} for name in DEFAULT_STREAMS
+    }
+    assert updates.pop(stream) == {OLD, NEW}
+    assert [*updates.values()] == [{NEW}] * (len(DEFAULT_STREAMS) - 1)
+    assert output.bookmarks() == dict.fromkeys(DEFAULT_STREAMS, NEW)
 
 
 def test_state_of_a_stream_that_is_gone_is_kept_and_named(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -34,9 +35,12 @@ from tests.support.commands import Command
 from tests.support.runs import (
     at_page,
     bookmarks_at,
+    config_of,
+    failure,
     put,
     put_v2,
     select,
+    success,
     warning,
 )
 
@@ -201,6 +205,39 @@ def test_tap_can_sync_again_after_a_failed_run(history: Sandbox) -> None:
     output = captured(tap)
     assert len(output.ids()) == 3
     assert len(output.of_type("SCHEMA")) == len(DEFAULT_STREAMS)
+
+
+def test_v1_listing_that_is_broken_off_writes_no_state_and_is_begun_anew(
+    sandbox: Sandbox, quick_command: Command
+) -> None:
+    put(sandbox, *(job(f"j{number}") for number in range(6)))
+    catalog = select(sandbox, *STREAMS)
+    arguments = ("--config", config_of(sandbox, page_size=2), "--catalog", catalog)
+    at_page(sandbox, 2, lambda: sandbox.answer_next(500))
+    broken = quick_command(*arguments)
+    assert "answered 500" in failure(broken)
+    assert len(broken.output.ids()) == 4
+    assert broken.output.of_type("STATE") == []
+    sandbox.before_page = None
+    sandbox.clear_requests()
+    assert len(success(quick_command(*arguments)).ids()) == 6
+    assert len(sandbox.requests) == 3
+
+
+def test_rows_come_in_blocks_of_a_page_after_one_schema_a_stream(
+    sandbox: Sandbox, quick_command: Command
+) -> None:
+    put(sandbox, *(job(f"j{number:03}") for number in range(250)))
+    ended = quick_command("--config", config_of(sandbox), "--catalog", select(sandbox, *STREAMS))
+    blocks = [
+        (kind, stream, len([*some]))
+        for (kind, stream), some in groupby(
+            success(ended).messages, lambda message: (message["type"], message.get("stream"))
+        )
+        if kind != "STATE"
+    ]
+    assert sorted(blocks[:3]) == sorted(("SCHEMA", name, 1) for name in STREAMS)
+    assert blocks[3:] == [("RECORD", name, jobs) for jobs in (100, 100, 50) for name in STREAMS]
 
 
 @pytest.mark.parametrize("selected", [STREAMS, STREAMS[:1], STREAMS[1:2], STREAMS[2:], ()])

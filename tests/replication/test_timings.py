@@ -179,6 +179,18 @@ def test_hole_that_the_api_does_not_show_is_told_once(
     assert "hours only" not in caplog.text
 
 
+def test_hole_is_told_also_where_start_date_was_moved_back(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox.settings.data_points_reach = "hours"
+    put(sandbox, "first")
+    state = fetch(sandbox, start_date="2026-10-20").state
+    sandbox.world.advance(9 * DAY)
+    caplog.clear()
+    fetch(sandbox, state=state, start_date="2026-10-01")
+    assert caplog.text.count("the API shows the last 168 hours only") == 1
+
+
 def test_nothing_is_said_where_nothing_happened_between_runs_that_came_in_time(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:

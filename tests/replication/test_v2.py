@@ -268,7 +268,7 @@ def test_sync_that_fails_keeps_its_last_window_and_no_more(
         tap = new_tap(sandbox, catalog=selection(sandbox), page_size=4)
         lines.clear()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tap_llamaclassify.standard_output.write", _into(lines))
+            patch.setattr("tap_llamaclassify.command.standard_output.write", _into(lines))
             with pytest.raises(ApiError):
                 tap.sync_all()
         sandbox.before_page = None

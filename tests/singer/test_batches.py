@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify import standard_output
+from tap_llamaclassify.command import standard_output
 from tap_llamaclassify.config.batch_config import FORMATS as COMPRESSIONS
 from tap_llamaclassify.errors import ApiError, SettingsError
 from tap_llamaclassify.singer import batches
@@ -25,6 +25,7 @@ from tap_llamaclassify.tables import arrow
 from tests.support.batch_files import (
     ARROW,
     FORMATS,
+    TYPED_FORMATS,
     as_loaded,
     batch_config,
     batches_of,
@@ -32,7 +33,9 @@ from tests.support.batch_files import (
     files_of,
     hidden,
     lines_of,
+    parts_of,
     put_jobs,
+    table_of,
     visible,
 )
 from tests.support.builders import STREAMS, Message, Output, catalog_with, job, new_tap, sync
@@ -43,14 +46,9 @@ from tests.support.shapes import CASES, schemas
 from tests.support.tally import Tally
 
 each_form = pytest.mark.parametrize("form", FORMATS)
+each_typed_form = pytest.mark.parametrize("form", TYPED_FORMATS)
 
 # Cell by cell
-
-
-def table_of(file: str) -> list[dict[str, Any]]:
-    """Read the rows of a Parquet file."""
-    rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
-    return rows
 
 
 def assert_same_tables(records: Output, files: Output, form: str) -> None:
@@ -133,7 +131,10 @@ def test_two_streams_of_one_name_keep_their_own_columns(
     maps = {"classify_jobs": x | {"id": "id", "status": "status"}, "classify_job_rules": rules}
     output = sync(sandbox, stream_maps=maps, batch_config=batch_config(tmp_path, form))
     files = files_of(output, "x")
-    rows = lines_of(files) if form == "jsonl" else [r for f in files for r in table_of(f)]
+    if form == "jsonl":
+        rows = lines_of(files)
+    else:
+        rows = [row for file in files for row in table_of(file).to_pylist()]
     assert sorted((row["id"], row.get("status"), row.get("type")) for row in rows) == [
         row
         for id_ in ("j0000", "j0001")
@@ -145,46 +146,49 @@ def test_two_streams_of_one_name_keep_their_own_columns(
 # The schema
 
 
+@each_typed_form
 def test_every_file_of_a_stream_has_its_one_schema_whatever_it_holds(
-    sandbox: Sandbox, tmp_path: Path
+    sandbox: Sandbox, tmp_path: Path, form: str
 ) -> None:
     nulls = dict.fromkeys(["lang", "max_pages", "target_pages"])
     put_jobs(sandbox, 3, parsing_configuration=nulls, created_at=None, user_id=None, extra={})
     for n in (3, 4):
         sandbox.world.put(job(f"j{n}", project_id=sandbox.project_id))
-    output = sync(sandbox, batch_config=batch_config(tmp_path, batch_size=2))
+    output = sync(sandbox, batch_config=batch_config(tmp_path, form, batch_size=2))
     for stream, fields in ARROW.items():
-        found = [pq.read_schema(file) for file in files_of(output, stream)]
+        found = [table_of(file).schema for file in files_of(output, stream)]
         assert len(found) == 3
         assert [(f.name, f.type, f.nullable) for f in found[0]] == fields
         assert all(each.equals(found[0], check_metadata=True) for each in found)
-    rows = [pq.ParquetFile(f).metadata.num_rows for f in files_of(output, "classify_jobs")]
+    rows = [rows_in(Path(file)) for file in files_of(output, "classify_jobs")]
     assert rows == [2, 2, 1]
 
 
+@each_typed_form
 def test_descriptions_of_columns_can_be_read_from_the_file_and_no_rows_give_no_file(
-    sandbox: Sandbox, tmp_path: Path
+    sandbox: Sandbox, tmp_path: Path, form: str
 ) -> None:
     put_jobs(sandbox, 1, parsing_configuration=None)
-    output = sync(sandbox, batch_config=batch_config(tmp_path))
+    output = sync(sandbox, batch_config=batch_config(tmp_path, form))
     assert {message["stream"] for message in output.of_type("BATCH")} == {*STREAMS[:2]}
     assert len(visible(tmp_path)) == 2
     for stream in STREAMS[:2]:
         (file,) = files_of(output, stream)
         properties = new_tap(sandbox).streams[stream].schema["properties"]
-        shown = {f.name: f.metadata[b"description"].decode() for f in pq.read_schema(file)}
+        shown = {f.name: f.metadata[b"description"].decode() for f in table_of(file).schema}
         assert shown == {name: about["description"] for name, about in properties.items()}
 
 
-def test_schema_calls_json_text_in_parquet_mode_and_only_there(
-    sandbox: Sandbox, tmp_path: Path
+@each_typed_form
+def test_schema_calls_json_text_where_files_have_types_and_only_there(
+    sandbox: Sandbox, tmp_path: Path, form: str
 ) -> None:
     plain = schemas(sync(sandbox))
     assert schemas(sync(sandbox, batch_config=batch_config(tmp_path, "jsonl"))) == plain
-    parquet = schemas(sync(sandbox, batch_config=batch_config(tmp_path)))
+    typed = schemas(sync(sandbox, batch_config=batch_config(tmp_path, form)))
     for stream in STREAMS:
         theirs = plain[stream]["schema"]["properties"]
-        ours = parquet[stream]["schema"]["properties"]
+        ours = typed[stream]["schema"]["properties"]
         differing = {name for name in theirs if ours[name] != theirs[name]}
         assert differing == {"additional_fields"}
         assert ours["additional_fields"]["type"] == ["string", "null"]
@@ -194,11 +198,16 @@ def test_schema_calls_json_text_in_parquet_mode_and_only_there(
 # How files are made
 
 
+FRAMES = {"zstd": b"\x28\xb5\x2f\xfd", "lz4": b"\x04\x22\x4d\x18"}
+"""What each compressed buffer of an Arrow file begins with."""
+
+
 @pytest.mark.parametrize(
     ("form", "asked", "compression"),
     [
         ("jsonl", None, "gzip"),
         ("parquet", None, "zstd"),
+        ("arrow", None, "zstd"),
         *((form, each, each) for form, allowed in COMPRESSIONS.items() for each in allowed),
     ],
 )
@@ -215,19 +224,27 @@ def test_files_are_compressed_as_asked_or_as_usual_and_say_so(
         assert file.endswith({"gzip": ".jsonl.gz", "none": ".jsonl"}[compression])
         assert len(lines_of([file])) == 3
         return
-    assert file.endswith(".parquet")
+    assert file.endswith(f".{form}")
+    if form == "arrow":
+        frames = {name for name, magic in FRAMES.items() if magic in Path(file).read_bytes()}
+        assert frames == {compression} - {"none"}
+        return
     group = pq.ParquetFile(file).metadata.row_group(0)
     names = {group.column(place).compression for place in range(group.num_columns)}
     assert names == {{"none": "UNCOMPRESSED"}.get(compression, compression.upper())}
 
 
-def test_file_is_one_row_group_with_dictionaries(sandbox: Sandbox, tmp_path: Path) -> None:
+@each_typed_form
+def test_file_is_written_in_one_part_and_parquet_with_dictionaries(
+    sandbox: Sandbox, tmp_path: Path, form: str
+) -> None:
     put_jobs(sandbox, 1_200)
-    output = sync(sandbox, page_size=500, batch_config=batch_config(tmp_path))
+    output = sync(sandbox, page_size=500, batch_config=batch_config(tmp_path, form))
     (file,) = files_of(output, "classify_jobs")
-    made = pq.ParquetFile(file).metadata
-    assert (made.num_row_groups, made.num_rows) == (1, 1_200)
-    group = made.row_group(0)
+    assert parts_of(file) == [1_200]
+    if form == "arrow":
+        return
+    group = pq.ParquetFile(file).metadata.row_group(0)
     columns = {group.column(n).path_in_schema: group.column(n) for n in range(group.num_columns)}
     assert columns["status"].has_dictionary_page
     assert columns["status"].total_compressed_size < 1_200
@@ -244,8 +261,9 @@ def test_files_hold_batch_size_rows_whatever_the_pages(
     assert [rows_in(Path(file)) for file in files_of(output, "classify_jobs")] == [4, 4, 2]
 
 
+@each_typed_form
 def test_open_files_together_hold_no_more_than_the_bound(
-    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     put_jobs(sandbox, 300)
     bound = 20_000
@@ -258,17 +276,17 @@ def test_open_files_together_hold_no_more_than_the_bound(
 
     maps = {f"copy {n}": {"__source__": "classify_jobs"} for n in range(6)}
     with (
-        watched(arrow.ParquetFile, "__init__", lambda file, *_: opened.append(file)),
+        watched(arrow.FILES[form], "__init__", lambda file, *_: opened.append(file)),
         watched(Batches, "add", note),
     ):
-        output = sync(sandbox, page_size=10, stream_maps=maps, batch_config=batch_config(tmp_path))
+        config = batch_config(tmp_path, form)
+        output = sync(sandbox, page_size=10, stream_maps=maps, batch_config=config)
     assert bound / 2 < max(held) <= bound
     assert len(opened) == 9
     for alias in ("classify_jobs", *maps):
         (file,) = files_of(output, alias)
-        made = pq.ParquetFile(file)
-        assert made.metadata.num_row_groups > 1
-        ids = made.read(["id"]).column("id").to_pylist()
+        assert len(parts_of(file)) > 1
+        ids = table_of(file).column("id").to_pylist()
         assert ids == [f"j{n:04}" for n in range(300)]
 
 
@@ -290,14 +308,15 @@ MISFITS: dict[str, tuple[str, str, str]] = {
 }
 
 
+@each_typed_form
 @pytest.mark.parametrize(("column", "expression", "holds"), MISFITS.values(), ids=MISFITS)
 def test_stream_map_that_makes_what_does_not_fit_names_the_column_and_shows_no_value(
-    sandbox: Sandbox, tmp_path: Path, column: str, expression: str, holds: str
+    sandbox: Sandbox, tmp_path: Path, form: str, column: str, expression: str, holds: str
 ) -> None:
     put_jobs(sandbox, 3)
     maps = {"classify_jobs": {column: expression}}
     with pytest.raises(SettingsError) as caught:
-        sync(sandbox, stream_maps=maps, batch_config=batch_config(tmp_path))
+        sync(sandbox, stream_maps=maps, batch_config=batch_config(tmp_path, form))
     text = str(caught.value)
     assert f"column {column} of classify_jobs holds " in text
     assert holds in text
@@ -321,8 +340,8 @@ def watched_output(watch: Any) -> Any:
 
 def rows_in(file: Path) -> int:
     """Count a file's rows; a file that is not whole raises."""
-    if file.suffix == ".parquet":
-        return int(pq.read_table(file).num_rows)
+    if file.suffix in {".parquet", ".arrow"}:
+        return int(table_of(str(file)).num_rows)
     return len(lines_of([str(file)]))
 
 
@@ -397,13 +416,15 @@ ROWS_A_FILE = 4
 """So that after any page but each fourth there are rows left over, in files that are open."""
 
 
-def run_until(sandbox: Sandbox, folder: Path, signum: int, *, page: int, batch: int = 0) -> int:
+def run_until(
+    sandbox: Sandbox, folder: Path, signum: int, form: str, *, page: int, batch: int = 0
+) -> int:
     """Run the command until a page is asked for, or before that so many BATCH lines were read.
 
     The page stays unanswered, so that no run comes to its own end, however late the signal is.
     Returns the exit code.
     """
-    batches = batch_config(folder / "files", batch_size=ROWS_A_FILE)
+    batches = batch_config(folder / "files", form, batch_size=ROWS_A_FILE)
     config = config_of(sandbox, page_size=JOBS_A_PAGE, batch_config=batches)
     with started(folder, "--config", config, stdout=subprocess.PIPE) as process:
 
@@ -427,30 +448,35 @@ def run_until(sandbox: Sandbox, folder: Path, signum: int, *, page: int, batch: 
 
 
 @pytest.mark.parametrize(
-    "moment", [{"page": 4}, {"page": 3, "batch": 7}], ids=["page 4", "7 files"]
+    ("form", "moment"),
+    [("arrow", {"page": 4}), ("parquet", {"page": 3, "batch": 7})],
+    ids=["page 4", "7 files"],
 )
 def test_run_that_is_killed_leaves_no_half_file_under_a_final_name(
-    sandbox: Sandbox, tmp_path: Path, moment: dict[str, int]
+    sandbox: Sandbox, tmp_path: Path, form: str, moment: dict[str, int]
 ) -> None:
     put_jobs(sandbox, 95)
     folder = tmp_path / "files"
-    assert run_until(sandbox, tmp_path, signal.SIGKILL, **moment) == -signal.SIGKILL
+    assert run_until(sandbox, tmp_path, signal.SIGKILL, form, **moment) == -signal.SIGKILL
     assert visible(folder)
     assert {rows_in(file) for file in visible(folder)} == {ROWS_A_FILE}
     left = hidden(folder)
     assert left
-    assert all(name.startswith(".run-") and name.endswith(".parquet.part") for name in left)
+    assert all(name.startswith(".run-") and name.endswith(f".{form}.part") for name in left)
 
     for name in left:
         a_day_ago = (folder / name).stat().st_mtime - 24 * 3600 - 60
         os.utime(folder / name, (a_day_ago, a_day_ago))
-    sync(sandbox, batch_config=batch_config(folder))
+    sync(sandbox, batch_config=batch_config(folder, form))
     assert hidden(folder) == []
 
 
-def test_run_that_is_terminated_leaves_no_unfinished_file(sandbox: Sandbox, tmp_path: Path) -> None:
+@each_typed_form
+def test_run_that_is_terminated_leaves_no_unfinished_file(
+    sandbox: Sandbox, tmp_path: Path, form: str
+) -> None:
     put_jobs(sandbox, 95)
-    assert run_until(sandbox, tmp_path, signal.SIGTERM, page=6) == 128 + signal.SIGTERM
+    assert run_until(sandbox, tmp_path, signal.SIGTERM, form, page=6) == 128 + signal.SIGTERM
     assert visible(tmp_path / "files")
     assert hidden(tmp_path / "files") == []
 
@@ -466,7 +492,9 @@ def test_run_that_is_killed_at_any_moment_leaves_no_half_file(
         moment = {"page": dice.randint(1, 40)}
         if not kill % 2:
             moment = {"page": 44, "batch": dice.randint(1, 280)}
-        assert run_until(sandbox, tmp_path, signal.SIGKILL, **moment) == -signal.SIGKILL, moment
+        form = TYPED_FORMATS[kill // 2 % 2]
+        code = run_until(sandbox, tmp_path, signal.SIGKILL, form, **moment)
+        assert code == -signal.SIGKILL, moment
         for file in visible(folder) if folder.exists() else ():
             assert 0 < rows_in(file) <= ROWS_A_FILE, moment
             file.unlink()
@@ -486,8 +514,8 @@ print("pyarrow" in sys.modules, file=sys.stderr)
 """
 
 
-@pytest.mark.parametrize(("form", "loaded"), [(None, False), ("jsonl", False), ("parquet", True)])
-def test_pyarrow_is_imported_for_parquet_only(
+@pytest.mark.parametrize(("form", "loaded"), [(None, False), ("jsonl", False), ("arrow", True)])
+def test_pyarrow_is_imported_where_files_have_types_only(
     sandbox: Sandbox, tmp_path: Path, form: str | None, *, loaded: bool
 ) -> None:
     put_jobs(sandbox, 1)
@@ -507,6 +535,8 @@ def test_pyarrow_is_imported_for_parquet_only(
     [
         ({"encoding": {"format": "jsonl", "compression": "zstd"}}, "must be gzip or none"),
         ({"encoding": {"format": "parquet", "compression": "brotli"}}, "compression"),
+        ({"encoding": {"format": "parquet", "compression": "lz4"}}, "must be zstd or snappy"),
+        ({"encoding": {"format": "arrow", "compression": "gzip"}}, "must be zstd or lz4 or none"),
         ({"encoding": {"format": "csv"}}, "format"),
         ({"storage": {"root": "/tmp", "prefix": "a/b"}}, "prefix must not hold a /"),  # noqa: S108 - nothing is written
         ({"encoding": {}}, "is not valid"),

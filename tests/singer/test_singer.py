@@ -10,7 +10,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -71,11 +71,17 @@ def steady(output: str) -> str:
     return re.sub(r'"version":\d+', '"version":0', output)
 
 
-def compare(name: str, output: str) -> None:
+def by_name(catalog: str) -> str:
+    """Bring each entry's parts, but not what is in them, into an order of their own."""
+    entries = json.loads(catalog)["streams"]
+    return json.dumps([dict(sorted(entry.items())) for entry in entries], indent=1)
+
+
+def compare(name: str, output: str, of: Callable[[str], str] = str) -> None:
     path = GOLDEN / name
     if "UPDATE_GOLDEN" in os.environ:
         path.write_text(steady(output), encoding="utf-8")
-    assert steady(output) == path.read_text(encoding="utf-8")
+    assert of(steady(output)) == of(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -87,7 +93,7 @@ def seeded() -> Iterator[Sandbox]:
 
 
 def test_catalog_is_the_golden_one(command: Command) -> None:
-    compare("catalog.json", command("--discover").stdout)
+    compare("catalog.json", command("--discover").stdout, of=by_name)
 
 
 def test_first_and_incremental_syncs_are_the_golden_ones(seeded: Sandbox, command: Command) -> None:

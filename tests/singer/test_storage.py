@@ -187,7 +187,7 @@ def test_leftovers_of_its_own_prefix_are_removed_after_a_day_and_nothing_else(
     two_jobs: Sandbox, tmp_path: Path
 ) -> None:
     gone = [unfinished("run-", stream) for stream in (*STREAMS, "jobs%2Frenamed")]
-    gone.append(gone[0].replace(".parquet.", ".jsonl.gz."))
+    gone += [gone[0].replace(".parquet.", f".{ending}.") for ending in ("jsonl.gz", "arrow")]
     kept = [
         unfinished("other-", "classify_jobs"),
         unfinished("", "classify_jobs"),

@@ -13,7 +13,8 @@ from tap_llamaclassify.singer.tap import TapLlamaClassify
 from tap_llamaclassify.tables import rows
 from tap_llamaclassify.tables.schemas import schema_of
 from tests.support.builders import STREAMS, captured, catalog_with, job, new_tap, sync
-from tests.support.runs import put
+from tests.support.commands import Command
+from tests.support.runs import assert_version_activated_last, config_of, put, select, success
 
 KEYS = {
     "classify_jobs": ["id"],
@@ -77,6 +78,34 @@ def test_catalog_of_an_older_version_gives_the_columns_that_it_knows(two_jobs: S
     assert len(output.ids()) == 2
 
 
+def test_catalog_of_an_older_version_is_told_by_what_it_does_not_have(
+    two_jobs: Sandbox, quick_command: Command
+) -> None:
+    def said(catalog: dict[str, Any]) -> list[str]:
+        ended = quick_command("--config", config_of(two_jobs), "--catalog", catalog)
+        assert len(success(ended).ids()) == 2
+        parts = [
+            line.partition("The catalog does not have ")
+            for level in ("WARNING", "INFO")
+            for line in ended.lines(level)
+        ]
+        return [text for _, told, text in parts if told]
+
+    catalog = select(two_jobs, "classify_jobs", "classify_job_rules")
+    assert said(catalog) == []
+    for entry in catalog["streams"]:
+        if entry["tap_stream_id"] != "classify_job_rules":
+            # Of streams that are not selected, nobody misses a column.
+            entry["schema"]["properties"].pop("rule_count", None)
+    unknown = ("classify_usage", "classify_v2_jobs")
+    catalog["streams"] = [e for e in catalog["streams"] if e["tap_stream_id"] not in unknown]
+    columns, streams = said(catalog)
+    assert columns == (
+        "classify_jobs.rule_count: left out of the rows; make it anew with --discover"
+    )
+    assert streams.startswith("classify_usage, classify_v2_jobs: not synced; ")
+
+
 def test_catalog_with_one_stream_selects_that_one(two_jobs: Sandbox) -> None:
     catalog = catalog_with(two_jobs)
     catalog["streams"] = [e for e in catalog["streams"] if e["tap_stream_id"] == "classify_jobs"]
@@ -132,6 +161,28 @@ def test_full_table_emits_everything_and_leaves_the_bookmark_alone(two_jobs: San
     assert output.records("classify_job_rules") == []
     assert output.state == state
     assert output.of_type("ACTIVATE_VERSION") == []
+
+
+def test_full_refresh_of_incremental_streams_activates_no_version(
+    two_jobs: Sandbox, quick_command: Command
+) -> None:
+    config = config_of(two_jobs, emit_activate_version_messages=True)
+    first = success(quick_command("--config", config))
+    two_jobs.world.delete("a")
+    again = success(quick_command("--config", config))
+    assert (first.ids(), again.ids()) == (["a", "b"], ["b"])
+    assert {m["type"] for m in [*first.messages, *again.messages]} == {"SCHEMA", "RECORD", "STATE"}
+
+
+def test_full_table_activates_a_version_without_what_the_start_date_leaves_out(
+    two_jobs: Sandbox, quick_command: Command
+) -> None:
+    put(two_jobs, job("late", updated_at="2026-11-02T00:00:00Z"))
+    catalog = select(two_jobs, "classify_jobs", replication_method="FULL_TABLE")
+    config = config_of(two_jobs, emit_activate_version_messages=True, start_date="2026-11-02")
+    output = success(quick_command("--config", config, "--catalog", catalog))
+    assert output.ids() == ["late"]
+    assert_version_activated_last(output)
 
 
 def test_full_table_does_not_activate_a_version_after_a_dry_run(two_jobs: Sandbox) -> None:

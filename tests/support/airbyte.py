@@ -13,6 +13,7 @@ from typing import Any
 from tests.support.commands import ended
 
 Message = dict[str, Any]
+MODULE = "tap_llamaclassify.airbyte.command"
 
 
 @dataclass(frozen=True)
@@ -59,17 +60,33 @@ class Said:
         return error
 
 
-def source(folder: Path, *words: str, env: Mapping[str, str] | None = None, **files: Any) -> Said:
+def source(
+    folder: Path,
+    *words: str,
+    env: Mapping[str, str] | None = None,
+    command: Sequence[Any] = (sys.executable, "-m", MODULE),
+    **files: Any,
+) -> Said:
     """Run the command; what is named becomes a file, and its option."""
     arguments = [*words]
     for name, content in files.items():
         path = folder / f"{name}.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content))
         arguments += [f"--{name}", str(path)]
-    command = [sys.executable, "-m", "tap_llamaclassify.airbyte.command", *arguments]
-    done = ended(command, cwd=folder, env=os.environ | (env or {}))
+    done = ended([*command, *arguments], cwd=folder, env=os.environ | (env or {}))
     messages = [json.loads(line) for line in done.stdout.splitlines()]
     return Said(done.code, messages, done.stderr)
+
+
+def states_of(bookmarks: Mapping[str, Any]) -> list[Message]:
+    """Make state messages of what a Singer state has in its bookmarks."""
+    return [
+        {
+            "type": "STREAM",
+            "stream": {"stream_descriptor": {"name": name}, "stream_state": entry},
+        }
+        for name, entry in bookmarks.items()
+    ]
 
 
 def configured(*streams: str, mode: str = "incremental", **more: Any) -> Message:

@@ -11,11 +11,13 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from llamacloud_sandbox.server import Sandbox
 from tests.support.builders import Message, Output, job
 
-FORMATS = ("jsonl", "parquet")
+TYPED_FORMATS = ("parquet", "arrow")
+FORMATS = ("jsonl", *TYPED_FORMATS)
 
 
 def batch_config(root: Path | str, form: str = "parquet", **changes: Any) -> dict[str, Any]:
@@ -37,6 +39,22 @@ def lines_of(files: list[str]) -> list[Any]:
     texts = [Path(file).read_bytes() for file in files]
     unpacked = [gzip.decompress(text) if text[:2] == b"\x1f\x8b" else text for text in texts]
     return [json.loads(line) for text in unpacked for line in text.splitlines()]
+
+
+def table_of(file: str) -> Any:
+    """Read a Parquet or an Arrow file into an Arrow table."""
+    if file.endswith(".parquet"):
+        return pq.read_table(file)
+    return pa.ipc.open_file(pa.memory_map(file)).read_all()
+
+
+def parts_of(file: str) -> list[int]:
+    """Count the rows of each row group of a Parquet file, or record batch of an Arrow file."""
+    if file.endswith(".parquet"):
+        made = pq.ParquetFile(file).metadata
+        return [made.row_group(place).num_rows for place in range(made.num_row_groups)]
+    opened = pa.ipc.open_file(pa.memory_map(file))
+    return [opened.get_batch(place).num_rows for place in range(opened.num_record_batches)]
 
 
 def put_jobs(sandbox: Sandbox, count: int, **fields: Any) -> None:
@@ -99,10 +117,15 @@ def as_loaded(row: Mapping[str, Any], columns: Columns) -> tuple[Any, ...]:
 
 
 def cells(source: Any, columns: Columns) -> list[tuple[Any, ...]]:
-    """Read Parquet files or a table by DuckDB: times as microseconds, days and JSON as they say."""
+    """Read files or a table by DuckDB: times as microseconds, days and JSON as they say."""
     with duckdb.connect() as warehouse:
-        read: Any = warehouse.from_parquet if isinstance(source, list) else warehouse.from_arrow
-        found = read(source)
+        if not isinstance(source, list):
+            found = warehouse.from_arrow(source)
+        elif source[0].endswith(".arrow"):
+            found = warehouse.from_arrow(pa.concat_tables(map(table_of, source)))
+        else:
+            from_parquet: Any = warehouse.from_parquet
+            found = from_parquet(source)
         assert dict(zip(found.columns, map(str, found.types), strict=True)) == {
             name: duckdb_type(column) for name, column in columns.items()
         }

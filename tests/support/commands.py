@@ -74,8 +74,9 @@ def ran(command: Sequence[Any], given: str | None = None, **options: Any) -> str
     return done.stdout
 
 
-def built_wheel(folder: Path) -> Path:
-    """Build the checkout's wheel in a folder below another; return the file."""
-    ran([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / "dist"])
+def built_wheel(folder: Path, checkout: Path = ROOT) -> Path:
+    """Build a checkout's wheel in a folder below another; return the file."""
+    words = ["-m", "hatchling", "build", "-t", "wheel", "-d", folder / "dist"]
+    ran([sys.executable, *words], cwd=checkout)
     (file,) = (folder / "dist").glob("*.whl")
     return file

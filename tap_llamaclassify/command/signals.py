@@ -1,5 +1,7 @@
 """How a signal ends the process: one line, the right exit code, and nothing that could hang."""
 
+from __future__ import annotations
+
 import os
 import select
 import signal
@@ -8,6 +10,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from types import FrameType
 from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -17,6 +20,17 @@ GRACE = 3.0
 """How many seconds a run has after a signal to remove what it has not finished."""
 
 _once = threading.Lock()
+
+
+def obey() -> None:
+    """Let signals end the process from now on, wherever it is."""
+    watch()
+    for number in SIGNALS:
+        signal.signal(number, _end)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    end(number)
 
 
 def end(number: int) -> NoReturn:

@@ -7,9 +7,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from tap_llamaclassify.api.models import Json
 from tap_llamaclassify.api.parsing import misfits_of
+from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.tables.rows import Row
+from tap_llamaclassify.tables.tables import Table
 
 MOST_NAMES = 50
 """How many new fields are named in a run: should names be data, they would fill the log."""
@@ -30,14 +31,19 @@ class SchemaDrift:
         self._misfits: Counter[str] = Counter()
         self._named: set[str] = set()
         self._unnamed: set[int] = set()
+        self._replaced = 0
 
-    def note_misfits(self, jobs: Sequence[Json]) -> None:
-        """Count the values that did not fit, whichever streams are selected."""
-        for job in jobs:
-            self._misfits.update(misfits_of(job))
+    def note_misfits(self, step: Step) -> None:
+        """Count the values that did not fit, whichever tables are wanted, and lone surrogates."""
+        self._replaced += sum(page.replaced for page in step.pages)
+        if any(page.has_misfits for page in step.pages):
+            # Each filter is an instant, so the longest of these holds all the others.
+            for job in max(step.items.values(), key=len, default=()):
+                self._misfits.update(misfits_of(job))
 
-    def note_unknown(self, stream: str, known: frozenset[str], rows: Sequence[Row]) -> None:
-        """Log each new field of a stream's rows once, less the API's that it knows."""
+    def note_unknown(self, table: Table, rows: Sequence[Row]) -> None:
+        """Log each new field of a table's rows once, less the API's that it knows."""
+        stream, known = table.name, table.api_fields
         split = {name.partition(".")[0] for name in known if "." in name}
         for additional_fields in [row["additional_fields"] for row in rows]:
             for name, value in (additional_fields or {}).items():
@@ -60,7 +66,7 @@ class SchemaDrift:
         _logger.info("New field in the API, kept in additional_fields: %r", field)
 
     def warn(self) -> None:
-        """Say how many values did not fit, and how many new fields were not named."""
+        """Say how many values did not fit, and which new fields were not named."""
         if unnamed := len(self._unnamed):
             _logger.warning(
                 "%d%s new fields in the API, kept in additional_fields, are not named here: they "
@@ -76,3 +82,5 @@ class SchemaDrift:
                 self._misfits.total(),
                 ", ".join(f"{field} {count}" for field, count in sorted(self._misfits.items())),
             )
+        if self._replaced:
+            _logger.warning("%d lone surrogates in the API's text became U+FFFD", self._replaced)
