@@ -14,8 +14,10 @@ RELEASE := .venvs/release/.ready
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate \
   --no-emit-index-url --no-emit-find-links
 WHEEL ?= .
+SPARK := 4.3.0
+WITH_SPARK := .venvs/spark-$(SPARK)
 
-.PHONY: help demo demo-dlt demo-parquet test test-heavy test-pythons test-singer-sdk test-wheel test-lowest soak lint golden sync key constraints clean report bench bench-peers chart docs audit sbom
+.PHONY: help demo demo-dlt demo-parquet demo-spark test test-heavy test-pythons test-singer-sdk test-wheel test-lowest test-spark soak lint golden sync key constraints clean report bench bench-peers bench-spark chart docs audit sbom
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -28,6 +30,9 @@ demo-parquet: $(READY)  ## sync a made-up LlamaCloud into Parquet files, and que
 
 demo-dlt: $(READY)  ## load a made-up LlamaCloud into DuckDB with dlt, twice; show what moved
 	@$(BIN)/python -m demo.dlt_demo
+
+demo-spark: $(WITH_SPARK)/.ready  ## query a made-up LlamaCloud with Spark, and stream what is new
+	@$(WITH_SPARK)/bin/python -m demo.spark_demo
 
 test: lint  ## lint, then every test that is not marked heavy
 	$(BIN)/pytest -n 2 --dist loadfile -m "not heavy"
@@ -46,6 +51,9 @@ test-wheel: $(READY)  ## the tests that need no source, with the wheel, away fro
 
 test-lowest: $(READY)  ## the same with the lowest of each library that pyproject.toml allows
 	$(BIN)/python tests/support/wheels.py --libraries lowest $(LOWEST)
+
+test-spark: $(WITH_SPARK)/.ready  ## the tests that need Spark and Java, on SPARK=4.3.0 or another
+	$(WITH_SPARK)/bin/python -m pytest tests/spark_local -p no:cacheprovider
 
 soak: $(READY)  ## put the tap through 10,000 histories and all that can fail; count what was tried
 	@mkdir -p output
@@ -67,6 +75,9 @@ bench: $(READY)  ## measure the tap beside a plain loop, and check its bounds
 
 bench-peers: $(READY)  ## measure the tap beside the other ways to do its job
 	$(BIN)/python -m benchmarks.bench_peers
+
+bench-spark: $(WITH_SPARK)/.ready  ## measure windows of 8 connections in Spark beside one partition
+	$(WITH_SPARK)/bin/python -m benchmarks.spark_windows
 
 chart: $(CHART)  ## draw docs/performance.svg from benchmarks/results/peers.json
 	.venvs/chart/bin/python -m benchmarks.chart
@@ -100,9 +111,9 @@ key:
 
 constraints: $(READY)  ## pin the newest and the lowest versions that pyproject.toml allows
 	$(COMPILE) --upgrade --group dev --group docs --group release --extra dlt --extra s3 \
-	  --universal -o constraints.txt
+	  --extra spark --universal -o constraints.txt
 	$(COMPILE) --upgrade --resolution lowest-direct --extra dlt --extra report --extra s3 \
-	  --extra sandbox --universal -o constraints-lowest.txt
+	  --extra sandbox --extra spark --universal -o constraints-lowest.txt
 
 clean:  ## remove environments, caches and the demo; keep output/ and Meltano's state
 	rm -rf .venv .venvs .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -125,6 +136,13 @@ $(DOCS): pyproject.toml constraints.txt | $(READY)
 $(RELEASE): pyproject.toml constraints.txt | $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/release
 	$(BIN)/uv pip install --quiet --python .venvs/release/bin/python -c constraints.txt --group release
+	@touch $@
+
+$(WITH_SPARK)/.ready: pyproject.toml constraints.txt | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(WITH_SPARK)
+	grep -v '^pyspark==' constraints.txt >$(WITH_SPARK)/constraints.txt
+	$(BIN)/uv pip install --quiet --python $(WITH_SPARK)/bin/python -c $(WITH_SPARK)/constraints.txt \
+	  -e ".[sandbox,spark]" pyspark==$(SPARK) pytest
 	@touch $@
 
 $(CHART): | $(READY)

@@ -16,7 +16,7 @@ from tests.support.commands import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 VERSION = PROJECT["version"]
-LOWEST_EXTRAS = ("dlt", "report", "s3", "sandbox")
+LOWEST_EXTRAS = ("dlt", "report", "s3", "sandbox", "spark")
 
 
 def name_of(requirement: str) -> str:
