@@ -88,6 +88,13 @@ def test_changelog_begins_with_this_version_and_says_what_to_do_on_an_upgrade() 
     assert notes_of(ROOT, VERSION).startswith("### On an upgrade\n")
 
 
+def test_connector_for_lakeflow_has_this_version_and_needs_it() -> None:
+    (connector,) = (ROOT / "src").rglob("pyproject.toml")
+    its = tomllib.loads(text_of(connector))["project"]
+    assert its["version"] == VERSION
+    assert f"{PROJECT['name']}>={VERSION}" in its["dependencies"]
+
+
 def test_placeholders_are_in_the_two_files_that_the_check_reads() -> None:
     assert all(PLACEHOLDER in url for url in PROJECT["urls"].values())
     roots = [path for path in ROOT.iterdir() if path.name[0] != "." and path.name != "output"]
