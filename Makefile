@@ -10,8 +10,13 @@ READY := .venv/.ready
 MATPLOTLIB := 3.11.2
 CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
 DOCS := .venvs/docs/.ready
+SCHEMATHESIS := 4.32.5
+CONFORMANCE := .venvs/conformance/.schemathesis-$(SCHEMATHESIS)
+CASES ?= 1000
+REPLIES ?= 20000
+SEED ?= 1
 
-.PHONY: help demo demo-dlt demo-parquet test test-heavy test-pythons test-singer-sdk soak lint golden sync key constraints clean report bench bench-peers chart docs
+.PHONY: help demo demo-dlt demo-parquet test test-heavy test-pythons test-singer-sdk soak lint golden conformance openapi sync key constraints clean report bench bench-peers chart docs
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -51,6 +56,13 @@ lint: $(READY)  ## ruff, formatting, strict types
 golden: $(READY)  ## write golden files, the tables of README and docs/, and plugins/ anew
 	UPDATE_GOLDEN=1 $(BIN)/pytest tests/singer/test_singer.py tests/house/test_docs.py \
 	  tests/house/test_notebook.py tests/house/test_plugin_definition.py
+
+conformance: openapi $(CONFORMANCE)  ## hold sandbox and tap to LlamaCloud's OpenAPI (OPENAPI=path)
+	@.venvs/conformance/bin/python -m tests.conformance $(OPENAPI) \
+	  --cases $(CASES) --replies $(REPLIES) --seed $(SEED)
+
+openapi:
+	@:$(if $(OPENAPI),,$(error set OPENAPI to the file of LlamaCloud's OpenAPI))
 
 bench: $(READY)  ## measure the tap beside a plain loop, and check its bounds
 	$(BIN)/python -m benchmarks.bench
@@ -96,6 +108,12 @@ $(READY): pyproject.toml constraints.txt
 $(DOCS): pyproject.toml constraints.txt | $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/docs
 	$(BIN)/uv pip install --quiet --python .venvs/docs/bin/python -c constraints.txt --group docs
+	@touch $@
+
+$(CONFORMANCE): pyproject.toml constraints.txt | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/conformance
+	$(BIN)/uv pip install --quiet --python .venvs/conformance/bin/python -c constraints.txt \
+	  -e '.[sandbox]' schemathesis==$(SCHEMATHESIS)
 	@touch $@
 
 $(CHART): | $(READY)
