@@ -13,7 +13,7 @@ from tests.conformance.contract import Contract, Schema
 
 Strategy = st.SearchStrategy[Any]
 
-MORE_ITEMS = 2
+MORE_ITEMS = 3
 """How many items a list may have beyond those that it must."""
 
 ODD_TEXTS = (
@@ -36,11 +36,15 @@ UNKNOWN_NAMES = (
 TEXT = st.text(max_size=8) | st.sampled_from(ODD_TEXTS) | st.text(min_size=60, max_size=90)
 INTEGER = st.integers(-9, 999) | st.integers() | st.sampled_from(ODD_INTEGERS)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False) | INTEGER | st.sampled_from(ODD_NUMBERS)
+FIELDS = st.sampled_from(["credits", "parse_credits", "type", "lang", "more", ""])
+"""Names of fields inside of unknown objects."""
 JSON = st.recursive(
     st.none() | st.booleans() | NUMBER | TEXT,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
     max_leaves=4,
 )
+
+UNKNOWN = JSON | st.dictionaries(FIELDS, NUMBER | TEXT, min_size=1, max_size=2)
 
 
 def _zone(minutes: int) -> str:
@@ -111,7 +115,7 @@ class Drawing:
         if others is False:
             return known
         name = (TEXT | st.sampled_from(UNKNOWN_NAMES)).filter(lambda text: text not in fields)
-        value = JSON if others is True else self.of(others)
+        value = UNKNOWN if others is True else self.of(others)
         unknown: Strategy = st.just({}) | st.dictionaries(name, value, max_size=2)
         return st.builds(lambda extra, own: extra | own, unknown, known)
 

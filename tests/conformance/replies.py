@@ -21,7 +21,7 @@ from tap_llamaclassify.api.pagination import Paginator
 from tap_llamaclassify.http.client import Client
 from tests.conformance.contract import Contract, Schema
 from tests.conformance.drawing import Drawing, Strategy
-from tests.support.accounting import TABLES_OF, kept_leaves, sent_leaves
+from tests.support.accounting import SCHEMAS, TABLES_OF, fits, kept_leaves, sent_leaves
 from tests.support.builders import SimulatedClock, connection
 from tests.support.items import of_owner
 
@@ -109,8 +109,12 @@ class Reader:
             assert kept == wanted, f"lost: {lost}; in the rows, and not sent: {made_up}"
             self.tally.values += len(wanted)
         for table in TABLES_OF[source]:
+            rows, columns = table.rows(owned), SCHEMAS[table.name]["properties"]
             alone = [row for item in owned for row in table.rows([item])]
-            assert table.rows(owned) == alone, f"{table.name} has other rows for all than for each"
+            assert rows == alone, f"{table.name} has other rows for all than for each"
+            cells = [(name, value) for row in rows for name, value in row.items()]
+            odd = [cell for cell in cells if not fits(cell[1], columns[cell[0]])]
+            assert not odd, f"{table.name} has what does not fit its columns: {odd}"
         self.tally.items += len(sent)
 
 

@@ -33,6 +33,25 @@ from tests.support.items import OWNER
 Path: TypeAlias = tuple[str | int, ...]
 Leaf: TypeAlias = tuple[Path, str]
 
+SCHEMAS = {table.name: schema_of(table.name) for table in TABLES}
+IS_FIXED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII).fullmatch
+
+
+def fits(value: Any, column: Json) -> bool:
+    """Say whether a value has the type that a schema gives a column."""
+    types = column["type"] if isinstance(column["type"], list) else [column["type"]]
+    if "date-time" in column.get("format", "") and isinstance(value, str):
+        return IS_FIXED(value) is not None
+    if "array" in types and isinstance(value, list):
+        return all(fits(item, column["items"]) for item in value)
+    if "integer" in types and type(value) is int:
+        return -(2**63) <= value < 2**63
+    if "number" in types and type(value) is int:
+        return float(value) == value
+    python = {"string": str, "object": dict, "null": type(None), "boolean": bool, "number": float}
+    return any(type(value) is python.get(name) for name in types)
+
+
 APART: dict[Endpoint, dict[str, Any]] = {
     V1_JOBS: {"rules": {}, "parsing_configuration": {}},
     V2_JOBS: {
@@ -166,7 +185,7 @@ def _forms(source: Endpoint) -> dict[Path, Callable[[str], str | None]]:
     return {
         PLACES.get(table.name, {}).get(name, (name,)): readers[column["format"]]
         for table in TABLES_OF[source]
-        for name, column in schema_of(table.name)["properties"].items()
+        for name, column in SCHEMAS[table.name]["properties"].items()
         if column.get("format") in readers and name != "job_updated_at"
     }
 

@@ -29,15 +29,10 @@ from tap_llamaclassify.api.models import MISFITS, Json
 from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.tables.arrow import Columns
 from tap_llamaclassify.tables.rows import due, job_rows, rule_rows
-from tap_llamaclassify.tables.schemas import schema_of
-from tap_llamaclassify.tables.tables import TABLES
 from tap_llamaclassify.tables.v2_rows import v2_job_rows
-from tests.support.accounting import TABLES_OF, kept_leaves, sent_leaves
+from tests.support.accounting import SCHEMAS, TABLES_OF, fits, kept_leaves, sent_leaves
 from tests.support.builders import job
 from tests.support.items import CREATED_AT, OWNER, UPDATED_AT, of_owner, v2_job
-
-IS_FIXED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII).fullmatch
-SCHEMAS = {table.name: schema_of(table.name) for table in TABLES}
 
 # What is drawn
 
@@ -156,21 +151,6 @@ def read(source: Endpoint, sent: Any, *, ascii_only: bool = True) -> list[Json]:
 
 
 # Types, keys and order
-
-
-def fits(value: Any, column: Json) -> bool:
-    """Say whether a value has the type that a schema gives a column."""
-    types = column["type"] if isinstance(column["type"], list) else [column["type"]]
-    if "date-time" in column.get("format", "") and isinstance(value, str):
-        return IS_FIXED(value) is not None
-    if "array" in types and isinstance(value, list):
-        return all(fits(item, column["items"]) for item in value)
-    if "integer" in types and type(value) is int:
-        return -(2**63) <= value < 2**63
-    if "number" in types and type(value) is int:
-        return float(value) == value
-    python = {"string": str, "object": dict, "null": type(None), "boolean": bool, "number": float}
-    return any(type(value) is python.get(name) for name in types)
 
 
 @pytest.mark.parametrize(
