@@ -91,7 +91,7 @@ class Api:
         try:
             results = self.world.results(job_id, project_id=project_id)
         except KeyError as error:
-            if job_id not in self.world.entries():
+            if not self.world.v1.was_put(job_id):
                 check_uuid(job_id, "path", "classify_job_id")
             raise HTTPException(404, "Classify job not found") from error
         if not results and self.settings.pending_results == "404" and self._is_pending(job_id):

@@ -418,15 +418,19 @@ def test_results_of_a_job_that_is_unknown_expired_or_anothers_are_not_found() ->
     world = V1.filled("mine", "old")
     world.put(V1.make("theirs", project_id=world.project_ids[1]))
     world.expire("old")
+    world.put_raw({"id": "raw"})
+    world.put(V1.make("deleted"))
+    world.delete("deleted")
     with Sandbox(world) as sandbox:
         statuses = {
             job_id: ask(sandbox, results_path(job_id)).status_code
-            for job_id in ("mine", "old", "theirs", GHOST, "no UUID")
+            for job_id in ("mine", "old", "theirs", "raw", "deleted", GHOST, "no UUID")
         }
         shown = ids_of(ask(sandbox, PATH).json()["items"])
 
-    assert statuses == {"mine": 200, "old": 404, "theirs": 404, GHOST: 404, "no UUID": 422}
-    assert sorted(shown) == ["mine", "old"]
+    known = dict.fromkeys(("old", "theirs", "raw", "deleted", GHOST), 404)
+    assert statuses == known | {"mine": 200, "no UUID": 422}
+    assert sorted(shown) == ["mine", "old", "raw"]
     for job_id in ("old", GHOST):
         with pytest.raises(KeyError, match=job_id):
             world.results(job_id)
