@@ -10,13 +10,15 @@ READY := .venv/.ready
 MATPLOTLIB := 3.11.2
 CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
 DOCS := .venvs/docs/.ready
+SPARK := 4.3.0
+WITH_SPARK := .venvs/spark-$(SPARK)
 SCHEMATHESIS := 4.32.5
 CONFORMANCE := .venvs/conformance/.schemathesis-$(SCHEMATHESIS)
 CASES ?= 1000
 REPLIES ?= 20000
 SEED ?= 1
 
-.PHONY: help demo demo-dlt demo-parquet test test-heavy test-pythons test-singer-sdk soak lint golden conformance openapi sync key constraints clean report bench bench-peers chart docs
+.PHONY: help demo demo-dlt demo-parquet demo-spark test test-heavy test-pythons test-singer-sdk test-spark soak lint golden conformance openapi sync key constraints clean report bench bench-peers bench-spark chart docs
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -30,6 +32,9 @@ demo-parquet: $(READY)  ## sync a made-up LlamaCloud into Parquet files, and que
 demo-dlt: $(READY)  ## load a made-up LlamaCloud into DuckDB with dlt, twice; show what moved
 	@$(BIN)/python -m demo.dlt_demo
 
+demo-spark: $(WITH_SPARK)/.ready  ## query a made-up LlamaCloud with Spark, and stream what is new
+	@$(WITH_SPARK)/bin/python -m demo.spark_demo
+
 test: lint  ## lint, then every test that is not marked heavy
 	$(BIN)/pytest -n 2 --dist loadfile -m "not heavy"
 
@@ -41,6 +46,9 @@ test-pythons: $(READY)  ## what test runs, but for Meltano and dbt, on each Pyth
 
 test-singer-sdk: $(READY)  ## the tests of Singer with the newest singer-sdk allowed, pre-releases too
 	$(BIN)/python tests/support/newest_singer_sdk.py
+
+test-spark: $(WITH_SPARK)/.ready  ## the tests that need Spark and Java, on SPARK=4.3.0 or another
+	$(WITH_SPARK)/bin/python -m pytest tests/spark_local -p no:cacheprovider
 
 soak: $(READY)  ## put the tap through 10,000 histories and all that can fail; count what was tried
 	@mkdir -p output
@@ -70,6 +78,9 @@ bench: $(READY)  ## measure the tap beside a plain loop, and check its bounds
 bench-peers: $(READY)  ## measure the tap beside the other ways to do its job
 	$(BIN)/python -m benchmarks.bench_peers
 
+bench-spark: $(WITH_SPARK)/.ready  ## measure windows of 8 connections in Spark beside one partition
+	$(WITH_SPARK)/bin/python -m benchmarks.spark_windows
+
 chart: $(CHART)  ## draw docs/performance.svg from benchmarks/results/peers.json
 	.venvs/chart/bin/python -m benchmarks.chart
 
@@ -89,7 +100,7 @@ key:
 	@:$(if $(LLAMA_CLOUD_API_KEY),,$(error set LLAMA_CLOUD_API_KEY to a key of your LlamaCloud project))
 
 constraints: $(READY)  ## pin the newest versions that pyproject.toml allows
-	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --group docs --extra dlt --extra s3 --universal --no-header \
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --group docs --extra dlt --extra s3 --extra spark --universal --no-header \
 	  --no-annotate --no-emit-index-url --no-emit-find-links -o constraints.txt
 
 clean:  ## remove environments, caches and the demo; keep output/ and Meltano's state
@@ -114,6 +125,13 @@ $(CONFORMANCE): pyproject.toml constraints.txt | $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/conformance
 	$(BIN)/uv pip install --quiet --python .venvs/conformance/bin/python -c constraints.txt \
 	  -e '.[sandbox]' schemathesis==$(SCHEMATHESIS)
+	@touch $@
+
+$(WITH_SPARK)/.ready: pyproject.toml constraints.txt | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(WITH_SPARK)
+	grep -v '^pyspark==' constraints.txt >$(WITH_SPARK)/constraints.txt
+	$(BIN)/uv pip install --quiet --python $(WITH_SPARK)/bin/python -c $(WITH_SPARK)/constraints.txt \
+	  -e ".[sandbox,spark]" pyspark==$(SPARK) pytest
 	@touch $@
 
 $(CHART): | $(READY)

@@ -143,12 +143,9 @@ def _resource(reader: _Reader, table: Table, settings: Settings) -> DltResource:
         rows,
         name=table.name,
         primary_key=[*table.keys],
-        # Each key is there but once.
-        write_disposition={
-            "disposition": "merge",
-            "strategy": "delete-insert",
-            "deduplicated": True,
-        },
+        # Each key comes but once; still dlt is not told so, for a load that is gone on with after a
+        # kill may have put the rows into its staging table twice.
+        write_disposition={"disposition": "merge", "strategy": "delete-insert"},
         columns=_columns_of(table),
         selected=table in BY_DEFAULT or bool(setting and getattr(settings, setting)),
     )

@@ -261,14 +261,7 @@ class _Source:
                 yield table.name, batch
 
     def _error_of(self, parts: Sequence[Part]) -> ApiError | None:
-        # Who names a table relies on it; if it is a beta, then only where it is read in full.
-        named = [
-            failed.error
-            for part in parts
-            for failed in part.failures
-            if self._by_name
-            and not (failed.absent and failed.is_beta and all(map(part.goes_on, failed.names)))
-        ]
+        named = [error for part in parts if self._by_name for error in part.errors_where_named]
         return error_of(parts, "read") or next(iter(named), None)
 
 

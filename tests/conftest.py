@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import json
 import os
 import re
@@ -24,6 +25,8 @@ from tests.support.commands import COMMAND, ROOT, Command, Ended, ended, words_o
 from tests.support.runs import config_of, put
 from tests.support.tally import DIVERGENCES, Tally
 
+collect_ignore = [] if importlib.util.find_spec("pyspark") else ["spark_local"]
+"""What needs Spark has an environment of its own, in which `make test-spark` runs it."""
 TALLY = pytest.StashKey[Counter[str]]()
 
 

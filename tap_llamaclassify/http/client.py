@@ -117,6 +117,18 @@ class Client:
         self._session = Session(connection)
         self._cancelled = threading.Event()
 
+    def spend(self, requests: int) -> None:
+        """Count so many requests against `requests_per_minute`: others send them by this key."""
+        with self._gate:
+            for _ in range(requests):
+                self._pace.note()
+
+    @property
+    def spent(self) -> int:
+        """How many requests count against `requests_per_minute` now; 0 where there is none."""
+        with self._gate:
+            return self._pace.in_last_minute
+
     def cancel(self) -> None:
         """Let what is under way in threads come to nothing: no try, no wait, no line in the log."""
         self._cancelled.set()

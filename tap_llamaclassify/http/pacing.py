@@ -59,6 +59,12 @@ class RateLimiter:
             return 0.0
         return max(0.0, self._starts[0] + 60 - self._clock.monotonic())
 
+    @property
+    def in_last_minute(self) -> int:
+        """How many have left in the last minute, as far as there is a limit."""
+        since = self._clock.monotonic() - 60
+        return sum(start > since for start in self._starts or ())
+
     def note(self) -> None:
         """Take down that a request leaves now."""
         if self._starts is not None:

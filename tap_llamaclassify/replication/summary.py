@@ -56,6 +56,15 @@ class Part:
         return [failed.error for failed in self.failures if failed not in self.not_missed]
 
     @property
+    def errors_where_named(self) -> list[ApiError]:
+        """Those of tables that somebody has named, and so relies on; a beta only where in full."""
+        return [
+            failed.error
+            for failed in self.failures
+            if not (failed.absent and failed.is_beta and all(map(self.goes_on, failed.names)))
+        ]
+
+    @property
     def unread(self) -> set[str]:
         """The tables that lack rows."""
         return {name for failed in self.failures for name in failed.names}

@@ -75,16 +75,7 @@ class Unfinished:
 
     def not_met(self) -> Iterator[Sequence[str]]:
         """Return the ids of jobs that have not been seen yet, so many as one request may have."""
-        ids: list[str] = []
-        length = 0
-        for id_ in filter(_can_be_asked_for, sorted(self._not_met | self._again.keys())):
-            if len(ids) == MOST_A_REQUEST or length + _length(id_) > LONGEST_QUERY:
-                yield ids
-                ids, length = [], 0
-            ids.append(id_)
-            length += _length(id_)
-        if ids:
-            yield ids
+        yield from batches_of_ids(self._not_met | self._again.keys())
 
     def left(self, clock: str) -> dict[str, str]:
         """Return the jobs to ask for the next time."""
@@ -106,6 +97,20 @@ class Unfinished:
                 DAYS,
                 MOST,
             )
+
+
+def batches_of_ids(ids: Iterable[str]) -> Iterator[Sequence[str]]:
+    """Share ids out over requests, sorted; those that are too long for any are left out."""
+    batch: list[str] = []
+    length = 0
+    for id_ in filter(_can_be_asked_for, sorted(ids)):
+        if len(batch) == MOST_A_REQUEST or length + _length(id_) > LONGEST_QUERY:
+            yield batch
+            batch, length = [], 0
+        batch.append(id_)
+        length += _length(id_)
+    if batch:
+        yield batch
 
 
 def _length(id_: str) -> int:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import duckdb
 import pytest
+from dlt.common.storages.load_package import PackageStorage
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from llamacloud_sandbox.server import Sandbox
@@ -85,6 +86,28 @@ def test_package_that_was_left_is_loaded_by_the_next_run_and_the_one_after_goes_
     put_some(sandbox, "third")
     warehouse.run()
     assert warehouse.ids() == {"second-0", *(f"first-{number}" for number in range(5))}
+    warehouse.run()
+    assert warehouse.is_world()
+
+
+@pytest.mark.parametrize("table", [JOBS, "classify_v2_job_rules"])
+def test_load_that_ended_between_a_copy_and_its_note_doubles_nothing(
+    table: str, sandbox: Sandbox, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_some(sandbox, "first")
+
+    def end(self: PackageStorage, load_id: str, file_name: str) -> str:
+        if file_name.startswith(f"{table}."):
+            raise KeyboardInterrupt
+        return complete_job(self, load_id, file_name)
+
+    complete_job = PackageStorage.complete_job
+    with monkeypatch.context() as patched:
+        patched.setattr(PackageStorage, "save_pending_transition", lambda *_: None)
+        patched.setattr(PackageStorage, "complete_job", end)
+        with pytest.raises(PipelineStepFailed):
+            warehouse.run()
+    # The rows are in the staging table, and dlt does not know it.
     warehouse.run()
     assert warehouse.is_world()
 

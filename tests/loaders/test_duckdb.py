@@ -118,6 +118,7 @@ def test_all_streams_equal_the_api_cell_by_cell_after_each_of_two_runs(
     assert types["classify_v2_job_parsing_configs.target_pages"] == "VARCHAR"
 
 
+@pytest.mark.heavy
 def test_two_connections_fill_the_same_tables_and_one_goes_on_from_where_its_key_alone_was(
     sandbox: Sandbox, pipeline: IntoDuckdb
 ) -> None:

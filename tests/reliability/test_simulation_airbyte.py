@@ -26,7 +26,7 @@ from tests.support.simulated import ClientClock, Row
 from tests.support.tally import Tally
 from tests.support.windows import small_windows
 
-A_FEW = 25
+A_FEW = 20
 MANY = int(os.environ.get("HISTORIES", "200"))
 
 

@@ -417,10 +417,10 @@ from tap_llamaclassify.replication import v1 as v1_reader
 
 Step = v1_reader.Step
 
-def fails(items=(), *rest, pages=(), **more):
+def fails(items=None, *rest, pages=(), **more):
     if any(job["id"].startswith("apac") for page in pages for job in page.items):
         raise KeyError("a document's text")
-    return Step(items, *rest, pages=pages, **more)
+    return Step(items or {}, *rest, pages=pages, **more)
 
 v1_reader.Step = fails
 from tap_llamaclassify.__main__ import main
