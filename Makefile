@@ -66,8 +66,9 @@ golden: $(READY)  ## write golden files, the tables of README and docs/, and plu
 	  tests/house/test_notebook.py tests/house/test_plugin_definition.py
 
 conformance: openapi $(CONFORMANCE)  ## hold sandbox and tap to LlamaCloud's OpenAPI (OPENAPI=path)
+	@mkdir -p output
 	@.venvs/conformance/bin/python -m tests.conformance $(OPENAPI) \
-	  --cases $(CASES) --replies $(REPLIES) --seed $(SEED)
+	  --cases $(CASES) --replies $(REPLIES) --seed $(SEED) --figures output/conformance.json
 
 openapi:
 	@:$(if $(OPENAPI),,$(error set OPENAPI to the file of LlamaCloud's OpenAPI))

@@ -8,6 +8,7 @@ found anything, 2 where the file cannot be used.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -35,15 +36,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with begun(wanted) as work:
             _say(f"{wanted.file.name}, seed {wanted.seed}", "")
             _say("The sandbox, called as the OpenAPI describes", _row(_CALLED))
-            violations = _told(_called(work.called))
+            called = _told(_called(work.called))
             _say("", "The tap, reading what the OpenAPI allows", _row(_READ))
-            losses = _told(_read(work.read))
+            read = _told(_read(work.read))
             _say("", *_left_out(work), "")
+        if options.figures:
+            options.figures.write_text(_figures(wanted, work, called, read), encoding="utf-8")
     except (OSError, ValueError) as error:
         sys.stderr.write(f"conformance: {error}\n")
         return 2
+    violations, losses = called[-1], read[-1]
     _say(f"{violations:,} violations by the sandbox, {losses:,} operations that the tap lost of")
     return int(violations + losses > 0)
+
+
+def _figures(wanted: Wanted, work: Work, called: Sequence[int], read: Sequence[int]) -> str:
+    figures = {
+        "openapi": wanted.file.name,
+        "seed": wanted.seed,
+        "operations of the sandbox": len(work.called),
+        "calls": called[0],
+        "calls that are not allowed": called[1],
+        "violations": called[-1],
+        "operations of the tap": len(work.read),
+        "replies": read[0],
+        "values": read[3],
+        "operations with a loss": read[-1],
+    }
+    return json.dumps(figures, indent=2) + "\n"
 
 
 def _called(
@@ -65,15 +85,15 @@ def _read(read: Mapping[str, Future[replies.Tally]]) -> Iterator[tuple[str, list
         yield path, [*counted, len(losses)], losses
 
 
-def _told(rows: Iterator[tuple[str, list[int], list[str]]]) -> int:
-    """Show the rows of a table as they come, and their sums; return the last of these."""
+def _told(rows: Iterator[tuple[str, list[int], list[str]]]) -> list[int]:
+    """Show the rows of a table as they come, and their sums; return these."""
     columns: list[list[int]] = []
     for path, numbers, found in rows:
         columns.append(numbers)
         _say(_row((f"GET {path}", *numbers)), *(text[:LONGEST] for text in found[:SHOWN]))
     sums: list[int] = [sum(column) for column in zip(*columns, strict=True)]
     _say(_row(("in all", *sums)))
-    return sums[-1]
+    return sums
 
 
 def _row(cells: Sequence[str | int]) -> str:
@@ -102,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("openapi", type=Path, help="the vendor's OpenAPI, as JSON")
     parser.add_argument("--cases", **number, default=CASES, help="of each operation")
     parser.add_argument("--replies", **number, default=REPLIES, help="of all operations")
+    parser.add_argument("--figures", type=Path, help="where to write the sums, as JSON")
     parser.add_argument("--seed", **number, default=1, help="the same draws the same")
     return parser
 
