@@ -16,8 +16,13 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotat
 WHEEL ?= .
 SPARK := 4.3.0
 WITH_SPARK := .venvs/spark-$(SPARK)
+SCHEMATHESIS := 4.32.5
+CONFORMANCE := .venvs/conformance/.schemathesis-$(SCHEMATHESIS)
+CASES ?= 1000
+REPLIES ?= 20000
+SEED ?= 1
 
-.PHONY: help demo demo-dlt demo-parquet demo-spark test test-heavy test-pythons test-singer-sdk test-wheel test-lowest test-spark soak lint golden sync key constraints clean report bench bench-peers bench-spark chart docs audit sbom
+.PHONY: help demo demo-dlt demo-parquet demo-spark test test-heavy test-pythons test-singer-sdk test-wheel test-lowest test-spark soak lint golden conformance openapi sync key constraints clean report bench bench-peers bench-spark chart docs audit sbom
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -69,6 +74,14 @@ lint: $(READY)  ## ruff, formatting, strict types
 golden: $(READY)  ## write golden files, the tables of README and docs/, and plugins/ anew
 	UPDATE_GOLDEN=1 $(BIN)/pytest tests/singer/test_singer.py tests/house/test_docs.py \
 	  tests/house/test_notebook.py tests/house/test_plugin_definition.py
+
+conformance: openapi $(CONFORMANCE)  ## hold sandbox and tap to LlamaCloud's OpenAPI (OPENAPI=path)
+	@mkdir -p output
+	@.venvs/conformance/bin/python -m tests.conformance $(OPENAPI) \
+	  --cases $(CASES) --replies $(REPLIES) --seed $(SEED) --figures output/conformance.json
+
+openapi:
+	@:$(if $(OPENAPI),,$(error set OPENAPI to the file of LlamaCloud's OpenAPI))
 
 bench: $(READY)  ## measure the tap beside a plain loop, and check its bounds
 	$(BIN)/python -m benchmarks.bench
@@ -136,6 +149,12 @@ $(DOCS): pyproject.toml constraints.txt | $(READY)
 $(RELEASE): pyproject.toml constraints.txt | $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/release
 	$(BIN)/uv pip install --quiet --python .venvs/release/bin/python -c constraints.txt --group release
+	@touch $@
+
+$(CONFORMANCE): pyproject.toml constraints.txt | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/conformance
+	$(BIN)/uv pip install --quiet --python .venvs/conformance/bin/python -c constraints.txt \
+	  -e '.[sandbox]' schemathesis==$(SCHEMATHESIS)
 	@touch $@
 
 $(WITH_SPARK)/.ready: pyproject.toml constraints.txt | $(READY)

@@ -2,6 +2,7 @@
 
 from fastapi import HTTPException, Request
 
+from llamacloud_sandbox.api.uuids import check_uuid
 from llamacloud_sandbox.world.world import World
 
 
@@ -21,14 +22,20 @@ class Access:
             raise ValueError(message)
 
     async def project_of(self, request: Request) -> str:
-        """The project that a request is about. HTTPException: it may not ask that."""
+        """The project that a request is about.
+
+        HTTPException: it may not ask that. RequestValidationError: it names one by no UUID.
+        """
         own = self._projects.get(request.headers.get("authorization", ""))
         if own is None:
             raise HTTPException(401, "Invalid API key: missing, revoked, or of another region")
-        if request.query_params.get("project_id", own) != own:
+        project_id = request.query_params.get("project_id", own)
+        if project_id != own:
+            check_uuid(project_id, "query", "project_id")
             raise HTTPException(401, "Invalid API key: it belongs to another project")
         organization_id = request.query_params.get("organization_id", self._organization_id)
         if organization_id != self._organization_id:
+            check_uuid(organization_id, "query", "organization_id")
             raise HTTPException(403, "No access to this organization")
         return own
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
@@ -15,6 +15,7 @@ from llamacloud_sandbox.api.filters import EVERYTHING, Filter
 from llamacloud_sandbox.api.lifetime import Lifetime
 from llamacloud_sandbox.api.listing import Listings, Only, Show
 from llamacloud_sandbox.api.more import add_more, more_listings
+from llamacloud_sandbox.api.uuids import check_uuid
 from llamacloud_sandbox.settings import Settings
 from llamacloud_sandbox.world.catalogue import V2_STATUSES
 from llamacloud_sandbox.world.clock import instant
@@ -35,6 +36,7 @@ V2_PARAMETERS = (
     *("status", "configuration_id", "created_at_on_or_after", "created_at_on_or_before"),
 )
 
+V2Status = Literal["PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"]
 Instant = Annotated[datetime | None, BeforeValidator(instant)]
 
 
@@ -89,6 +91,8 @@ class Api:
         try:
             results = self.world.results(job_id, project_id=project_id)
         except KeyError as error:
+            if not self.world.v1.was_put(job_id):
+                check_uuid(job_id, "path", "classify_job_id")
             raise HTTPException(404, "Classify job not found") from error
         if not results and self.settings.pending_results == "404" and self._is_pending(job_id):
             raise HTTPException(404, "Classify job has no results yet")
@@ -161,8 +165,8 @@ def _add_v1(app: FastAPI, api: Api) -> None:
         return _json(api.results(project_id, job_id))
 
     @app.get(PROJECTS_PATH, dependencies=[own_project])
-    async def list_projects() -> Response:
-        return _json(api.world.projects())
+    async def list_projects(project_name: str | None = None) -> Response:
+        return _json(_named(api.world.projects(), project_name))
 
 
 def _add_v2(app: FastAPI, api: Api) -> None:
@@ -175,7 +179,7 @@ def _add_v2(app: FastAPI, api: Api) -> None:
         *,
         page_size: Annotated[int, Query(ge=1, le=V2_PAGE_SIZE_LIMIT)] = DEFAULT_PAGE_SIZE,
         page_token: str | None = None,
-        status: str | None = None,
+        status: V2Status | None = None,
         job_ids: Annotated[tuple[str, ...], Query()] = (),
         configuration_id: str | None = None,
         created_at_on_or_after: Instant = None,
@@ -207,10 +211,11 @@ def _add_organizations(app: FastAPI, api: Api) -> None:
 
     @app.get(ORGANIZATIONS_PATH, dependencies=[own_project])
     async def list_organizations(
+        name: str | None = None,
         page_size: Annotated[int, Query(ge=1)] = DEFAULT_PAGE_SIZE,
         page_token: Annotated[int, Query(ge=0)] = 0,
     ) -> Response:
-        all_of_them = api.world.organizations()
+        all_of_them = _named(api.world.organizations(), name)
         end = page_token + page_size
         total = len(all_of_them) if api.settings.total_size else None
         return _json(
@@ -220,6 +225,10 @@ def _add_organizations(app: FastAPI, api: Api) -> None:
                 "total_size": total,
             }
         )
+
+
+def _named(items: list[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:
+    return [item for item in items if name is None or item.get("name") == name]
 
 
 def _sent(request: Request, names: tuple[str, ...]) -> dict[str, Any]:

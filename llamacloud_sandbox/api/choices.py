@@ -35,19 +35,26 @@ class Points(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fields(msgspec.Struct, frozen=True, kw_only=True):
-    """Which items a listing has: by the texts that some fields may have, and by their `day`."""
+    """Which items a listing has: by the texts that some fields may have, and by bounds."""
 
     values: tuple[tuple[str, frozenset[str]], ...] = ()
     day_on_or_after: str | None = None
     day_on_or_before: str | None = None
+    credits_at_least: float | None = None
 
     def passes(self, item: Any) -> bool:
         """Whether the listing has this item."""
         if not isinstance(item, dict):
             return True
-        return self._is_in_days(item.get("day")) and all(
-            _is_among(item.get(name), wanted) for name, wanted in self.values
+        return (
+            self._is_in_days(item.get("day"))
+            and self._are_enough(item.get("credits"))
+            and all(_is_among(item.get(name), wanted) for name, wanted in self.values)
         )
+
+    def _are_enough(self, spent: Any) -> bool:
+        least = self.credits_at_least
+        return least is None or (isinstance(spent, int | float) and spent >= least)
 
     def _is_in_days(self, day: Any) -> bool:
         after, before = self.day_on_or_after, self.day_on_or_before

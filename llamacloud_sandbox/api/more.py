@@ -1,14 +1,11 @@
 """The calls beside those of jobs: data points, usage metrics, configurations, files; no sockets."""
 
-from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from hashlib import blake2b
 from typing import Annotated, Any, Literal, Protocol
-from uuid import UUID
 
 import msgspec
 from fastapi import Depends, FastAPI, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator
 
 from llamacloud_sandbox.api import tokens
@@ -16,6 +13,7 @@ from llamacloud_sandbox.api.access import Access
 from llamacloud_sandbox.api.choices import Fields, Points, fields
 from llamacloud_sandbox.api.filters import EVERYTHING
 from llamacloud_sandbox.api.listing import Listings, Only, Show
+from llamacloud_sandbox.api.uuids import check_uuids
 from llamacloud_sandbox.settings import Settings
 from llamacloud_sandbox.world.clock import instant, stamp
 from llamacloud_sandbox.world.configurations import latest_ids
@@ -47,6 +45,8 @@ Instant = Annotated[datetime | None, BeforeValidator(instant)]
 Day = Annotated[str, BeforeValidator(_day)]
 OneDay = Annotated[str | None, BeforeValidator(_day)]
 Texts = Annotated[tuple[str, ...], Query()]
+Product = Literal["split_v1", "extract_v2", "classify_v2", "parse_v2", "spreadsheet_v1", "unknown"]
+Products = Annotated[tuple[Product, ...], Query()]
 
 
 class Pages(Protocol):
@@ -149,6 +149,7 @@ def _add_usage_metrics(app: FastAPI, api: Pages) -> None:
         day_on_or_before: OneDay = None,
         event_aggregation_key: str | None = None,
         event_aggregation_type: str | None = None,
+        credits_consumed_greater_than_or_equal: float | None = None,
         include_total: bool = False,
         page_size: Annotated[int, Query(ge=1, le=limit)] = min(PAGE_SIZE, limit),
         page_token: str | None = None,
@@ -160,7 +161,11 @@ def _add_usage_metrics(app: FastAPI, api: Pages) -> None:
             event_aggregation_key=event_aggregation_key,
             event_aggregation_type=event_aggregation_type,
         )
-        bounds = {"day_on_or_after": day_on_or_after, "day_on_or_before": day_on_or_before}
+        bounds = {
+            "day_on_or_after": day_on_or_after,
+            "day_on_or_before": day_on_or_before,
+            "credits_at_least": credits_consumed_greater_than_or_equal,
+        }
         return api.page(
             project_id,
             _query(USAGE_METRICS_PATH, request),
@@ -179,7 +184,7 @@ def _add_configurations(app: FastAPI, api: Pages) -> None:
         request: Request,
         project_id: Annotated[str, own_project],
         *,
-        product_type: Texts = (),
+        product_type: Products = (),
         name: str | None = None,
         latest_only: bool = False,
         page_size: Annotated[int, Query(ge=1, le=limit)] = min(PAGE_SIZE, limit),
@@ -212,7 +217,7 @@ def _add_files(app: FastAPI, api: Pages) -> None:
         page_token: str | None = None,
     ) -> Response:
         if api.settings.file_ids == "uuid":
-            _check_uuids(file_ids)
+            check_uuids(file_ids, "query", "file_ids")
         is_filtered = file_ids and api.settings.file_ids != "ignored"
         only = fields(name=file_name, external_file_id=external_file_id)
         return api.page(
@@ -224,19 +229,6 @@ def _add_files(app: FastAPI, api: Pages) -> None:
             among=frozenset(file_ids) if is_filtered else None,
             show=_with_download_url(api.world.now()) if "download_url" in expand else None,
         )
-
-
-def _check_uuids(file_ids: Sequence[str]) -> None:
-    problems: list[dict[str, Any]] = []
-    for number, text in enumerate(file_ids):
-        try:
-            UUID(text)
-        except ValueError as error:
-            message = f"Input should be a valid UUID, {error}"
-            loc = ("query", "file_ids", number)
-            problems.append({"type": "uuid_parsing", "loc": loc, "msg": message, "input": text})
-    if problems:
-        raise RequestValidationError(problems)
 
 
 def _with_download_url(now: datetime) -> Show:

@@ -23,6 +23,7 @@ class Jobs:
         self._coming = _Coming(courses)
         self._running: list[tuple[datetime, int, int, Course]] = []
         self._off_course: set[str] = set()
+        self._by_hand: set[str] = set()
         self._running_since: dict[str, Any] = {}
         self._shelves: dict[str, dict[str, Any]] = {project: {} for project in project_ids}
         self._born = 0
@@ -68,12 +69,20 @@ class Jobs:
             for shelf in self._shelves.values():
                 shelf.pop(identity, None)
             self._off_course.add(identity)
+            self._by_hand.add(identity)
             self._place(identity, job, job.get("project_id"))
+
+    def was_put(self, job_id: str) -> bool:
+        """Whether a job of this id was ever put by hand, whatever has become of it."""
+        with self._lock:
+            return job_id in self._by_hand
 
     def put_raw(self, item: Any, *, project_id: str | None = None) -> None:
         """Add anything JSON can say to a project's listing, be it a job, a double or none."""
         with self._lock:
             self._catch_up()
+            if isinstance(item, dict):
+                self._by_hand.add(str(item.get("id")))
             self._place(f"raw {self._version}", item, project_id)
 
     def delete(self, job_id: str) -> None:

@@ -157,6 +157,12 @@ def reliability() -> str:
     return table("| tried | times |", ((what, f"{times:,}") for what, times in tried.items()))
 
 
+def conformance() -> str:
+    found = json.loads((ROOT / "docs" / "conformance.json").read_bytes())
+    rows = ((what, f"{n:,}" if isinstance(n, int) else n) for what, n in found.items())
+    return table("| checked | |", rows)
+
+
 def performance() -> str:
     result = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_bytes())
     rows = (
@@ -183,6 +189,7 @@ def performance() -> str:
         ("streams.md", "columns", columns),
         ("errors.md", "outcomes", outcomes_table),
         ("reliability.md", "reliability", reliability),
+        ("reliability.md", "conformance", conformance),
         ("performance.md", "performance", performance),
     ],
 )

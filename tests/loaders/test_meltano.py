@@ -246,6 +246,7 @@ def test_meltano_does_not_show_the_keys_of_connections(tmp_path: Path) -> None:
     assert "marked-secret" not in shown.stdout
 
 
+@pytest.mark.heavy
 def test_batch_config_given_through_meltano_makes_parquet_files(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     config = {"encoding": {"format": "parquet"}, "storage": {"root": str(lake)}, "batch_size": 50}
@@ -281,6 +282,7 @@ def test_check_shows_what_can_be_read_and_fails_only_for_what_is_selected(tmp_pa
         assert paths == [V1, V2, "/api/v1/beta/files", *LISTS]
 
 
+@pytest.mark.heavy
 def test_check_of_a_wrong_key_shows_that_it_is_refused_and_fails(tmp_path: Path) -> None:
     with Sandbox(World.empty()) as sandbox:
         shown = Project(sandbox, tmp_path).failing(

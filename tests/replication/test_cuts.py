@@ -62,15 +62,19 @@ def of_world(sandbox: Sandbox, world: str) -> Counter[str]:
 
 @pytest.mark.usefixtures("_small_windows")
 @pytest.mark.parametrize("bounds", get_args(Bounds))
-@pytest.mark.parametrize("world", ["nine pages", "130 jobs in an hour", "a second", "bursts"])
+@pytest.mark.parametrize(
+    ("world", "page_size"),
+    [("nine pages", 3), ("130 jobs in an hour", 3), ("a second", 12), ("bursts", 12)],
+)
 def test_pieces_bring_each_job_once_whatever_the_api_makes_of_bounds(
-    world: str, bounds: Bounds, sandbox: Sandbox
+    world: str, page_size: int, bounds: Bounds, sandbox: Sandbox
 ) -> None:
     jobs = of_world(sandbox, world)
     sandbox.settings.bounds = bounds
     for total in (True, False):
         sandbox.settings.total_size = total
-        assert ids_in(sandbox, cut_up(sandbox)) == jobs
+        pieces = cut_up(sandbox, page_size=page_size)
+        assert ids_in(sandbox, pieces, page_size=page_size) == jobs
 
 
 @pytest.mark.parametrize("world", ["two days", "90 days", "bursts", "ever denser", "ever sparser"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -158,7 +159,7 @@ def test_beta_that_is_taken_away_in_the_middle_keeps_nothing_and_the_run_ends_we
 
 
 def test_check_asks_organizations_until_one_is_the_keys(sandbox: Sandbox, run: Run) -> None:
-    sandbox.world.put_project({"id": "other", "organization_id": "0-other"})
+    sandbox.world.put_project({"id": "other", "organization_id": str(UUID(int=0))})
     ended = run(USAGE, words=["--check"], organization_id=None, require_all=True)
     shown = {line.split()[2]: line.split()[3] for line in ended.stdout.splitlines()}
     assert (ended.code, shown["usage"]) == (0, "yes")

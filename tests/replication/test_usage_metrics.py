@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -79,7 +80,7 @@ def test_organization_that_the_key_may_not_ask_for_is_told_and_the_others_are_re
     sandbox: Sandbox, quick_command: Command
 ) -> None:
     put(sandbox, a="2026-11-20")
-    sandbox.world.put_project({"id": "other", "organization_id": "0-other"})
+    sandbox.world.put_project({"id": "other", "organization_id": str(UUID(int=0))})
     given = ["--config", config_of(sandbox, emit_activate_version_messages=True)]
     catalog = select(sandbox, USAGE)
     ended = quick_command(*given, "--catalog", catalog)
@@ -103,7 +104,7 @@ def test_organization_that_is_refused_for_a_time_is_read_from_its_beginning_then
     sandbox: Sandbox,
 ) -> None:
     put(sandbox, a="2026-11-20")
-    sandbox.world.put_project({"id": "other", "organization_id": "0-other"})
+    sandbox.world.put_project({"id": "other", "organization_id": str(UUID(int=0))})
     entry = bookmark_at("2026-11-19", "day") | {"covers": [f"0-other {name}" for name in DEFAULT]}
     state = fetch(sandbox, state={"bookmarks": {USAGE: entry}}).state
     assert not any("other" in name for name in state["bookmarks"][USAGE]["covers"])

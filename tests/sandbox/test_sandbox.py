@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, get_args
+from uuid import UUID
 
 import pytest
 import requests
@@ -382,13 +383,14 @@ def test_request_without_a_key_of_the_project_is_refused(sandbox: Sandbox) -> No
         requests.get(sandbox.url + PATH, timeout=10),
         ask(sandbox, key="llx-wrong"),
         ask(sandbox, project_id=other),
-        ask(sandbox, project_id="none at all", page_size=0),
+        ask(sandbox, project_id=str(UUID(int=1)), page_size=0),
     ]
 
     assert [reply.status_code for reply in replies] == [401] * 4
     assert all(isinstance(reply.json()["detail"], str) for reply in replies)
 
 
+SCOPE = ("project_id", "organization_id")
 UNREADABLE = ("", "garbage", "bnVsbA==", "+//+e30=", "ümlaut")
 
 
@@ -397,6 +399,8 @@ UNREADABLE = ("", "garbage", "bnVsbA==", "+//+e30=", "ümlaut")
     [
         *((PATH, "page_size", value) for value in ("0", "-1", "21", "many", "", "1.5")),
         *((V2_PATH, "page_size", value) for value in ("0", "-1", "101", "many", "")),
+        *((path, name, "none") for path in (PATH, V2_PATH) for name in SCOPE),
+        *((V2_PATH, "status", value) for value in ("DONE", "completed", "")),
         (V2_PATH, "created_at_on_or_after", "yesterday"),
         (V2_PATH, "created_at_on_or_before", "2026-13-01"),
         (V2_PATH, "created_at_on_or_after", ""),

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from datetime import timedelta
 from typing import Any, get_args
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
 
@@ -27,6 +28,8 @@ from tests.support.sandboxes import DAY, START, ask, ids_of, listed, walk, world
 
 ENDS = ("completed_at", "failed_at", "cancelled_at")
 PATHS = (DATA_POINTS_PATH, USAGE_METRICS_PATH, CONFIGURATIONS_PATH, FILES_PATH)
+SCOPE = ("project_id", "organization_id")
+CREDITS = "credits_consumed_greater_than_or_equal"
 ODD: tuple[Any, ...] = (None, 7, "no job", [], {}, {"id": None}, {"id": ["a"], "status": {}})
 ODD_FIELDS: tuple[Any, ...] = (
     {"created_at": None},
@@ -123,7 +126,7 @@ def test_keys_scope_and_gone_paths_are_as_for_jobs(path: str) -> None:
         refused = [
             ask(sandbox, path, key="llx-wrong", **asked),
             ask(sandbox, path, **asked | {"project_id": sandbox.world.project_ids[1]}),
-            ask(sandbox, path, **asked | {"organization_id": "another"}),
+            ask(sandbox, path, **asked | {"organization_id": UUID(int=1)}),
         ]
         sandbox.settings.gone = {path: 410}
         refused.append(ask(sandbox, path, **asked))
@@ -158,7 +161,10 @@ def test_token_wants_every_parameter_again(path: str) -> None:
         (USAGE_METRICS_PATH, {"day_on_or_after": "yesterday"}, ["day_on_or_after"]),
         (USAGE_METRICS_PATH, {"day_on_or_before": "20260304"}, ["day_on_or_before"]),
         (USAGE_METRICS_PATH, {"days": ["2026-03-04", "2026-02-30"]}, ["days", 1]),
+        (USAGE_METRICS_PATH, {CREDITS: "many"}, [CREDITS]),
         (CONFIGURATIONS_PATH, {"latest_only": "x"}, ["latest_only"]),
+        (CONFIGURATIONS_PATH, {"product_type": ["classify_v2", "x"]}, ["product_type", 1]),
+        *((path, {name: "x"}, [name]) for path in PATHS for name in SCOPE),
     ],
 )
 def test_parameter_that_cannot_be_is_named_in_a_422(
@@ -438,6 +444,7 @@ def test_metrics_are_filtered_by_each_parameter() -> None:
         "day_on_or_before": days[5],
         "event_aggregation_key": some["event_aggregation_key"],
         "event_aggregation_type": "pdf",
+        CREDITS: 2.5,
     }
     fields = {"event_types": "event_type", "days": "day"}
 
@@ -446,6 +453,8 @@ def test_metrics_are_filtered_by_each_parameter() -> None:
             return bool(metric["day"] >= wanted)
         if name == "day_on_or_before":
             return bool(metric["day"] <= wanted)
+        if name == CREDITS:
+            return metric["credits"] is not None and bool(metric["credits"] >= wanted)
         value = metric[fields.get(name, name)]
         return value in wanted if isinstance(wanted, list) else bool(value == wanted)
 
@@ -641,11 +650,11 @@ def test_download_url_is_shown_only_if_it_is_asked_for() -> None:
 @pytest.mark.parametrize("path", [FILES_PATH, V2_PATH])
 def test_longer_path_and_query_than_may_be_are_answered_414(path: str) -> None:
     with serving(World.empty()) as sandbox:
-        room = 8192 - len(f"{path}?status=")
-        statuses = [ask(sandbox, path, status="x" * size).status_code for size in (room, room + 1)]
-        umlauts = ask(sandbox, path, status="ä" * (room // len(quote("ä")) + 1)).status_code
+        room = 8192 - len(f"{path}?name=")
+        statuses = [ask(sandbox, path, name="x" * size).status_code for size in (room, room + 1)]
+        umlauts = ask(sandbox, path, name="ä" * (room // len(quote("ä")) + 1)).status_code
         sandbox.settings.longest_url = 0
-        statuses.append(ask(sandbox, path, status="x" * (room + 1)).status_code)
+        statuses.append(ask(sandbox, path, name="x" * (room + 1)).status_code)
         sandbox.answer_next(200, {})
         sandbox.settings.longest_url = 10
         statuses += [ask(sandbox, path).status_code for _ in range(2)]

@@ -7,11 +7,12 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
 import requests
 
-from llamacloud_sandbox.api.app import PATH, PROJECTS_PATH, V2_PATH
+from llamacloud_sandbox.api.app import ORGANIZATIONS_PATH, PATH, PROJECTS_PATH, V2_PATH
 from llamacloud_sandbox.api.filters import Filter
 from llamacloud_sandbox.api.listing import KEPT
 from llamacloud_sandbox.server import Sandbox
@@ -410,24 +411,31 @@ def test_results_of_a_pending_job_are_none_or_not_found_unless_made_by_hand() ->
     assert refused.status_code == 404
 
 
+GHOST = str(UUID(int=1))
+
+
 def test_results_of_a_job_that_is_unknown_expired_or_anothers_are_not_found() -> None:
     world = V1.filled("mine", "old")
     world.put(V1.make("theirs", project_id=world.project_ids[1]))
     world.expire("old")
+    world.put_raw({"id": "raw"})
+    world.put(V1.make("deleted"))
+    world.delete("deleted")
     with Sandbox(world) as sandbox:
         statuses = {
             job_id: ask(sandbox, results_path(job_id)).status_code
-            for job_id in ("mine", "old", "theirs", "ghost")
+            for job_id in ("mine", "old", "theirs", "raw", "deleted", GHOST, "no UUID")
         }
         shown = ids_of(ask(sandbox, PATH).json()["items"])
 
-    assert statuses == {"mine": 200, "old": 404, "theirs": 404, "ghost": 404}
-    assert sorted(shown) == ["mine", "old"]
-    for job_id in ("old", "ghost"):
+    known = dict.fromkeys(("old", "theirs", "raw", "deleted", GHOST), 404)
+    assert statuses == known | {"mine": 200, "no UUID": 422}
+    assert sorted(shown) == ["mine", "old", "raw"]
+    for job_id in ("old", GHOST):
         with pytest.raises(KeyError, match=job_id):
             world.results(job_id)
-    with pytest.raises(KeyError, match="ghost"):
-        world.expire("ghost")
+    with pytest.raises(KeyError, match=GHOST):
+        world.expire(GHOST)
 
 
 # Projects and keys.
@@ -438,12 +446,21 @@ def test_projects_are_a_bare_array_of_all_whatever_key_asks() -> None:
     with Sandbox(world) as sandbox:
         replies = [ask(sandbox, PROJECTS_PATH, key=key).json() for key in sandbox.keys.values()]
         own = ask(sandbox, PROJECTS_PATH, organization_id=world.organization_id).json()
+        organizations = [
+            ask(sandbox, ORGANIZATIONS_PATH, name=name).json()["items"] for name in ("Example", "x")
+        ]
+        named = [
+            ask(sandbox, PROJECTS_PATH, project_name=name).json()
+            for name in ("none", own[1]["name"])
+        ]
         refused = [
-            ask(sandbox, PROJECTS_PATH, organization_id="another").status_code,
+            ask(sandbox, PROJECTS_PATH, organization_id=UUID(int=1)).status_code,
             ask(sandbox, PROJECTS_PATH, key="llx-wrong").status_code,
         ]
 
     assert all(reply == own == world.projects() for reply in replies)
+    assert named == [[], own[1:2]]
+    assert organizations == [world.organizations(), []]
     assert refused == [403, 401]
     assert [project["id"] for project in own] == list(world.project_ids)
     assert [project["is_default"] for project in own] == [True, False, False, False, False]

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -203,7 +204,7 @@ def test_vendor_client_lists_configurations_of_every_product(
 def test_vendor_client_knows_the_refusals_of_v2(sandbox: Sandbox, vendor: Vendor) -> None:
     answers = vendor.calls(
         ("classify.list", {"page_size": 101}, []),
-        ("classify.list", {"organization_id": "another"}, []),
+        ("classify.list", {"organization_id": str(UUID(int=1))}, []),
         ("classify.get", {}, ["clj-none"]),
     )
     sandbox.revoke(sandbox.key)

@@ -15,6 +15,7 @@ from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.spark import register
+from tests.support.debian import program
 
 PYSPARKS_OWN = "ignore::pytest.PytestUnraisableExceptionWarning"
 """Spark 4.1 leaves sockets open when a frame becomes Arrow."""
@@ -50,6 +51,7 @@ def usual() -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def spark(events: Path, usual: Sandbox) -> Iterator[SparkSession]:
     """Start Spark, in which a task is tried twice, and register the source."""
+    program("java", "openjdk-17-jre-headless")
     os.environ |= {"LLAMA_CLOUD_API_KEY": usual.key, "LLAMA_CLOUD_BASE_URL": usual.url}
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["NO_PROXY"] = "*"

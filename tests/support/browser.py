@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from tests.support.debian import program
 
-APT = ("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300")
 PATIENCE = 120
 
 
 def chromium() -> str:
-    """Return the browser's path; root on Debian gets one installed where there is none."""
-    found = shutil.which("chromium")
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        for words in (("update",), ("install", "-y", "--no-install-recommends", "chromium")):
-            subprocess.run([*APT, *words], check=False, capture_output=True)
-        found = shutil.which("chromium")
-    if found is None:
-        pytest.fail("there is no chromium here, and it cannot be installed: run as root on Debian")
-    return found
+    """Return the browser's path."""
+    return program("chromium", "chromium")
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tap_llamaclassify.api.context_models import StateTransitions
 from tap_llamaclassify.api.decoding import decode
 from tap_llamaclassify.api.endpoints import (
     CONFIGURATIONS,
@@ -27,22 +25,14 @@ from tap_llamaclassify.api.endpoints import (
     V2_JOBS,
     Endpoint,
 )
-from tap_llamaclassify.api.models import MISFITS, Json, V2ParsingConfiguration
+from tap_llamaclassify.api.models import MISFITS, Json
 from tap_llamaclassify.errors import ReplyError
 from tap_llamaclassify.tables.arrow import Columns
 from tap_llamaclassify.tables.rows import due, job_rows, rule_rows
-from tap_llamaclassify.tables.schemas import schema_of
-from tap_llamaclassify.tables.tables import TABLES
 from tap_llamaclassify.tables.v2_rows import v2_job_rows
-from tap_llamaclassify.timestamps import to_day, to_fixed
+from tests.support.accounting import SCHEMAS, TABLES_OF, fits, kept_leaves, sent_leaves
 from tests.support.builders import job
 from tests.support.items import CREATED_AT, OWNER, UPDATED_AT, of_owner, v2_job
-
-Path: TypeAlias = tuple[str | int, ...]
-Leaf: TypeAlias = tuple[Path, str]
-
-IS_FIXED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII).fullmatch
-SCHEMAS = {table.name: schema_of(table.name) for table in TABLES}
 
 # What is drawn
 
@@ -95,6 +85,7 @@ def items(**fields: Any) -> st.SearchStrategy[list[Json]]:
 RULES = st.lists(objects(type=TEXT, description=TEXT) | JSON, max_size=3)
 V1_PAGES = st.lists(st.integers(0, 9) | SCALARS, max_size=3)
 PAGES = st.integers(-(2**64), 2**64)
+PRODUCTS = st.sampled_from(["classify_v2", "classify", "extract_v2", ""])
 CLASSIFICATION = objects(type=TEXT, confidence=NUMBER, reasoning=TEXT)
 ITEMS = {
     V1_JOBS: items(
@@ -137,15 +128,16 @@ ITEMS = {
     ),
     CONFIGURATIONS: items(
         name=TEXT,
+        product_type=PRODUCTS,
         parameters=objects(
+            product_type=PRODUCTS,
             rules=RULES,
             mode=TEXT,
             parsing_configuration=objects(lang=TEXT, max_pages=PAGES, target_pages=TEXT),
         ),
     ),
-    FILES: items(name=TEXT, file_type=TEXT, last_modified_at=TIME),
+    FILES: items(name=TEXT, file_type=TEXT, last_modified_at=TIME, download_url=TEXT),
 }
-TABLES_OF = {each: [table for table in TABLES if table.endpoint is each] for each in ITEMS}
 SOURCES_AND_ITEMS = st.sampled_from([*ITEMS]).flatmap(
     lambda source: st.tuples(st.just(source), ITEMS[source])
 )
@@ -159,21 +151,6 @@ def read(source: Endpoint, sent: Any, *, ascii_only: bool = True) -> list[Json]:
 
 
 # Types, keys and order
-
-
-def fits(value: Any, column: Json) -> bool:
-    """Say whether a value has the type that a schema gives a column."""
-    types = column["type"] if isinstance(column["type"], list) else [column["type"]]
-    if "date-time" in column.get("format", "") and isinstance(value, str):
-        return IS_FIXED(value) is not None
-    if "array" in types and isinstance(value, list):
-        return all(fits(item, column["items"]) for item in value)
-    if "integer" in types and type(value) is int:
-        return -(2**63) <= value < 2**63
-    if "number" in types and type(value) is int:
-        return float(value) == value
-    python = {"string": str, "object": dict, "null": type(None), "boolean": bool, "number": float}
-    return any(type(value) is python.get(name) for name in types)
 
 
 @pytest.mark.parametrize(
@@ -270,149 +247,6 @@ def test_rows_do_not_depend_on_the_order_of_fields_nor_on_the_other_items(
 
 
 # Nothing is lost, nothing comes twice
-
-APART: dict[Endpoint, dict[str, Any]] = {
-    V1_JOBS: {"rules": {}, "parsing_configuration": {}},
-    V2_JOBS: {
-        "configuration": {"rules": {}, "parsing_configuration": {}},
-        "result": {},
-        "usage": {},
-    },
-    V1_RESULTS: {"result": {}},
-    PROJECTS: {},
-    ORGANIZATIONS: {},
-    TIMINGS: {"state_transitions": {}},
-    USAGE_METRICS: {},
-    CONFIGURATIONS: {"parameters": {"parsing_configuration": {}}},
-    FILES: {},
-}
-"""The objects whose fields have columns, or tables, of their own."""
-INSIDE: dict[Endpoint, dict[str, Any]] = {
-    V2_JOBS: {"configuration": {}, "result": {}, "usage": {}},
-    V1_RESULTS: {"result": {}},
-    TIMINGS: {"state_transitions": {}},
-    CONFIGURATIONS: {"parameters": {"parsing_configuration": {}}},
-}
-"""Those that additional_fields takes apart, too."""
-PLACES: dict[str, dict[str, Path]] = {
-    "classify_v2_jobs": {
-        "mode": ("configuration", "mode"),
-        "result_type": ("result", "type"),
-        "result_confidence": ("result", "confidence"),
-        "result_reasoning": ("result", "reasoning"),
-        "usage_credits": ("usage", "credits"),
-        "usage_parse_credits": ("usage", "parse_credits"),
-    },
-    "classify_job_results": {
-        name: ("result", name) for name in ("type", "confidence", "reasoning")
-    },
-    "classify_job_timings": {
-        "job_id": ("id",),
-        **{name: ("state_transitions", name) for name in StateTransitions.__annotations__},
-    },
-    "classify_configurations": {
-        "mode": ("parameters", "mode"),
-        **{
-            name: ("parameters", "parsing_configuration", name)
-            for name in V2ParsingConfiguration.__annotations__
-        },
-    },
-}
-"""Where the API has what a column holds, if it is not a field of that name."""
-
-
-def repeated(source: Endpoint, table: str, item: Json) -> Json:
-    """Return what a table's rows of an item hold that was not sent there, by column."""
-    if table in {"classify_jobs", "classify_v2_jobs"}:
-        asked = item if source is V1_JOBS else item.get("configuration") or {}
-        return {"rule_count": len(asked.get("rules") or ())}
-    if source is CONFIGURATIONS:
-        rules = (item.get("parameters") or {}).get("rules")
-        return {"rule_count": len(rules) if isinstance(rules, list) else 0}
-    if source in {PROJECTS, ORGANIZATIONS, TIMINGS, USAGE_METRICS, FILES}:
-        return {}
-    owner, prefix = (OWNER, "job_") if source is V1_RESULTS else (item, "")
-    shared = {f"{prefix}updated_at": owner.get("updated_at")}
-    return shared | {"job_id": owner["id"], "project_id": owner.get("project_id")}
-
-
-def leaves(value: Any, apart: Mapping[str, Any] | None, path: Path = ()) -> Iterator[Leaf]:
-    """Yield what a value holds that is not null, with its path, and each object that has a row.
-
-    Args:
-        value: The value.
-        apart: Objects to go into; other values are leaves.
-        path: Where the value is.
-    """
-    if apart is not None and path[-1:] == ("rules",) and isinstance(value, list):
-        if not all(isinstance(rule, dict) for rule in value):
-            yield path, json.dumps(value)
-        for index, rule in enumerate(value):
-            if isinstance(rule, dict):
-                yield from leaves(rule, {}, (*path, index))
-    elif apart is not None and path[-1:] != ("rules",) and isinstance(value, dict):
-        if path[-1:] == ("parsing_configuration",) or path[-2:-1] == ("rules",):
-            yield path, "a row"
-        for name, inner in value.items():
-            yield from leaves(inner, apart.get(name), (*path, name))
-    elif value is not None:
-        yield path, json.dumps(value)
-
-
-def sent_leaves(source: Endpoint, item: Json) -> list[Leaf]:
-    """Return what an item holds, timestamps in the fixed form, and named as the columns are."""
-    for paths, to_form in ((source.form.timestamps, to_fixed), (source.form.days, to_day)):
-        for path in paths:
-            outer, _, name = path.rpartition(".")
-            owner = item.get(outer) if outer else item
-            if isinstance(owner, dict) and isinstance(text := owner.get(name), str):
-                owner[name] = to_form(text) or text
-    older = item.get("document_input_value")
-    if source is V2_JOBS and isinstance(older, str):
-        if item.get("file_input") is None:
-            item["file_input"] = older
-        if item["file_input"] == older:
-            del item["document_input_value"]
-    if source is V1_RESULTS and item.get("classify_job_id") == OWNER["id"]:
-        del item["classify_job_id"]
-    return sorted(_of(source, leaves(item, APART[source])), key=str)
-
-
-def _of(source: Endpoint, found: Iterable[Leaf]) -> Iterator[Leaf]:
-    """Leave out the rows of parsing configurations, where they have none of their own."""
-    return (leaf for leaf in found if source is not CONFIGURATIONS or leaf[1] != "a row")
-
-
-def kept_leaves(source: Endpoint, item: Json) -> list[Leaf]:
-    """Return what the rows of an item hold, in all tables, by the paths of the API."""
-    found = (
-        leaf
-        for table in TABLES_OF[source]
-        for row in table.rows_of([item])
-        for leaf in row_leaves(source, table.name, item, row)
-    )
-    return sorted(_of(source, found), key=str)
-
-
-def row_leaves(source: Endpoint, table: str, item: Json, row: Json) -> Iterator[Leaf]:
-    """Yield what a row of an item holds, by the paths of the API."""
-    above: Path = ("configuration",) if source is V2_JOBS else ()
-    if table.endswith("_rules"):
-        above = (*above, "rules", row["rule_index"])
-    elif table.endswith("_parsing_configs"):
-        above = (*above, "parsing_configuration")
-    else:
-        above = ()
-    if above:
-        yield above, "a row"
-    others = repeated(source, table, item)
-    assert {name: row[name] for name in others} == others
-    for name in row.keys() - others.keys() - {"rule_index", "additional_fields"}:
-        yield from leaves(row[name], None, above + PLACES.get(table, {}).get(name, (name,)))
-    apart = {} if above else INSIDE.get(source, {})
-    for name, value in (row["additional_fields"] or {}).items():
-        yield from leaves(value, apart.get(name), (*above, name))
-
 
 ODD_RULES = [{"type": "one", "weight": 1}, None, {}, {"type": 7}, None]
 ODD_RESULT = {"reasoning": "r", "page": 3, "confidence": "high"}
