@@ -160,8 +160,9 @@ class LakeflowConnector:
     def _stream(self, request: Request) -> Stream:
         name = request.table.name
         if name not in self._streams:
-            self._streams[name] = Stream(request)
-            self._streams[name].freeze()
+            stream = Stream(request)
+            stream.freeze()
+            self._streams[name] = stream
         return self._streams[name]
 
 

@@ -113,6 +113,14 @@ def test_offsets_advance_and_stop_although_the_world_goes_on(world: Sandbox) -> 
     assert ids >= {job["id"] for job in world.world.v2_jobs(world.project_id)}
 
 
+def test_reading_from_where_it_was_begun_brings_the_same_once_more(world: Sandbox) -> None:
+    made = connector(world)
+    first, end = made.read_table(JOBS, None, {})
+    again, same = made.read_table(JOBS, None, {})
+    assert same == end
+    assert len([*again]) == len([*first]) > 0
+
+
 def test_increments_are_read_by_partitions_too(world: Sandbox) -> None:
     made = connector(world)
     assert made.is_partitioned(JOBS)

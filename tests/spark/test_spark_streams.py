@@ -168,6 +168,15 @@ def test_stream_looks_no_more_often_than_it_is_told_to(world: Sandbox) -> None:
     assert len(world.requests) > 0
 
 
+def test_increment_that_is_asked_for_again_is_the_same(world: Sandbox) -> None:
+    stream = Stream(request_of(JOBS, config_of(world, page_size=20)))
+    stream.freeze()
+    end = stream.latest(stream.beginning, pages=12)
+    assert end != stream.beginning
+    world.world.advance(AN_HOUR)
+    assert stream.latest(stream.beginning, pages=12) == end
+
+
 def test_stream_that_is_to_end_looks_once(world: Sandbox) -> None:
     request = request_of("classify_projects", config_of(world))
     stream = Stream(request)
