@@ -6,6 +6,7 @@ so that an increment is the same after a restart. It holds no key.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,6 +24,8 @@ from tap_llamaclassify.spark.plans import Task, shared_out, told_by
 from tap_llamaclassify.spark.request import Request
 
 Offset = dict[str, Any]
+
+_logger = logging.getLogger(__name__)
 
 
 class Stream:
@@ -90,6 +93,13 @@ class Stream:
             StateError: As `latest` does.
         """
         before, after = self._entries(start), self._entries(end)
+        for name in after.keys() - {part.name for part in self._parts}:
+            if after[name] != before.get(name):
+                _logger.warning(
+                    "%sThe connection is gone, and the micro-batch that was to be read of it is "
+                    "left out: should it come back, start with another checkpoint",
+                    f"{name}: " if name else "",
+                )
         return [
             task
             for part in self._parts
