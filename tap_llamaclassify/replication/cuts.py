@@ -10,7 +10,7 @@ from tap_llamaclassify.api.models import Json, Page
 from tap_llamaclassify.config.settings import A_DAY, Settings
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.replication.pieces import Piece, is_between
-from tap_llamaclassify.replication.unfinished import DAYS
+from tap_llamaclassify.replication.unfinished import DAYS, FINISHED
 from tap_llamaclassify.replication.window_survey import Survey, end_of
 from tap_llamaclassify.tables.tables import Table
 from tap_llamaclassify.timestamps import moved
@@ -53,21 +53,29 @@ def cut(client: Client, settings: Settings, table: Table, narrowed: Narrowed) ->
     """
     if table.endpoint is not V2_JOBS:
         return [Piece(is_all=True)]
-    status = {"status": narrowed.status} if narrowed.status else {}
-    survey = Survey(client, settings, status)
+    status = narrowed.status
+    survey = Survey(client, settings, {"status": status} if status else {})
     begin = max(filter(None, (narrowed.begin, earliest(settings))), default=None)
+    if begin and narrowed.end and begin >= narrowed.end:
+        return []
     most = most_pieces(client.connection.requests_per_minute)
-    page = survey.first(begin) if most > 1 else None
-    if page is None or page.is_last or not survey.keeps_bounds(page.items):
-        # Without an end, of which the API may think otherwise.
-        is_part = bool(narrowed.begin or status)
-        return [Piece(begin=begin, status=narrowed.status, is_all=not is_part)]
+    # Without an end, of which the API may think otherwise.
+    whole = Piece(
+        begin=narrowed.begin and begin, status=status, is_all=not (narrowed.begin or status)
+    )
+    page = None if whole.is_all and most == 1 else survey.first(begin)
+    if page is None or page.is_last:
+        return [whole]
     clock, last = end_of(page)
-    end = min(narrowed.end or last, last)
-    pieces = windows_of(survey, page, begin, end, is_first=not (narrowed.begin or narrowed.end))
-    if status:
-        return _few([replace(each, status=narrowed.status) for each in pieces], most)
-    return _few(_expecting(pieces, survey.begun(clock) or {}), most)
+    pieces = [whole]
+    if most > 1 and survey.keeps_bounds(page.items):
+        end = min(narrowed.end or last, last)
+        is_first = not (narrowed.begin or narrowed.end)
+        windows = windows_of(survey, page, begin, end, is_first=is_first)
+        pieces = [replace(each, status=status) for each in windows]
+    if status not in FINISHED and not pieces[0].is_all:
+        pieces = _expecting(pieces, survey.begun(clock) or {})
+    return _few(pieces, most)
 
 
 def windows_of(
@@ -110,13 +118,17 @@ def _may_be_undated(survey: Survey, page: Page) -> bool:
 
 def _expecting(pieces: Sequence[Piece], begun: Mapping[str, Json]) -> list[Piece]:
     """Let each window bring the jobs that may move while it is listed, and be passed over."""
-    created = {id_: job.get("created_at") or "" for id_, job in begun.items()}
     return [
         piece
         if piece.is_all
         else replace(
             piece,
-            ids=[id_ for id_, at in created.items() if is_between(at, piece.begin, piece.end)],
+            ids=[
+                id_
+                for id_, job in begun.items()
+                if piece.status in {None, job.get("status")}
+                and is_between(job.get("created_at") or "", piece.begin, piece.end)
+            ],
         )
         for piece in pieces
     ]

@@ -67,6 +67,15 @@ class Increments:
         Raises:
             ApiError: The API refuses, or cannot be reached.
         """
+        if start.start_date and (self._settings.start_date or "") < start.start_date:
+            _logger.warning(
+                "%s%s was last read with start_date %s, and is read anew now, from %s",
+                self._client.connection.label,
+                self._table.name,
+                start.start_date,
+                self._settings.start_date or "its beginning",
+            )
+            start = Reached(number=start.number)
         if self._table.endpoint is not V2_JOBS or start.is_whole:
             return self._whole(start, self._ask_for_clock())
         page = self._survey.first(self._begin(start))
@@ -100,6 +109,7 @@ class Increments:
             unfinished=unfinished,
             recent=self._recent(clock, end, page),
             reconciled=clock if is_due or start.reconciled is None else start.reconciled,
+            start_date=self._settings.start_date,
             left=[
                 *_of_ids(
                     [id_ for id_, at in start.unfinished.items() if unfinished.get(id_) != at]
@@ -144,7 +154,13 @@ class Increments:
             end=end if is_of_jobs else None,
         )
         # Once it was so it stays so: which jobs were unfinished is not known any more.
-        return Reached(number=start.number + 1, until=until, is_whole=is_of_jobs, left=[piece])
+        return Reached(
+            number=start.number + 1,
+            until=until,
+            start_date=self._settings.start_date,
+            is_whole=is_of_jobs,
+            left=[piece],
+        )
 
     def _begin(self, start: Reached) -> str | None:
         if start.until:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from tap_llamaclassify.api.endpoints import V2_JOBS
+from tap_llamaclassify.api.endpoints import TIMINGS_HOURS, V2_JOBS
 from tap_llamaclassify.api.models import Json, Page
 from tap_llamaclassify.api.pagination import Paginator
 from tap_llamaclassify.config.settings import A_DAY, Settings
@@ -24,7 +24,7 @@ from tap_llamaclassify.replication.unfinished import batches_of_ids
 from tap_llamaclassify.replication.usage import Usage
 from tap_llamaclassify.replication.windows import Window
 from tap_llamaclassify.tables.rows import due
-from tap_llamaclassify.tables.tables import FILES, Table
+from tap_llamaclassify.tables.tables import FILES, TIMINGS, Table
 from tap_llamaclassify.tables.tables import V2_JOBS as V2_JOBS_TABLE
 from tap_llamaclassify.timestamps import LAST, from_datetime, moved
 
@@ -137,9 +137,7 @@ def _all(
 ) -> Iterator[Sequence[Json]]:
     """Read whatever there is; or what was updated since, as a run does that goes on."""
     part = Part(client, _wanted(table, piece))
-    if table.name == FILES.name:
-        # A job names its file from the first.
-        settings = settings.model_copy(update={"reconcile_days": 0})
+    settings = settings.model_copy(update={"reconcile_days": _days_again(table, settings)})
     until = piece.until if table.replication_key == "updated_at" else None
     for _, step in read_parts([part], settings):
         items = step.items.get(table.name, ())
@@ -147,8 +145,21 @@ def _all(
             items = [item for item in items if (item.get("created_at") or "") < piece.end]
         yield _until(items, until, step.pages)
         del step, items
-    if errors := part.errors_where_named:
-        raise errors[0]
+    if part.failures:
+        # Of a beta, too: what comes next begins where this ends.
+        raise part.failures[0].error
+
+
+def _days_again(table: Table, settings: Settings) -> int:
+    """Return how far before "since" it is looked for what was created then."""
+    days: int = settings.reconcile_days
+    if table.name == FILES.name:
+        # A job names its file from the first.
+        return 0
+    if table.name == TIMINGS.name:
+        # Which jobs were unfinished is not known.
+        return max(days, TIMINGS_HOURS // 24)
+    return days
 
 
 def _wanted(table: Table, piece: Piece) -> Wanted:

@@ -28,6 +28,7 @@ class Reached:
         unfinished: Ids of jobs that were not finished then, and the version of each.
         recent: Ids of the jobs created in the lookback before it, where they were few; else None.
         reconciled: When finished jobs were last looked at again.
+        start_date: What the setting was when it was read; None where it was not set.
         is_whole: Whether v2 jobs are not read in windows, for the API does not keep to any.
         pieces: What the last increment reads, without their connection.
         left: What is to be read before the next look.
@@ -38,6 +39,7 @@ class Reached:
     unfinished: Mapping[str, str] = field(default_factory=dict)
     recent: Sequence[str] | None = None
     reconciled: str | None = None
+    start_date: str | None = None
     is_whole: bool = False
     pieces: Sequence[Piece] = ()
     left: Sequence[Piece] = ()
@@ -73,7 +75,7 @@ def _brief(piece: Piece) -> dict[str, Any]:
 
 
 def _checked(fields: dict[str, Any]) -> dict[str, Any]:
-    for name in ("until", "reconciled"):
+    for name in ("until", "reconciled", "start_date"):
         instant = fields[name]
         if instant is not None and not (isinstance(instant, str) and to_fixed(instant) == instant):
             raise ValueError

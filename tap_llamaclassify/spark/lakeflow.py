@@ -149,7 +149,7 @@ class LakeflowConnector:
             TapError: As `read_table` does.
         """
         task = Task(**{**partition, "piece": Piece.of_json(partition["piece"])})
-        yield from _records(self._request(table_name, table_options), [task])
+        yield from _records(self._request(table_name, table_options), [task], _attempt())
 
     def _request(self, table_name: str, table_options: Options) -> Request:
         # The framework's own options come along.
@@ -160,8 +160,9 @@ class LakeflowConnector:
     def _stream(self, request: Request) -> Stream:
         name = request.table.name
         if name not in self._streams:
-            self._streams[name] = Stream(request)
-            self._streams[name].freeze()
+            stream = Stream(request)
+            stream.freeze()
+            self._streams[name] = stream
         return self._streams[name]
 
 
@@ -170,12 +171,22 @@ def _is_incremental(table: Table) -> bool:
     return table.replication_key is not None
 
 
-def _records(request: Request, tasks: Sequence[Task]) -> Iterator[Record]:
+def _attempt() -> int:
+    """Return how often Spark has tried this task before; 0 where it is no task of Spark's."""
+    try:
+        from pyspark import TaskContext  # noqa: PLC0415 - it may not be there
+    except ImportError:
+        return 0
+    context = TaskContext.get()
+    return context.attemptNumber() if context else 0
+
+
+def _records(request: Request, tasks: Sequence[Task], attempt: int = 0) -> Iterator[Record]:
     """Yield rows as JSON has them; what is an object there is text, for it has no schema."""
     properties = request.schema["properties"]
     texts = [name for name, column in properties.items() if kind_of(column) is Kind.JSON]
     for task in tasks:
-        for rows in rows_of(request, task):
+        for rows in rows_of(request, task, attempt=attempt):
             for row in rows:
                 record = {name: row[name] for name in properties}
                 for name in texts:

@@ -109,7 +109,7 @@ def _lower(options: Mapping[str, str]) -> dict[str, str]:
 def _of_json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         # The text may hold keys.
         raise SettingsError(f"option {name} is no JSON") from None
 

@@ -6,6 +6,7 @@ so that an increment is the same after a restart. It holds no key.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,6 +24,8 @@ from tap_llamaclassify.spark.plans import Task, shared_out, told_by
 from tap_llamaclassify.spark.request import Request
 
 Offset = dict[str, Any]
+
+_logger = logging.getLogger(__name__)
 
 
 class Stream:
@@ -90,6 +93,13 @@ class Stream:
             StateError: As `latest` does.
         """
         before, after = self._entries(start), self._entries(end)
+        for name in after.keys() - {part.name for part in self._parts}:
+            if after[name] != before.get(name):
+                _logger.warning(
+                    "%sThe connection is gone, and the micro-batch that was to be read of it is "
+                    "left out: should it come back, start with another checkpoint",
+                    f"{name}: " if name else "",
+                )
         return [
             task
             for part in self._parts
@@ -123,6 +133,7 @@ class _Part:
         self._clock = clock
         self._poll_seconds = request.poll_seconds
         self._looked_at: float | None = None
+        self._found: tuple[Reached, Reached] | None = None
         self._has_tasks = False
 
     def looked(self, entries: Mapping[str, Any], is_frozen: bool) -> tuple[Reached, bool]:  # noqa: FBT001 - partial hands it over
@@ -133,12 +144,16 @@ class _Part:
         self._has_tasks = False
         entry = entries.get(self.name)
         start = Reached() if entry is None else Reached.of_json(entry)
-        if start.left or not self._may_look(is_frozen=is_frozen):
+        if start.left:
             return start, False
-        self._looked_at = self._clock.monotonic()
-        with told_by(self.client.connection):
-            end = self.increments.look(start)
-        return end, end is not start
+        if self._found is None or self._may_look(is_frozen=is_frozen):
+            now = self._clock.monotonic()
+            with told_by(self.client.connection):
+                self._found = start, self.increments.look(start)
+            self._looked_at = now
+        # Whoever asks from there once more has not read what was found.
+        since, end = self._found
+        return (end, end is not since) if start == since else (start, False)
 
     def freeze(self) -> None:
         """Let no later look bring what is new from now on."""

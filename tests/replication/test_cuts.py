@@ -21,7 +21,7 @@ from tap_llamaclassify.replication.window_survey import FEW, MOST_PARTS, SHARE
 from tap_llamaclassify.tables.tables import FILES, PROJECTS, V2_JOBS, Table
 from tests.replication.test_v2_bounds import A_DAY, WORLDS, put
 from tests.support.builders import connection
-from tests.support.runs import put_v2, watched
+from tests.support.runs import at_page, put_v2, watched
 
 ANY, USUAL = Narrowed(), Settings()
 
@@ -53,11 +53,15 @@ def ids_in(
     )
 
 
+def of_numbers(jobs: int) -> Counter[str]:
+    return Counter(f"{number}" for number in range(jobs))
+
+
 def of_world(sandbox: Sandbox, world: str) -> Counter[str]:
     """Fill a sandbox; return what it holds."""
     _, ages = WORLDS[world]
     put(sandbox, {f"{number}": age for number, age in enumerate(ages)})
-    return Counter(f"{number}" for number in range(len(ages)))
+    return of_numbers(len(ages))
 
 
 @pytest.mark.usefixtures("_small_windows")
@@ -115,6 +119,50 @@ def test_job_that_moves_while_its_window_is_listed_comes_all_the_same(
     assert ids_in(sandbox, [piece]) == there
     sandbox.before_page = None
     assert there[f"{oldest}"] == 1
+
+
+@pytest.mark.parametrize("limit", [None, 60])
+def test_unfinished_jobs_that_are_asked_for_come_although_one_ends_meanwhile(
+    limit: int | None, sandbox: Sandbox
+) -> None:
+    of_world(sandbox, "nine pages")
+    for id_ in range(27):
+        sandbox.world.touch_v2(f"{id_}", status="RUNNING")
+    sandbox.settings.tokens = "position"
+    pieces = cut_up(sandbox, Narrowed(status="RUNNING"), requests_per_minute=limit)
+    at_page(sandbox, 2, lambda: sandbox.world.touch_v2("0", status="COMPLETED"))
+    sandbox.clear_requests()
+    assert ids_in(sandbox, pieces) == of_numbers(27)
+
+
+def test_job_that_moves_comes_where_a_low_limit_leaves_one_piece_of_a_window(
+    sandbox: Sandbox,
+) -> None:
+    of_world(sandbox, "nine pages")
+    begin = stamp(sandbox.world.now() - timedelta(days=40))
+    sandbox.world.touch_v2("26", status="RUNNING", updated_at=begin)
+    sandbox.settings.order = "updated"
+    pieces = cut_up(sandbox, Narrowed(begin), requests_per_minute=60)
+    at_page(sandbox, 2, lambda: sandbox.world.touch_v2("26", status="COMPLETED"))
+    assert ids_in(sandbox, pieces) == of_numbers(27)
+
+
+def test_window_that_ends_before_it_begins_is_not_asked_for(sandbox: Sandbox) -> None:
+    of_world(sandbox, "nine pages")
+    now = sandbox.world.now()
+    begin, end = (stamp(now - timedelta(days=days)) for days in (5, 9))
+    assert cut_up(sandbox, Narrowed(begin, end)) == []
+    assert not sandbox.requests
+
+
+def test_job_of_a_status_comes_without_created_at_whatever_the_start_date(
+    sandbox: Sandbox,
+) -> None:
+    now = stamp(sandbox.world.now())
+    put_v2(sandbox, "undated", created_at=None, status="FAILED", updated_at=now)
+    settings = parse_settings({"start_date": now})
+    pieces = cut(client_of(sandbox), settings, V2_JOBS, Narrowed(status="FAILED"))
+    assert ids_in(sandbox, pieces, settings) == Counter(["undated"])
 
 
 @pytest.mark.usefixtures("_small_windows")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
@@ -16,6 +18,7 @@ from llamacloud_sandbox.world.world import World
 from tap_llamaclassify import read_table
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.errors import SettingsError
+from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.spark.lakeflow import LakeflowConnector
 from tap_llamaclassify.spark.request import OPTIONS
 from tap_llamaclassify.tables.schemas import schema_of
@@ -113,6 +116,14 @@ def test_offsets_advance_and_stop_although_the_world_goes_on(world: Sandbox) -> 
     assert ids >= {job["id"] for job in world.world.v2_jobs(world.project_id)}
 
 
+def test_reading_from_where_it_was_begun_brings_the_same_once_more(world: Sandbox) -> None:
+    made = connector(world)
+    first, end = made.read_table(JOBS, None, {})
+    again, same = made.read_table(JOBS, None, {})
+    assert same == end
+    assert len([*again]) == len([*first]) > 0
+
+
 def test_increments_are_read_by_partitions_too(world: Sandbox) -> None:
     made = connector(world)
     assert made.is_partitioned(JOBS)
@@ -136,6 +147,23 @@ def test_increments_are_read_by_partitions_too(world: Sandbox) -> None:
         sorted(record["id"] for each in whole for record in made.read_partition(JOBS, each, {}))
         == wanted
     )
+
+
+def test_partition_that_is_tried_again_waits_for_what_it_may_have_sent(
+    world: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = connector(world)
+    options = {"requests_per_minute": "300", "fetch_usage": "false"}
+    (_, partition, *_) = json.loads(json.dumps(made.get_partitions(JOBS, options)))
+    spent: list[int] = []
+    with mock.patch.object(Client, "spend", lambda _, requests: spent.append(requests)):
+        for attempt in (0, 1):
+            context = mock.Mock(**{"get.return_value.attemptNumber.return_value": attempt})
+            monkeypatch.setitem(sys.modules, "pyspark", mock.Mock(TaskContext=context))
+            assert [*made.read_partition(JOBS, partition, options)]
+    share = partition["requests_per_minute"]
+    assert spent == [partition["spent"], share]
+    assert partition["spent"] < share
 
 
 def test_metadata_says_how_each_table_is_ingested(world: Sandbox) -> None:

@@ -89,4 +89,6 @@ def test_connection_of_another_project_has_no_rows() -> None:
     conditions = [of("project_id", "In", ("a", "b"))]
     assert may_have(connection(scope={}), conditions)
     assert may_have(connection(scope={"project_id": "a"}), conditions)
+    assert may_have(connection(scope={"project_id": "A"}), conditions)
+    assert may_have(connection(scope={"project_id": "c"}), [of("project_id", "IsNotNull", None)])
     assert not may_have(connection(scope={"project_id": "c"}), conditions)

@@ -68,6 +68,7 @@ def test_columns_are_in_the_order_in_which_they_are_asked_for() -> None:
         "no number": ({"page_size": "many"}, "page_size must be a whole number"),
         "no pages": ({"maxPagesPerTrigger": "0"}, "option maxPagesPerTrigger must be a whole numb"),
         "no JSON": ({"connections": f"[{KEY}"}, "option connections is no JSON"),
+        "JSON without an end": ({"usage_event_types": "[" * 100_000}, "usage_event_types is no JS"),
         "two keys": ({"api_key_env": "MINE"}, "api_key and api_key_env are both set"),
     },
 )

@@ -151,6 +151,21 @@ def test_connection_that_comes_later_is_read_from_its_beginning_and_one_that_goe
     assert kept.keys() == {"one", "other"}
 
 
+def test_connection_that_goes_with_a_micro_batch_unread_is_told_of(
+    world: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    query = Query(JOBS, lambda _: None)
+    one, other = ({"name": name, "api_key": world.key} for name in ("one", "other"))
+    with pytest.raises(KilledError):
+        query.run({"api_url": world.url, "connections": [one, other]}, rows_left=3)
+    query.run({"api_url": world.url, "connections": [one]})
+    (line,) = {record.getMessage() for record in caplog.records if record.levelname == "WARNING"}
+    assert line.startswith("other: The connection is gone, and the micro-batch")
+    caplog.clear()
+    query.run({"api_url": world.url, "connections": [one]})
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
 def test_offset_of_another_table_is_refused(world: Sandbox) -> None:
     query = Query(JOBS, lambda _: None)
     query.run(config_of(world))
@@ -174,6 +189,15 @@ def test_stream_looks_no_more_often_than_it_is_told_to(world: Sandbox) -> None:
     clock.sleep(1)
     assert stream.latest(end) is end
     assert len(world.requests) > 0
+
+
+def test_increment_that_is_asked_for_again_is_the_same(world: Sandbox) -> None:
+    stream = Stream(request_of(JOBS, config_of(world, page_size=20)))
+    stream.freeze()
+    end = stream.latest(stream.beginning, pages=12)
+    assert end != stream.beginning
+    world.world.advance(AN_HOUR)
+    assert stream.latest(stream.beginning, pages=12) == end
 
 
 def test_stream_that_is_to_end_looks_once(world: Sandbox) -> None:

@@ -140,11 +140,13 @@ def test_wrong_key_fails_the_job_with_one_line_of_ours(
     assert "http/client.py" not in text
 
 
-def test_option_that_is_wrong_is_named(load: Load, world: Sandbox) -> None:
+def test_option_that_is_wrong_is_named(spark: SparkSession, load: Load, world: Sandbox) -> None:
     with pytest.raises(PySparkException, match="SettingsError: there is no table jobs"):
         load(world, "jobs")
     with pytest.raises(PySparkException, match="page_size must be a whole number"):
         load(world, JOBS, page_size="many")
+    with pytest.raises(PySparkException, match=r"option\.table is not a setting"):
+        spark.sql(f"CREATE TABLE jobs USING llamaclassify OPTIONS (table '{JOBS}')")
 
 
 def test_worker_that_is_killed_is_made_up_for_and_doubles_nothing(
@@ -196,6 +198,12 @@ def test_key_is_in_no_plan_page_event_or_error(
     for mode in ("extended", "formatted", "codegen", "cost"):
         frame.explain(mode)
     spark.sql("DESCRIBE EXTENDED failed").show(truncate=False)
+    options = ", ".join(
+        f"{name} '{value}'" for name, value in options_of(world, table=JOBS).items()
+    )
+    spark.sql(f"CREATE OR REPLACE TEMPORARY VIEW all USING llamaclassify OPTIONS ({options})")
+    assert spark.table("all").count() == len(world.world.v2_jobs(world.project_id))
+    spark.table("all").explain("extended")
     spark.conf.set(PUSH, "false")
     texts = [capsys.readouterr().out, str(frame.schema), repr(frame)]
     base = spark.sparkContext.uiWebUrl or ""
