@@ -97,7 +97,7 @@ def live(seed: int, runs: int, figures: Figures) -> None:
 @pytest.mark.heavy
 def test_jobs_missed_by_position_tokens_are_rare(tally: Tally) -> None:
     figures, without = Figures(), Figures()
-    for seed in range(10):
+    for seed in range(5):
         live(seed, 40, figures)
         # Without beginning where the run before began.
         with mock.patch.object(Bookmark, "after", never_seen):

@@ -13,7 +13,7 @@ from tests.support.histories import AT_A_TIME, SEED, Histories, HistoriesOfPosit
 from tests.support.tally import Tally
 
 A_FEW = 40
-MANY = int(os.environ.get("HISTORIES", "1200"))
+MANY = int(os.environ.get("HISTORIES", "600"))
 
 
 def test_warehouse_holds_what_the_api_shows_after_any_history(tally: Tally) -> None:

@@ -39,7 +39,7 @@ from tests.support.tally import Tally
 from tests.support.windows import contain, small_windows, spans_of
 
 A_FEW = 8
-MANY = int(os.environ.get("HISTORIES", "150"))
+MANY = int(os.environ.get("HISTORIES", "100"))
 A_DAY = 86_400
 DAYS_BETWEEN = (0, 0, 1, 4, 5)
 DAYS_AGAIN = timedelta(days=3)

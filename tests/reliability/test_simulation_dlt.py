@@ -33,7 +33,7 @@ from tests.support.windows import small_windows
 
 pytestmark = pytest.mark.filterwarnings(DLTS_OWN)
 
-MANY = int(os.environ.get("HISTORIES", "25"))
+MANY = int(os.environ.get("HISTORIES", "15"))
 
 
 @pytest.fixture(autouse=True)

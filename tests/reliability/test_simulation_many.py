@@ -25,7 +25,7 @@ from tests.support.tally import Tally
 from tests.support.windows import small_windows
 
 A_FEW = 12
-MANY = int(os.environ.get("HISTORIES", "350"))
+MANY = int(os.environ.get("HISTORIES", "200"))
 RESULTS = "classify_job_results"
 NAMES = ("emea", "apac", "latam")
 

@@ -27,7 +27,7 @@ from tests.support.tally import Tally
 from tests.support.windows import small_windows
 
 A_FEW = 20
-MANY = int(os.environ.get("HISTORIES", "200"))
+MANY = int(os.environ.get("HISTORIES", "120"))
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from tests.support.spark_runs import KilledError, Query, batch
 from tests.support.tally import Tally
 
 A_FEW = 15
-MANY = int(os.environ.get("HISTORIES", "100"))
+MANY = int(os.environ.get("HISTORIES", "60"))
 
 
 @pytest.fixture(autouse=True)
