@@ -12,8 +12,9 @@ CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
 DOCS := .venvs/docs/.ready
 SPARK := 4.3.0
 WITH_SPARK := .venvs/spark-$(SPARK)
+MUTANTS := .venvs/mutants/.ready
 
-.PHONY: help demo demo-dlt demo-parquet demo-spark test test-heavy test-pythons test-singer-sdk test-spark soak lint golden sync key constraints clean report bench bench-peers bench-spark chart docs
+.PHONY: help demo demo-dlt demo-parquet demo-spark test test-heavy test-pythons test-singer-sdk test-spark soak mutants mutants-changed lint golden sync key constraints clean report bench bench-peers bench-spark chart docs
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -50,6 +51,12 @@ soak: $(READY)  ## put the tap through 10,000 histories and all that can fail; c
 	HISTORIES=10000 RELIABILITY=output/reliability.json $(BIN)/pytest \
 	  tests/reliability/test_simulation.py tests/reliability/test_positions.py \
 	  tests/reliability/test_faults.py tests/reliability/test_hostile.py tests/reliability/test_kills.py
+
+mutants: $(MUTANTS)  ## change the code in small ways; count how often a test fails; MODULES= for some
+	.venvs/mutants/bin/python -m tests.mutants $(MODULES)
+
+mutants-changed: $(MUTANTS)  ## a minute of it, for the modules that differ from the recorded ones
+	.venvs/mutants/bin/python -m tests.mutants --changed
 
 lint: $(READY)  ## ruff, formatting, strict types
 	$(BIN)/ruff check
@@ -88,7 +95,7 @@ key:
 	@:$(if $(LLAMA_CLOUD_API_KEY),,$(error set LLAMA_CLOUD_API_KEY to a key of your LlamaCloud project))
 
 constraints: $(READY)  ## pin the newest versions that pyproject.toml allows
-	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --group docs --extra dlt --extra s3 --extra spark --universal --no-header \
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group dev --group docs --group mutants --extra dlt --extra s3 --extra spark --universal --no-header \
 	  --no-annotate --no-emit-index-url --no-emit-find-links -o constraints.txt
 
 clean:  ## remove environments, caches and the demo; keep output/ and Meltano's state
@@ -107,6 +114,11 @@ $(READY): pyproject.toml constraints.txt
 $(DOCS): pyproject.toml constraints.txt | $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/docs
 	$(BIN)/uv pip install --quiet --python .venvs/docs/bin/python -c constraints.txt --group docs
+	@touch $@
+
+$(MUTANTS): pyproject.toml constraints.txt | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/mutants
+	$(BIN)/uv pip install --quiet --python .venvs/mutants/bin/python -c constraints.txt -e . --group dev --group mutants
 	@touch $@
 
 $(WITH_SPARK)/.ready: pyproject.toml constraints.txt | $(READY)

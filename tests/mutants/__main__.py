@@ -1,0 +1,92 @@
+"""`make mutants`: judge the mutants of all modules, or of some, and record how many died.
+
+With `--changed` it takes little time: a part of the mutants of each module that differs from the
+one that was recorded, met only by the nearest tests; of none, a few of one module, so that it is
+known to work. It records nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import math
+import sys
+
+import pytest
+
+from tests.mutants.checkout import FOLDER, Mutant, copied, import_copy, mutants_of
+from tests.mutants.figures import changed, record
+from tests.mutants.ledger import Ledger
+from tests.mutants.modules import NEAR, SMALL, TESTS, files_of
+from tests.mutants.survivors import changes_of, listed
+
+SECONDS = 60.0
+"""After which `--changed` begins no other mutant."""
+FEW = 12
+FLOOR = 0.8
+"""The part of what `--changed` tries that must die; fewer tests meet them than in a full run."""
+# pytest marks its plugins before it imports them, but hypothesis is already there.
+IMPORTED = "ignore::pytest.PytestAssertRewriteWarning"
+
+
+def main() -> int:
+    """Return 0, or what pytest says when tests fail without a mutant, or 1 below the floor."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="make mutants")
+    parser.add_argument("modules", nargs="*", metavar="MODULE")
+    parser.add_argument("--changed", action="store_true")
+    options = parser.parse_args()
+    if unknown := {*options.modules} - TESTS.keys():
+        parser.error(f"no such module: {', '.join(unknown)}; there are {', '.join(TESTS)}")
+    if options.changed:
+        return _judge_changed()
+    return _judge_all(options.modules or [*TESTS])
+
+
+def _judge_all(modules: list[str]) -> int:
+    ledger = Ledger(FOLDER)
+    mutants, code = _judged(modules, ledger, math.inf)
+    if not code:
+        verdicts = ledger.verdicts(mutants)
+        figures = record(mutants, verdicts)
+        survivors = [each for each in mutants if not verdicts[each.name].by]
+        for change in {*changes_of(survivors)} - listed().keys():
+            sys.stdout.write(f"{change.function}\n- {change.was}\n+ {change.becomes}\n")
+        sys.stdout.write(
+            f"{figures['killed']} of {figures['mutants']} mutants were killed, "
+            f"{figures['percent']} %; docs/mutants.json\n"
+        )
+    return code
+
+
+def _judge_changed() -> int:
+    found = changed()
+    sys.stdout.write(f"changed since docs/mutants.json: {', '.join(found) or 'no module'}\n")
+    ledger = Ledger(FOLDER / "changed")
+    mutants, code = _judged(found or [SMALL], ledger, SECONDS, sampled=True)
+    verdicts = [*ledger.verdicts(mutants).values()]
+    survivors = [verdict for verdict in verdicts if not verdict.by]
+    killed = len(verdicts) - len(survivors)
+    sys.stdout.write(f"{killed} of {len(verdicts)} mutants were killed\n")
+    return code or int(killed < FLOOR * len(verdicts))
+
+
+def _judged(
+    modules: list[str], ledger: Ledger, seconds: float, *, sampled: bool = False
+) -> tuple[list[Mutant], int]:
+    """Judge mutants of modules; return them all, and pytest's exit code."""
+    copied()
+    mutants = mutants_of(modules)
+    if sampled:
+        mutants.sort(key=lambda mutant: hashlib.sha256(mutant.name.encode()).hexdigest())
+        mutants = mutants if changed() else mutants[:FEW]
+    import_copy()
+    # Imported late, with what is mutated: it brings what imports the package.
+    from tests.mutants.judging import Judge  # noqa: PLC0415
+
+    files = files_of(modules, NEAR if sampled else None)
+    arguments = ["-q", "-p", "no:cacheprovider", "-W", IMPORTED, *files]
+    return mutants, int(pytest.main(arguments, plugins=[Judge(mutants, ledger, seconds)]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
