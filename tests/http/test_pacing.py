@@ -138,7 +138,9 @@ def test_retry_after_is_read_as_seconds_from_now(
     },
 )
 def test_http_date_is_read_or_is_none(text: str, moment: datetime | None) -> None:
-    assert http_date(text) == moment
+    read = http_date(text)
+    assert read == moment
+    assert read is None or read.tzinfo is UTC
 
 
 @given(st.text(max_size=40) | st.text("0123456789:+- ,.JanFebNovMonGMT()", max_size=50))
@@ -164,3 +166,4 @@ def test_clock_throws_dice_over_the_whole_wait() -> None:
     # Each bound is missed by honest dice less than once in 10 to the 40th.
     assert 0 <= min(throws) < 3
     assert 57 < max(throws) <= 60
+    assert Clock().up_to(0) == 0

@@ -14,10 +14,11 @@ import sys
 
 import pytest
 
-from tests.mutants.checkout import FOLDER, Mutant, copied, import_copy, mutants_of
+from tests.mutants.checkout import copied, import_copy, mutants_of
 from tests.mutants.figures import changed, record
 from tests.mutants.ledger import Ledger
-from tests.mutants.modules import NEAR, SMALL, TESTS, files_of
+from tests.mutants.modules import FOLDER, NEAR, SMALL, TESTS, files_of
+from tests.mutants.mutant import Mutant
 from tests.mutants.survivors import changes_of, listed
 
 SECONDS = 60.0

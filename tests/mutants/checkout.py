@@ -5,40 +5,15 @@ mutmut makes the mutants: it decides what is changed, and into what.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sys
-from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 from mutmut.mutation.file_mutation import mutate_file_contents
 
-from tests.mutants.modules import PACKAGE, ROOT, source_of
-
-FOLDER = ROOT / ".cache" / "mutants"
-MARK = "__mutmut_"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A small change of a function.
-
-    Attributes:
-        name: As mutmut has it: `package.module.x_function__mutmut_7`.
-        module: Its module, below the package and without `.py`.
-        text: A hash of the function as it is in the checkout.
-    """
-
-    name: str
-    module: str
-    text: str
-
-    @property
-    def function(self) -> str:
-        """The function that it changes, as mutmut names it."""
-        return self.name.partition(MARK)[0]
+from tests.mutants.modules import FOLDER, PACKAGE, ROOT, source_of
+from tests.mutants.mutant import MARK, Mutant
 
 
 def copied() -> None:
@@ -68,9 +43,3 @@ def import_copy() -> None:
     sys.path.insert(0, str(FOLDER))
     package = import_module(PACKAGE)
     assert Path(package.__file__ or "").is_relative_to(FOLDER)
-
-
-@cache
-def hash_of(path: str | Path) -> str:
-    """Return a short hash of a file in the checkout, as it was when first asked for."""
-    return hashlib.sha256((ROOT / path).read_bytes()).hexdigest()[:16]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from tests.mutants.checkout import Mutant, hash_of
 from tests.mutants.ledger import Outcome, Verdict
 from tests.mutants.modules import ROOT, TESTS, source_of
+from tests.mutants.mutant import Mutant, hash_of
 
 FIGURES = ROOT / "docs" / "mutants.json"
 
@@ -23,7 +22,7 @@ def recorded() -> Figures:
     return found
 
 
-def record(mutants: list[Mutant], verdicts: dict[str, Verdict], path: Path = FIGURES) -> Figures:
+def record(mutants: list[Mutant], verdicts: dict[str, Verdict]) -> Figures:
     """Write the figures of the modules that are judged to the end; return those of all.
 
     A module that is no longer changed is left out.
@@ -44,7 +43,7 @@ def record(mutants: list[Mutant], verdicts: dict[str, Verdict], path: Path = FIG
         "percent": round(100 * total["killed"] / max(total["mutants"], 1), 1),
         "modules": rows,
     }
-    path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    FIGURES.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return figures
 
 

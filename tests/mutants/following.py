@@ -8,8 +8,8 @@ from collections.abc import Callable, Generator
 import pytest
 from mutmut.mutation import trampoline
 
-from tests.mutants.checkout import hash_of
 from tests.mutants.ledger import Ledger, Reach
+from tests.mutants.mutant import hash_of
 
 
 def file_of(test: str) -> str:

@@ -21,11 +21,11 @@ import hypothesis
 import pytest
 from mutmut.mutation import trampoline
 
-from tests.mutants.checkout import MARK, Mutant, hash_of
 from tests.mutants.following import Follower, file_of, in_turn, passes
 from tests.mutants.forks import TOO_LONG, Done, Work, in_forks
 from tests.mutants.ledger import Ledger, Outcome, Reach, Verdict
 from tests.mutants.modules import files_of
+from tests.mutants.mutant import MARK, Mutant, hash_of
 
 AT_ONCE = 2
 MOST = 4.0

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tests.mutants.checkout import Mutant, hash_of
+from tests.mutants.mutant import Mutant, hash_of
 
 
 class Outcome(StrEnum):

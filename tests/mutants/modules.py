@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / ".cache" / "mutants"
+"""The copy of the package that holds the mutants, and what was found out about them."""
 PACKAGE = "tap_llamaclassify"
 
 _LISTINGS = ("api/test_pagination", "replication/test_sync", "replication/test_v2_requests")

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutants.checkout import FOLDER, MARK, Mutant
-from tests.mutants.modules import source_of
+from tests.mutants.modules import FOLDER, source_of
+from tests.mutants.mutant import MARK, Mutant
 
 LISTED = Path(__file__).with_name("survivors.json")
 
