@@ -18,8 +18,8 @@ from llamacloud_sandbox.settings import Settings
 from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.api.endpoints import V1_JOBS, Endpoint
 from tap_llamaclassify.api.models import Page
-from tap_llamaclassify.api.pagination import Paginator
-from tap_llamaclassify.errors import ApiError, ReplyError
+from tap_llamaclassify.api.pagination import MOST_RESTARTS, Paginator
+from tap_llamaclassify.errors import ApiError, PageTokenError, ReplyError
 from tap_llamaclassify.http.client import Activity, Client, Exchange
 from tests.support.builders import SimulatedClock, connection, job
 
@@ -367,6 +367,47 @@ def test_listing_that_starts_again_began_when_it_first_did(sandbox: Sandbox) -> 
 
     assert ids_of(iter(read)) == [*ids[:2], *ids]
     assert len({page.asked_at.replace(microsecond=0) for page in read}) == 1
+
+
+def test_listing_starts_again_twice_at_most_and_says_so_each_time(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = fill(sandbox, 4)
+    listing = listing_of(sandbox, page_size=2)
+    # As often each time that it is read.
+    for _ in range(2):
+        pages = listing.pages(ahead=False)
+        read = []
+        for _ in range(MOST_RESTARTS):
+            read.append(next(pages))
+            sandbox.answer_next(422, {"detail": "expired"})
+        assert ids_of(iter([*read, *pages])) == [*ids[:2] * 2, *ids]
+    assert [record.getMessage().partition(". ")[2] for record in caplog.records] == [
+        "Starting again from the top, for time 1 of 2 at most",
+        "Starting again from the top, for time 2 of 2 at most",
+    ] * 2
+
+    caplog.clear()
+    pages = listing.pages(ahead=False)
+    next(pages)
+    sandbox.answer_next(422, {"detail": "expired"})
+    for _ in range(MOST_RESTARTS):
+        next(pages)
+        sandbox.answer_next(422, {"detail": "expired"})
+    with pytest.raises(PageTokenError, match=r"^page 2: GET .+ answered 422"):
+        next(pages)
+    assert len(caplog.records) == MOST_RESTARTS
+
+
+def test_listing_that_is_read_again_begins_when_it_is(sandbox: Sandbox) -> None:
+    fill(sandbox, 2)
+    listing = listing_of(sandbox, page_size=2)
+    (before,) = listing.pages()
+    sandbox.world.advance(3600)
+    (page,) = listing.pages()
+
+    assert page.asked_at - before.asked_at > timedelta(minutes=59)
+    assert (page.listed, page.overlaps) == (2, False)
 
 
 def test_listing_does_not_start_again_over_another_parameter(sandbox: Sandbox) -> None:
