@@ -85,7 +85,8 @@ def _judged(
     from tests.mutants.judging import Judge  # noqa: PLC0415
 
     files = files_of(modules, NEAR if sampled else None)
-    arguments = ["-q", "-p", "no:cacheprovider", "-W", IMPORTED, *files]
+    # Another form of traceback reads the whole module, with all its mutants, each time.
+    arguments = ["-q", "--tb=native", "-p", "no:cacheprovider", "-W", IMPORTED, *files]
     return mutants, int(pytest.main(arguments, plugins=[Judge(mutants, ledger, seconds)]))
 
 

@@ -21,6 +21,8 @@ import hypothesis
 import pytest
 from mutmut.mutation import trampoline
 
+from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.world.world import World
 from tests.mutants.following import Follower, file_of, in_turn, passes
 from tests.mutants.forks import TOO_LONG, Done, Work, in_forks
 from tests.mutants.ledger import Ledger, Outcome, Reach, Verdict
@@ -28,7 +30,7 @@ from tests.mutants.modules import files_of
 from tests.mutants.mutant import MARK, Mutant, hash_of
 
 AT_ONCE = 2
-MOST = 4.0
+MOST = 3.0
 """Seconds of a processor that tests are run on a mutant."""
 HANGS = 3.0, 10.0
 """A test hangs after these seconds and these many times its own, of a processor."""
@@ -78,6 +80,8 @@ class Judge:
             raise session.Interrupted("tests cannot be collected")
         self._items = {item.nodeid: item for item in session.items}
         write = session.config.get_terminal_writer().line
+        # What the first of them builds, all others use: here it is done once for all forks.
+        Sandbox(World.empty())
         gc.freeze()
         for done in in_forks(self._to_follow(session), AT_ONCE):
             if done.code:
