@@ -12,8 +12,9 @@ PACKAGE = "tap_llamaclassify"
 _LISTINGS = ("api/test_pagination", "replication/test_sync", "replication/test_v2_requests")
 _ROWS = ("tables/test_tables", "singer/test_streams", "singer/test_shapes")
 _STATE = (
-    *("replication/test_state", "replication/test_shared_state", "replication/test_unfinished"),
-    *("replication/test_increments", "replication/test_partitions", "replication/test_no_date"),
+    *("replication/test_partitions", "replication/test_state_texts", "replication/test_state"),
+    *("replication/test_shared_state", "replication/test_unfinished"),
+    *("replication/test_increments", "replication/test_no_date"),
     *("replication/test_earlier_states", "replication/test_start_date", "replication/test_sync"),
     *("replication/test_v2", "replication/test_v2_bounds", "replication/test_results"),
 )
