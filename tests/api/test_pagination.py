@@ -126,11 +126,18 @@ def test_every_other_parameter_is_repeated_with_each_token(sandbox: Sandbox) -> 
     assert len({query["page_token"] for query in others}) == 2
 
 
-def test_what_is_not_listed_in_pages_is_asked_for_without_a_page_size(sandbox: Sandbox) -> None:
-    (page,) = Paginator(Client(connection(sandbox)), PROJECTS).pages()
+def test_what_is_no_list_of_jobs_in_pages_is_asked_for_and_counted_as_what_it_is(
+    sandbox: Sandbox,
+) -> None:
+    listing = Paginator(Client(connection(sandbox)), PROJECTS)
+    (page,) = listing.pages()
 
     assert len(page.items) == 3
     assert "page_size" not in sandbox.requests[0].query
+    assert listing.activity == Activity(pages=1, jobs=0, requests=1)
+    sandbox.answer_next(402)
+    with pytest.raises(ApiError, match=rf"^GET {PROJECTS.path} at "):
+        list(listing.pages())
 
 
 @pytest.mark.parametrize(

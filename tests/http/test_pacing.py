@@ -94,6 +94,24 @@ def test_patience_counts_the_time_that_replies_take() -> None:
     assert patience.wait(None) is None
 
 
+def test_patience_does_not_end_while_nobody_tries() -> None:
+    clock = SimulatedClock()
+    patience = RetryBudget(60, clock)
+    clock.sleep(10)
+    patience.rest()
+    patience.rest()
+    clock.sleep(1000)
+    assert patience.left() == 50
+
+    patience.go_on()
+    clock.sleep(20)
+    patience.go_on()
+    clock.sleep(20)
+    assert patience.left() == 10
+    patience.extend(5)
+    assert patience.left() == 15
+
+
 @cases(
     "headers, seconds",
     {
