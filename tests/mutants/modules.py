@@ -29,7 +29,7 @@ TESTS = {
     "api/pagination": _LISTINGS,
     "api/parsing": ("api/test_parsing_v2", "api/test_parsing"),
     "http/pacing": ("http/test_pacing", "http/test_rate_limit", "http/test_client"),
-    "replication/bookmarks": _STATE,
+    "replication/bookmarks": ("replication/test_bookmarks", *_STATE),
     "replication/state": _STATE,
     "replication/unfinished": ("replication/test_unfinished", *_STATE),
     "replication/windows": _WINDOWS,
