@@ -34,7 +34,7 @@ TESTS = {
     "replication/unfinished": ("replication/test_unfinished", *_STATE),
     "replication/windows": _WINDOWS,
     "singer/batches": _BATCHES,
-    "tables/arrow": ("tables/test_tables", *_BATCHES),
+    "tables/arrow": ("tables/test_arrow", "tables/test_tables", *_BATCHES),
     "tables/rows": _ROWS,
 }
 """Of each module: the files of tests that judge its mutants, the nearest first."""
