@@ -145,6 +145,11 @@ def test_run_goes_on_with_what_one_that_was_broken_off_has_read_if_that_can_be_r
         "bookmark that is not trusted, and nothing listed": (StreamState(FUTURE), None, None),
         "since what was broken off had begun": (BROKEN_OFF, NEW, MIDDLE),
         "before what was broken off had begun": (BROKEN_OFF, EARLY, OLD),
+        "since what was broken off before the bookmark had begun": (
+            replace(BROKEN_OFF, bookmark=NEW),
+            seconds_after(NEW, 1),
+            seconds_after(NEW, 1),
+        ),
         "broken off with a clock ahead": (
             replace(BROKEN_OFF, reading_began_at=seconds_after(CLOCK, 1)),
             FUTURE,

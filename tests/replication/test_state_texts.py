@@ -51,6 +51,10 @@ def unreadable(path: str, problem: str) -> str:
             {"value": 5, "bookmarks": {}},
             f"state: value is not known beside bookmarks; {LAST_STATE}, {FRESH}",
         ),
+        "a whole line, and bookmarks": (
+            {"type": "STATE", "value": {}, "bookmarks": {}},
+            f"state: type, value is not known beside bookmarks; {LAST_STATE}, {FRESH}",
+        ),
         "no whole line": (
             {"type": "STATE"},
             f"state: type is not known beside bookmarks; {LAST_STATE}, {FRESH}",
@@ -174,7 +178,7 @@ def test_stream_is_read_anew_where_start_date_was_moved_back_and_says_so_once(
     state.load(given)
     for _ in range(2):
         assert state.kept(JOBS, place) == StreamState(last_read_at=NEW)
-    assert caplog.messages == [said]
+        assert caplog.messages == [said]
     # A merge with the older state must not bring the older date back.
     entry = state.keep(JOBS, place, StreamState(NEW))
     (written,) = entry.get("partitions", [entry])

@@ -50,6 +50,17 @@ def test_job_that_was_met_is_not_asked_for_but_one_that_is_expected_is() -> None
     assert unfinished.left(CLOCK).keys() == {"known", "coming", "met", "new"}
 
 
+def test_jobs_that_are_expected_are_not_met_beside_those_that_are_known() -> None:
+    unfinished = Unfinished([{"known": YESTERDAY}])
+    unfinished.expect([seen("coming", created_at=None)], CLOCK)
+    assert [*unfinished.not_met()] == [["coming", "known"]]
+    assert unfinished.left(CLOCK) == {"known": YESTERDAY, "coming": CLOCK}
+
+
+def test_no_job_is_too_old_at_the_beginning_of_time() -> None:
+    assert Unfinished([{"old": LONG_AGO}]).left("0001-01-01T00:00:00.000000Z") == {"old": LONG_AGO}
+
+
 def test_job_without_created_at_counts_from_when_it_was_first_seen() -> None:
     unfinished = Unfinished([{"known": EDGE}])
     unfinished.note([seen("known", created_at=None), seen("new", created_at=None)], CLOCK)

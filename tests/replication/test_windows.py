@@ -320,6 +320,13 @@ def test_pages_that_are_left_are_told_by_the_time_and_the_middle_of_the_last_pag
     assert stats.pages_left == pytest.approx(RATE * seconds, rel=1e-9)
 
 
+def test_two_jobs_with_created_at_tell_how_many_pages_are_left() -> None:
+    stats = WindowStats(Window(ago(500)), SIZE)
+    for created in ([ago(0)], [None], [None], [ago(10)]):
+        stats.add(page(created))
+    assert stats.pages_left == pytest.approx(2 / (10 * MINUTES) * 490 * MINUTES / SIZE)
+
+
 def test_jobs_of_one_instant_leave_more_pages_than_can_be_read() -> None:
     created = [*NEWEST[:9], *[ago(10)] * 22, *NEWEST[11:20]]
     stats = look_at(WindowStats(Window(ago(500)), SIZE), created)
