@@ -23,7 +23,10 @@ _WINDOWS = (
     *("replication/test_cuts", "replication/test_read_spans", "replication/test_v2"),
     *("replication/test_partitions", "replication/test_increments", "replication/test_state"),
 )
-_BATCHES = ("singer/test_batches", "singer/test_storage", "test_record_batches")
+_BATCHES = (
+    *("singer/test_batch_names", "singer/test_batches", "singer/test_storage"),
+    "test_record_batches",
+)
 
 TESTS = {
     "api/pagination": _LISTINGS,
