@@ -16,12 +16,14 @@ import pytest
 from typing_extensions import override
 
 from llamacloud_sandbox.server import Sandbox
+from tap_llamaclassify.singer import batches
 from tap_llamaclassify.singer.batches import JsonLinesFile
 from tests.support.batch_files import (
     batch_config,
     files_of,
     hidden,
     lines_of,
+    parts_of,
     put_jobs,
     visible,
 )
@@ -138,3 +140,15 @@ def test_each_stream_counts_its_own_files_and_fills_each_whatever_the_pages(
     assert [len(lines_of([file])) for file in files] == [4, 4, 2]
     assert [row["id"] for row in lines_of(files)] == [f"j{n:04}" for n in range(10)]
     assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_rows_are_written_out_as_soon_as_open_files_hold_more_than_they_may(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(batches, "MOST_HELD", 0)
+    put_jobs(sandbox, 10)
+    output = sync(sandbox, page_size=3, batch_config=batch_config(tmp_path, form))
+    for stream in STREAMS:
+        (file,) = files_of(output, stream)
+        assert parts_of(file) == [3, 3, 3, 1]
