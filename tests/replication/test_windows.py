@@ -454,3 +454,24 @@ def test_window_whose_jobs_are_at_its_edge_is_cut_halfway_to_the_others_if_at_al
 ) -> None:
     parts = look_at(WindowStats(Window(begin), SIZE), created, total=100).parts(10, 2)
     assert edges_of(parts) == ([edge] if edge else [])
+
+
+SOON = ago(-10)
+
+
+@cases(
+    "created, edge",
+    {
+        "the one in the middle": ([ago(-n) for n in (10, 20, 30, 40, 90)], ago(-30)),
+        "the second of three": ([ago(-n) for n in (10, 20, 90)], ago(-20)),
+        "halfway, for most are the newest": ([ago(-n) for n in (10, 20, 20, 20)], ago(-15)),
+        "halfway, for most are the oldest": ([ago(-n) for n in (10, 10, 10, 20)], ago(-15)),
+        "nowhere, for all are one": ([SOON] * 4, None),
+        "nowhere, for nothing is between them": ([SOON, before(SOON, -1e-6)], None),
+    },
+)
+def test_window_of_jobs_beyond_the_clock_is_cut_between_them(
+    created: Sequence[str], edge: str | None
+) -> None:
+    parts = look_at(WindowStats(Window(ago(-5)), SIZE), created, total=100).parts(10, 2)
+    assert edges_of(parts) == ([edge] if edge else [])
