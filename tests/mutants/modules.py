@@ -33,12 +33,17 @@ TESTS = {
     "api/parsing": ("api/test_parsing_v2", "api/test_parsing"),
     "http/pacing": ("http/test_pacing", "http/test_rate_limit", "http/test_client"),
     "replication/bookmarks": ("replication/test_bookmarks", *_STATE),
+    "replication/listing_bookmarks": ("replication/test_listing_bookmarks", *_STATE),
     "replication/state": _STATE,
+    "replication/stream_state": _STATE,
     "replication/unfinished": ("replication/test_unfinished", *_STATE),
     "replication/windows": _WINDOWS,
     "singer/batches": _BATCHES,
+    "singer/writers": ("singer/test_batch_names", "singer/test_streams", "singer/test_batches"),
     "tables/arrow": ("tables/test_arrow", "tables/test_tables", *_BATCHES),
+    "tables/row_store": ("tables/test_row_store", "tables/test_arrow"),
     "tables/rows": _ROWS,
+    "tables/v2_rows": _ROWS,
 }
 """Of each module: the files of tests that judge its mutants, the nearest first."""
 NEAR = 2
