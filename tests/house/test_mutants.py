@@ -39,9 +39,17 @@ def test_ledger_tells_the_last_verdict_on_a_function_that_is_as_it_was(tmp_path:
 
 def test_ledger_tells_what_tests_come_through_while_their_file_is_as_it_was(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    reach = Reach(f"{PACING}::test_it", hash_of(PACING), 0.5, [MUTANT.function])
+    function, modules = MUTANT.function, ["http/pacing"]
+    reach = Reach(f"{PACING}::test_it", hash_of(PACING), 0.5, [function], modules)
     ledger.add(reach, replace(reach, text="another"))
-    assert ledger.reaches([PACING]) == {PACING: [reach]}
+    assert ledger.reaches([PACING], [*TESTS]) == {PACING: [reach]}
+
+
+def test_ledger_forgets_what_was_followed_before_a_module_had_mutants(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.add(Reach(f"{PACING}::test_it", hash_of(PACING), 0.5, [], []))
+    assert ledger.reaches([PACING], ["tables/rows"]).keys() == {PACING}
+    assert ledger.reaches([PACING], ["http/pacing"]) == {}
 
 
 def test_ledger_leaves_out_a_line_that_was_cut_off(tmp_path: Path) -> None:

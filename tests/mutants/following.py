@@ -9,6 +9,7 @@ import pytest
 from mutmut.mutation import trampoline
 
 from tests.mutants.ledger import Ledger, Reach
+from tests.mutants.modules import judged_by
 from tests.mutants.mutant import hash_of
 
 
@@ -20,8 +21,8 @@ def file_of(test: str) -> str:
 class Follower:
     """Follows tests in a process that is theirs alone, and writes down what they came through."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, modules: list[str]) -> None:
+        self._ledger, self._modules = ledger, modules
         self._seen: set[str] = set()
         self._by_fixture: dict[str, set[str]] = {}
 
@@ -60,13 +61,14 @@ class Follower:
         names = getattr(item, "fixturenames", ())
         shared = (self._by_fixture.get(name, set()) for name in names)
         functions = sorted(self._seen.union(*shared))
-        text = hash_of(file_of(item.nodeid))
-        return Reach(item.nodeid, text, round(seconds, 4), functions)
+        file = file_of(item.nodeid)
+        modules = judged_by(file, self._modules)
+        return Reach(item.nodeid, hash_of(file), round(seconds, 4), functions, modules)
 
 
 def in_turn(items: list[pytest.Item]) -> list[tuple[pytest.Item, pytest.Item | None]]:
     """Return tests, each with the one that comes after it."""
-    return list(zip(items, [*items[1:], None], strict=True))
+    return list(zip(items, [*items[1:], None], strict=False))
 
 
 def passes(item: pytest.Item, next_item: pytest.Item | None) -> bool:

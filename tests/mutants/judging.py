@@ -51,6 +51,7 @@ class Judge:
 
     def __init__(self, mutants: list[Mutant], ledger: Ledger, seconds: float = math.inf) -> None:
         self._mutants = {mutant.name: mutant for mutant in mutants}
+        self._modules = [*dict.fromkeys(mutant.module for mutant in mutants)]
         self._ledger, self._until = ledger, time.monotonic() + seconds
         self._items: dict[str, pytest.Item] = {}
         self._reaching: dict[str, list[Reach]] = {}
@@ -98,12 +99,12 @@ class Judge:
     def _to_follow(self, session: pytest.Session) -> Iterator[Work]:
         """Tests of files of which it is not known what they come through."""
         files = dict.fromkeys(map(file_of, self._items))
-        for file in files.keys() - self._ledger.reaches(files).keys():
+        for file in files.keys() - self._ledger.reaches(files, self._modules).keys():
             items = [item for test, item in self._items.items() if file_of(test) == file]
 
             def follow(say: Callable[[str], None], items: list[pytest.Item] = items) -> int:
                 _be_quiet(session)
-                follower = Follower(self._ledger)
+                follower = Follower(self._ledger, self._modules)
                 session.config.pluginmanager.register(follower)
                 return follower.follow(items, say)
 
@@ -111,7 +112,8 @@ class Judge:
 
     def _remember(self) -> None:
         """Take over what earlier calls have found out."""
-        for reaches in self._ledger.reaches(map(file_of, self._items)).values():
+        files = map(file_of, self._items)
+        for reaches in self._ledger.reaches(files, self._modules).values():
             for reach in reaches:
                 for function in reach.functions:
                     self._reaching.setdefault(function, []).append(reach)
@@ -174,6 +176,8 @@ class Judge:
         if not done.code:
             tests = self._tests(mutant)
             return Verdict(mutant.name, mutant.text, Outcome.SURVIVED, "", tests)
+        if not done.said:
+            raise RuntimeError(f"{mutant.name} ended with {done.code} before any test")
         is_timeout = done.code in {TOO_LONG, -signal.SIGXCPU}
         outcome = Outcome.TIMEOUT if is_timeout else Outcome.KILLED
         return Verdict(mutant.name, mutant.text, outcome, done.said, "")

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from tests.mutants.modules import judged_by
 from tests.mutants.mutant import Mutant, hash_of
 
 
@@ -29,12 +30,14 @@ class Reach:
         text: A hash of its file.
         seconds: How long it keeps a processor.
         functions: The functions with mutants that it calls, as mutmut names them.
+        modules: The modules that had mutants then, and that the test's file judges.
     """
 
     test: str
     text: str
     seconds: float
     functions: list[str]
+    modules: list[str]
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,17 @@ class Ledger:
         folder.mkdir(parents=True, exist_ok=True)
         self._reaches, self._verdicts = folder / "reaches.jsonl", folder / "verdicts.jsonl"
 
-    def reaches(self, files: Iterable[str]) -> dict[str, list[Reach]]:
-        """Return what the tests of files come through, for files that are as they were."""
+    def reaches(self, files: Iterable[str], modules: list[str]) -> dict[str, list[Reach]]:
+        """Return what the tests of files come through in some modules, as far as that still holds.
+
+        It does for files that are as they were, and were followed when these modules had mutants.
+        """
         texts = {file: hash_of(file) for file in files}
         found: dict[str, list[Reach]] = {}
         for line in _lines(self._reaches):
             reach = Reach(**line)
             file = reach.test.partition("::")[0]
-            if texts.get(file) == reach.text:
+            if texts.get(file) == reach.text and {*judged_by(file, modules)} <= {*reach.modules}:
                 found.setdefault(file, []).append(reach)
         return found
 
