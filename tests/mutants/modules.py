@@ -42,7 +42,7 @@ TESTS = {
     "replication/unfinished": ("replication/test_unfinished", *_STATE),
     "replication/windows": _WINDOWS,
     "singer/batches": _BATCHES,
-    "singer/writers": ("singer/test_batch_names", "singer/test_streams"),
+    "singer/writers": ("singer/test_writers", "singer/test_streams"),
     "tables/arrow": ("tables/test_arrow", "tables/test_tables", *_BATCHES),
     "tables/row_store": ("tables/test_row_store", "tables/test_arrow"),
     "tables/rows": _ROWS,

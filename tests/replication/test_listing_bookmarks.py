@@ -29,7 +29,10 @@ def bookmarks_of(
     **settings: Any,
 ) -> ListingBookmarks:
     settings = {"lookback_seconds": 60} | settings
-    return ListingBookmarks(wanted, parse_settings(settings), watch or SimulatedClock(), label)
+    given, clock = parse_settings(settings), watch or SimulatedClock()
+    if label:
+        return ListingBookmarks(wanted, given, clock, label)
+    return ListingBookmarks(wanted, given, clock)
 
 
 def page(*updates: str | None, at: str = CLOCK, is_server_clock: bool = True) -> Page:
@@ -99,6 +102,14 @@ def test_each_table_has_the_jobs_that_are_due_by_its_own_bookmark() -> None:
     assert items["also"] is items[RULES]
     assert bookmarks.newest == NEW
     assert bookmarks.clock == CLOCK
+
+
+def test_listing_of_nothing_gives_no_bookmark() -> None:
+    bookmarks = bookmarks_of({JOBS: StreamState()})
+    assert bookmarks.newest is None
+    bookmarks.due_of(page())
+    assert bookmarks.newest is None
+    assert bookmarks.after() == {JOBS: StreamState()}
 
 
 def test_newest_is_the_newest_ever_noted() -> None:

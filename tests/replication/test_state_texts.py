@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tap_llamaclassify.errors import StateError
 from tap_llamaclassify.replication.state import Partition, State
-from tap_llamaclassify.replication.stream_state import StreamState
+from tap_llamaclassify.replication.stream_state import StreamState, fields_of, read_fields
 from tests.support.builders import cases
 from tests.support.runs import bookmark_at
 
@@ -103,6 +104,29 @@ def unreadable(path: str, problem: str) -> str:
             partitions(partition(5)),
             unreadable(f"{JOBS}.partitions[0].context", "is not that of a connection"),
         ),
+        "no pair": (
+            {"bookmarks": {JOBS: {"created_at_read": [5]}}},
+            (
+                f"state: bookmarks.{JOBS}.created_at_read holds what is no pair of timestamps; "
+                f"correct it, or remove bookmarks.{JOBS} {FROM_BEGINNING}"
+            ),
+        ),
+        **{
+            f"no {name}": (
+                {"bookmarks": {JOBS: {name: value}}},
+                (
+                    f"state: bookmarks.{JOBS}.{name} is no {kind}; correct it, or remove "
+                    f"bookmarks.{JOBS} {FROM_BEGINNING}"
+                ),
+            )
+            for name, value, kind in (
+                ("reading_began_at", "soon", "timestamp"),
+                ("start_date", 5, "timestamp"),
+                ("last_read_at", {}, "timestamp"),
+                ("set_aside", 5, "list of texts"),
+                ("covers", [5], "list of texts"),
+            )
+        },
         "twice": (
             partitions(partition("a"), partition("a")),
             (
@@ -204,3 +228,45 @@ def test_start_date_that_was_never_set_is_not_written() -> None:
     assert state.kept(JOBS, SINGLE) == StreamState(NEW)
     assert state.keep(JOBS, SINGLE, StreamState(NEW)) == bookmark_at(NEW)
     assert state.keep("classify_projects", SINGLE, StreamState()) == {}
+
+
+BROKEN_OFF = StreamState(created_at_read=((OLD, MIDDLE),), reading_began_at=MIDDLE, start_date=OLD)
+
+
+@cases(
+    "kept, key, fields",
+    {
+        "broken off": (
+            BROKEN_OFF,
+            "updated_at",
+            {
+                # All of them, for states are merged.
+                "replication_key_value": None,
+                "created_at_read_until": None,
+                "created_at_read": [[OLD, MIDDLE]],
+                "reading_began_at": MIDDLE,
+                "start_date": OLD,
+            },
+        ),
+        "broken off, with a bookmark": (
+            replace(BROKEN_OFF, bookmark=NEW, start_date=None),
+            "updated_at",
+            {
+                **bookmark_at(NEW),
+                "created_at_read_until": None,
+                "created_at_read": [[OLD, MIDDLE]],
+                "reading_began_at": MIDDLE,
+            },
+        ),
+        "of days": (
+            StreamState("2026-11-01T00:00:00.000000Z"),
+            "day",
+            {"replication_key": "day", "replication_key_value": "2026-11-01"},
+        ),
+    },
+)
+def test_what_is_kept_is_written_in_one_form_and_read_again(
+    kept: StreamState, key: str, fields: dict[str, Any]
+) -> None:
+    assert fields_of(kept, key) == fields
+    assert read_fields(JOBS, fields, key, beside="partitions") == kept

@@ -6,8 +6,6 @@ import errno
 import gzip
 import io
 import re
-import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -89,16 +87,6 @@ def test_file_that_cannot_be_ended_is_let_go_without_a_word(compression: str) ->
     opened.discard()
 
 
-@pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let this machine's clock show New York's time."""
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", "America/New_York")
-        time.tzset()
-        yield
-    time.tzset()
-
-
 @pytest.mark.parametrize("prefix", [None, "", "run-"])
 @pytest.mark.usefixtures("elsewhere")
 def test_file_is_called_by_prefix_stream_moment_and_number(
@@ -123,6 +111,7 @@ def test_file_is_called_by_prefix_stream_moment_and_number(
         (began,) = moments
         assert before <= began <= after
         for path in visible(tmp_path):
+            assert (path.read_bytes()[:2] == b"\x1f\x8b") is (compression == "gzip")
             path.unlink()
 
 
@@ -152,3 +141,14 @@ def test_rows_are_written_out_as_soon_as_open_files_hold_more_than_they_may(
     for stream in STREAMS:
         (file,) = files_of(output, stream)
         assert parts_of(file) == [3, 3, 3, 1]
+
+
+def test_stream_that_is_called_as_no_file_may_be_has_files_all_the_same(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    put_jobs(sandbox, 1)
+    maps = {"a/b c": {"__source__": "classify_jobs"}}
+    output = sync(sandbox, stream_maps=maps, batch_config=batch_config(tmp_path, "jsonl"))
+    assert len(files_of(output, "a/b c")) == 1
+    (name,) = [path.name for path in visible(tmp_path) if "b%20c" in path.name]
+    assert name.startswith("run-a%2Fb%20c-")
