@@ -51,7 +51,9 @@ class Kept(io.BytesIO):
 
 
 def columns(*keys: str, is_made: bool = False) -> Columns:
-    return Columns("jobs", SCHEMA, keys, is_made=is_made)
+    if is_made:
+        return Columns("jobs", SCHEMA, keys, is_made=True)
+    return Columns("jobs", SCHEMA, keys)
 
 
 def table_in(file: Kept, form: str) -> Any:
