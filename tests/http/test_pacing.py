@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
@@ -159,6 +160,11 @@ def test_http_date_is_read_or_is_none(text: str, moment: datetime | None) -> Non
     read = http_date(text)
     assert read == moment
     assert read is None or read.tzinfo is UTC
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_http_date_without_a_zone_is_utc_wherever_this_machine_is() -> None:
+    assert http_date("Mon Nov 23 12:00:00 2026") == MOMENT
 
 
 @given(st.text(max_size=40) | st.text("0123456789:+- ,.JanFebNovMonGMT()", max_size=50))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from typing import Any
 
@@ -184,3 +185,24 @@ def test_file_that_is_let_go_says_nothing_and_takes_what_it_held_with_it(form: s
     opened.discard()
     opened.discard()
     del opened
+
+
+class Full(io.BytesIO):
+    """A file on a disk that is going to be full."""
+
+    is_full = False
+
+    @override
+    def write(self, data: Any) -> int:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+@each_form
+def test_file_on_a_full_disk_is_let_go_without_a_word(form: str) -> None:
+    file = Full()
+    opened = FILES[form](file, columns(), "zstd")
+    opened.add([ROW])
+    file.is_full = True
+    opened.discard()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,22 @@ def test_disk_that_is_full_is_an_error_that_says_where(pages: Any, tmp_path: Pat
     with pytest.raises(OutputError, match=f"in {tmp_path}: .*TMPDIR can name another") as raised:
         given_back(tmp_path, pages)
     assert "\n" not in str(raised.value)
+
+
+def test_disk_that_is_full_when_all_rows_are_there_is_an_error_as_well(tmp_path: Path) -> None:
+    store = RowStore(tmp_path / "rows", SCHEMA, KEYS)
+    store.add(batch([("a", 1, 1)]))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = (tmp_path / "rows").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(OutputError) as raised:
+            next(store.batches())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(raised.value) == (
+        f"rows cannot be put aside in {tmp_path}: File too large; TMPDIR can name another folder"
+    )
 
 
 def test_folder_that_is_not_there_is_an_error_that_says_so(tmp_path: Path) -> None:
