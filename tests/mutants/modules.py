@@ -10,7 +10,7 @@ FOLDER = ROOT / ".cache" / "mutants"
 PACKAGE = "tap_llamaclassify"
 
 _LISTINGS = ("api/test_pagination", "replication/test_sync", "replication/test_v2_requests")
-_ROWS = ("tables/test_tables", "singer/test_streams", "singer/test_shapes")
+_ROWS = ("tables/test_rows", "tables/test_tables", "singer/test_streams", "singer/test_shapes")
 _STATE = (
     *("replication/test_partitions", "replication/test_state_texts", "replication/test_state"),
     *("replication/test_shared_state", "replication/test_unfinished"),
