@@ -71,6 +71,11 @@ def _hangs(say: Callable[[str], None]) -> int:
         signal.pause()
 
 
+# pytest-xdist has threads, of which these forks want nothing.
+FORKS = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+
+
+@FORKS
 def test_fork_tells_its_end_and_its_last_word_however_it_ends() -> None:
     works = [
         Work("passes", lambda _: 0, 60),
@@ -87,6 +92,7 @@ def test_fork_tells_its_end_and_its_last_word_however_it_ends() -> None:
     }
 
 
+@FORKS
 def test_fork_that_hangs_is_ended_when_its_time_is_up() -> None:
     (done,) = in_forks([Work("hangs", _hangs, 0.5)], 1)
     assert done.code == TOO_LONG
