@@ -16,7 +16,7 @@ import pytest
 
 from tests.mutants.checkout import copied, import_copy, mutants_of
 from tests.mutants.figures import changed, record
-from tests.mutants.ledger import Ledger
+from tests.mutants.ledger import Ledger, Outcome
 from tests.mutants.modules import FOLDER, NEAR, SMALL, TESTS, files_of
 from tests.mutants.mutant import Mutant
 from tests.mutants.survivors import changes_of, listed
@@ -49,7 +49,7 @@ def _judge_all(modules: list[str]) -> int:
     if not code:
         verdicts = ledger.verdicts(mutants)
         figures = record(mutants, verdicts)
-        survivors = [each for each in mutants if not verdicts[each.name].by]
+        survivors = [each for each in mutants if verdicts[each.name].outcome is Outcome.SURVIVED]
         for change in {*changes_of(survivors)} - listed().keys():
             sys.stdout.write(f"{change.function}\n- {change.was}\n+ {change.becomes}\n")
         sys.stdout.write(
@@ -65,7 +65,7 @@ def _judge_changed() -> int:
     ledger = Ledger(FOLDER / "changed")
     mutants, code = _judged(found or [SMALL], ledger, SECONDS, sampled=True)
     verdicts = [*ledger.verdicts(mutants).values()]
-    survivors = [verdict for verdict in verdicts if not verdict.by]
+    survivors = [each for each in verdicts if each.outcome is Outcome.SURVIVED]
     killed = len(verdicts) - len(survivors)
     sys.stdout.write(f"{killed} of {len(verdicts)} mutants were killed\n")
     return code or int(killed < FLOOR * len(verdicts))
@@ -80,6 +80,7 @@ def _judged(
     if sampled:
         mutants.sort(key=lambda mutant: hashlib.sha256(mutant.name.encode()).hexdigest())
         mutants = mutants if changed() else mutants[:FEW]
+    looked_at = _looked_at(mutants, ledger)
     import_copy()
     # Imported late, with what is mutated: it brings what imports the package.
     from tests.mutants.judging import Judge  # noqa: PLC0415
@@ -87,7 +88,21 @@ def _judged(
     files = files_of(modules, NEAR if sampled else None)
     # Another form of traceback reads the whole module, with all its mutants, each time.
     arguments = ["-q", "--tb=native", "-p", "no:cacheprovider", "-W", IMPORTED, *files]
-    return mutants, int(pytest.main(arguments, plugins=[Judge(mutants, ledger, seconds)]))
+    return mutants, int(
+        pytest.main(arguments, plugins=[Judge(mutants, ledger, seconds, looked_at)])
+    )
+
+
+def _looked_at(mutants: list[Mutant], ledger: Ledger) -> set[str]:
+    """Return the names of the survivors that are listed."""
+    verdicts, reasons = ledger.verdicts(mutants), listed()
+    survivors = [
+        mutant
+        for mutant in mutants
+        if mutant.name in verdicts and verdicts[mutant.name].outcome is Outcome.SURVIVED
+    ]
+    changes = zip(survivors, changes_of(survivors), strict=True)
+    return {mutant.name for mutant, change in changes if change in reasons}
 
 
 if __name__ == "__main__":

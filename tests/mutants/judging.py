@@ -15,7 +15,7 @@ import resource
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
 import hypothesis
 import pytest
@@ -47,12 +47,20 @@ class Judge:
         mutants: The mutants, in the order in which they are judged.
         ledger: Holds what was found out before.
         seconds: No other mutant is begun after.
+        looked_at: The survivors that nobody can kill, by name: they are not tried again.
     """
 
-    def __init__(self, mutants: list[Mutant], ledger: Ledger, seconds: float = math.inf) -> None:
+    def __init__(
+        self,
+        mutants: list[Mutant],
+        ledger: Ledger,
+        seconds: float = math.inf,
+        looked_at: Container[str] = (),
+    ) -> None:
         self._mutants = {mutant.name: mutant for mutant in mutants}
         self._modules = [*dict.fromkeys(mutant.module for mutant in mutants)]
         self._ledger, self._until = ledger, time.monotonic() + seconds
+        self._looked_at = looked_at
         self._items: dict[str, pytest.Item] = {}
         self._reaching: dict[str, list[Reach]] = {}
         self._kills: Counter[tuple[str, str]] = Counter()
@@ -122,10 +130,9 @@ class Judge:
             self._kills[self._mutants[name].function, verdict.by] += 1
 
     def _to_judge(self, session: pytest.Session) -> Iterator[Work]:
-        """The mutants on which there is no verdict that holds, while there is time."""
-        for mutant in self._mutants.values():
-            before = self._before.get(mutant.name)
-            if before and (before.by in self._items or before.tests == self._tests(mutant)):
+        """The mutants on which no verdict holds, new ones first, while there is time."""
+        for mutant in sorted(self._mutants.values(), key=lambda each: each.name in self._before):
+            if self._is_settled(mutant):
                 continue
             if time.monotonic() > self._until:
                 return
@@ -141,6 +148,14 @@ class Judge:
                 return self._run(reaches, say)
 
             yield Work(mutant.name, judge, LOST)
+
+    def _is_settled(self, mutant: Mutant) -> bool:
+        before = self._before.get(mutant.name)
+        if before is None:
+            return False
+        if before.outcome is Outcome.SURVIVED:
+            return mutant.name in self._looked_at or before.tests == self._tests(mutant)
+        return before.by in self._items
 
     def _in_order(self, mutant: Mutant) -> list[Reach]:
         """Return what may kill a mutant, the likeliest and quickest first."""
