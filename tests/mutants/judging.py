@@ -34,7 +34,7 @@ MOST = 3.0
 """Seconds of a processor that tests are run on a mutant."""
 HANGS = 3.0, 10.0
 """A test hangs after these seconds and these many times its own, of a processor."""
-LOST = 300.0
+LOST = 600.0
 """Seconds after which a mutant that waits for something, and does nothing, is given up."""
 ELSEWHERE = {"command", "quick_command", "_meltano_to_itself"}
 """Fixtures of tests that run the tap in another process, which knows of no mutant."""
