@@ -35,28 +35,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, prog="make mutants")
     parser.add_argument("modules", nargs="*", metavar="MODULE")
     parser.add_argument("--changed", action="store_true")
+    parser.add_argument("--record", action="store_true", help="what was found out so far")
     options = parser.parse_args()
     if unknown := {*options.modules} - TESTS.keys():
         parser.error(f"no such module: {', '.join(unknown)}; there are {', '.join(TESTS)}")
     if options.changed:
         return _judge_changed()
-    return _judge_all(options.modules or [*TESTS])
-
-
-def _judge_all(modules: list[str]) -> int:
-    ledger = Ledger(FOLDER)
+    modules, ledger = options.modules or [*TESTS], Ledger(FOLDER)
+    if options.record:
+        copied()
+        _record(mutants_of(modules), ledger)
+        return 0
     mutants, code = _judged(modules, ledger, math.inf)
     if not code:
-        verdicts = ledger.verdicts(mutants)
-        figures = record(mutants, verdicts)
-        survivors = [each for each in mutants if verdicts[each.name].outcome is Outcome.SURVIVED]
-        for change in {*changes_of(survivors)} - listed().keys():
-            sys.stdout.write(f"{change.function}\n- {change.was}\n+ {change.becomes}\n")
-        sys.stdout.write(
-            f"{figures['killed']} of {figures['mutants']} mutants were killed, "
-            f"{figures['percent']} %; docs/mutants.json\n"
-        )
+        _record(mutants, ledger)
     return code
+
+
+def _record(mutants: list[Mutant], ledger: Ledger) -> None:
+    """Write the figures, and show the survivors that nobody has looked at."""
+    figures = record(mutants, ledger.verdicts(mutants))
+    for change in {*changes_of(_survivors(mutants, ledger))} - listed().keys():
+        sys.stdout.write(f"{change.function}\n- {change.was}\n+ {change.becomes}\n")
+    sys.stdout.write(
+        f"{figures['killed']} of {figures['mutants']} mutants were killed, "
+        f"{figures['percent']} %; docs/mutants.json\n"
+    )
 
 
 def _judge_changed() -> int:
@@ -64,11 +68,10 @@ def _judge_changed() -> int:
     sys.stdout.write(f"changed since docs/mutants.json: {', '.join(found) or 'no module'}\n")
     ledger = Ledger(FOLDER / "changed")
     mutants, code = _judged(found or [SMALL], ledger, SECONDS, sampled=True)
-    verdicts = [*ledger.verdicts(mutants).values()]
-    survivors = [each for each in verdicts if each.outcome is Outcome.SURVIVED]
-    killed = len(verdicts) - len(survivors)
-    sys.stdout.write(f"{killed} of {len(verdicts)} mutants were killed\n")
-    return code or int(killed < FLOOR * len(verdicts))
+    tried = len(ledger.verdicts(mutants))
+    killed = tried - len(_survivors(mutants, ledger))
+    sys.stdout.write(f"{killed} of {tried} mutants were killed\n")
+    return code or int(killed < FLOOR * tried)
 
 
 def _judged(
@@ -93,14 +96,18 @@ def _judged(
     )
 
 
-def _looked_at(mutants: list[Mutant], ledger: Ledger) -> set[str]:
-    """Return the names of the survivors that are listed."""
-    verdicts, reasons = ledger.verdicts(mutants), listed()
-    survivors = [
+def _survivors(mutants: list[Mutant], ledger: Ledger) -> list[Mutant]:
+    verdicts = ledger.verdicts(mutants)
+    return [
         mutant
         for mutant in mutants
         if mutant.name in verdicts and verdicts[mutant.name].outcome is Outcome.SURVIVED
     ]
+
+
+def _looked_at(mutants: list[Mutant], ledger: Ledger) -> set[str]:
+    """Return the names of the survivors that are listed."""
+    survivors, reasons = _survivors(mutants, ledger), listed()
     changes = zip(survivors, changes_of(survivors), strict=True)
     return {mutant.name for mutant, change in changes if change in reasons}
 
