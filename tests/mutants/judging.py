@@ -166,9 +166,9 @@ class Judge:
             if reach.test in self._items and file_of(reach.test) in files
         ]
 
-        def rank(reach: Reach) -> tuple[int, float]:
+        def rank(reach: Reach) -> float:
             kills = self._kills[mutant.function, reach.test]
-            return -kills, (0.01 + reach.seconds) * files[file_of(reach.test)]
+            return (0.01 + reach.seconds) * files[file_of(reach.test)] / (1 + kills)
 
         return sorted(found, key=rank)
 
