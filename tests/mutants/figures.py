@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from tests.mutants.ledger import Outcome, Verdict
-from tests.mutants.modules import ROOT, TESTS, source_of
+from tests.mutants.modules import PACKAGE, ROOT, TESTS, source_of
 from tests.mutants.mutant import Mutant, hash_of
 
 FIGURES = ROOT / "docs" / "mutants.json"
@@ -65,7 +65,12 @@ def _row(module: str, counted: Counter[str]) -> Figures:
 
 
 def _commit() -> str:
-    """Return the checkout's commit, marked when something differs from it; nothing without git."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, check=False, encoding="utf-8")
-    return said.stdout.strip()
+    """Return the checkout's commit, marked when code or tests differ; nothing without git."""
+    said = _git("rev-parse", "--short=12", "HEAD")
+    changes = _git("diff", "--quiet", "HEAD", "--", PACKAGE, "tests").returncode
+    return said.stdout.strip() + ("-dirty" if said.stdout and changes else "")
+
+
+def _git(*words: str) -> subprocess.CompletedProcess[str]:
+    command = ["git", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False, encoding="utf-8")
