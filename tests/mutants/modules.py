@@ -51,7 +51,7 @@ TESTS = {
 """Of each module: the files of tests that judge its mutants, the nearest first."""
 NEAR = 2
 """How many files judge where there is little time."""
-SMALL = "http/pacing"
+SMALL = "replication/unfinished"
 """A module whose mutants take little time."""
 
 
