@@ -21,8 +21,9 @@ CONFORMANCE := .venvs/conformance/.schemathesis-$(SCHEMATHESIS)
 CASES ?= 1000
 REPLIES ?= 20000
 SEED ?= 1
+MUTANTS := .venvs/mutants/.ready
 
-.PHONY: help demo demo-dlt demo-parquet demo-spark test test-heavy test-pythons test-singer-sdk test-wheel test-lowest test-spark soak lint golden conformance openapi sync key constraints clean report bench bench-peers bench-spark chart docs audit sbom
+.PHONY: help demo demo-dlt demo-parquet demo-spark test test-heavy test-pythons test-singer-sdk test-wheel test-lowest test-spark soak mutants mutants-changed lint golden conformance openapi sync key constraints clean report bench bench-peers bench-spark chart docs audit sbom
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -65,6 +66,12 @@ soak: $(READY)  ## put the tap through 10,000 histories and all that can fail; c
 	HISTORIES=10000 RELIABILITY=output/reliability.json $(BIN)/pytest \
 	  tests/reliability/test_simulation.py tests/reliability/test_positions.py \
 	  tests/reliability/test_faults.py tests/reliability/test_hostile.py tests/reliability/test_kills.py
+
+mutants: $(MUTANTS)  ## change the code in small ways; count how often a test fails; MODULES= for some
+	.venvs/mutants/bin/python -m tests.mutants $(MODULES)
+
+mutants-changed: $(MUTANTS)  ## a minute of it, for the modules that differ from the recorded ones
+	.venvs/mutants/bin/python -m tests.mutants --changed
 
 lint: $(READY)  ## ruff, formatting, strict types
 	$(BIN)/ruff check
@@ -123,8 +130,8 @@ key:
 	@:$(if $(LLAMA_CLOUD_API_KEY),,$(error set LLAMA_CLOUD_API_KEY to a key of your LlamaCloud project))
 
 constraints: $(READY)  ## pin the newest and the lowest versions that pyproject.toml allows
-	$(COMPILE) --upgrade --group dev --group docs --group release --extra dlt --extra s3 \
-	  --extra spark --universal -o constraints.txt
+	$(COMPILE) --upgrade --group dev --group docs --group mutants --group release --extra dlt \
+	  --extra s3 --extra spark --universal -o constraints.txt
 	$(COMPILE) --upgrade --resolution lowest-direct --extra dlt --extra report --extra s3 \
 	  --extra sandbox --extra spark --universal -o constraints-lowest.txt
 
@@ -144,6 +151,11 @@ $(READY): pyproject.toml constraints.txt
 $(DOCS): pyproject.toml constraints.txt | $(READY)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/docs
 	$(BIN)/uv pip install --quiet --python .venvs/docs/bin/python -c constraints.txt --group docs
+	@touch $@
+
+$(MUTANTS): pyproject.toml constraints.txt | $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venvs/mutants
+	$(BIN)/uv pip install --quiet --python .venvs/mutants/bin/python -c constraints.txt -e . --group dev --group mutants
 	@touch $@
 
 $(RELEASE): pyproject.toml constraints.txt | $(READY)

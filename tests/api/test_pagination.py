@@ -16,10 +16,10 @@ from typing_extensions import override
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.settings import Settings
 from llamacloud_sandbox.world.world import World
-from tap_llamaclassify.api.endpoints import V1_JOBS, Endpoint
+from tap_llamaclassify.api.endpoints import PROJECTS, V1_JOBS, Endpoint
 from tap_llamaclassify.api.models import Page
-from tap_llamaclassify.api.pagination import Paginator
-from tap_llamaclassify.errors import ApiError, ReplyError
+from tap_llamaclassify.api.pagination import MOST_RESTARTS, Paginator
+from tap_llamaclassify.errors import ApiError, PageTokenError, ReplyError
 from tap_llamaclassify.http.client import Activity, Client, Exchange
 from tests.support.builders import SimulatedClock, connection, job
 
@@ -126,6 +126,20 @@ def test_every_other_parameter_is_repeated_with_each_token(sandbox: Sandbox) -> 
     assert len({query["page_token"] for query in others}) == 2
 
 
+def test_what_is_no_list_of_jobs_in_pages_is_asked_for_and_counted_as_what_it_is(
+    sandbox: Sandbox,
+) -> None:
+    listing = Paginator(Client(connection(sandbox)), PROJECTS)
+    (page,) = listing.pages()
+
+    assert len(page.items) == 3
+    assert "page_size" not in sandbox.requests[0].query
+    assert listing.activity == Activity(pages=1, jobs=0, requests=1)
+    sandbox.answer_next(402)
+    with pytest.raises(ApiError, match=rf"^GET {PROJECTS.path} at "):
+        list(listing.pages())
+
+
 @pytest.mark.parametrize(
     ("tokens", "pages"),
     [(["a", "a"], 1), (["a", "b", "a"], 2), (["a", "b", "c", "d", "c"], 4)],
@@ -214,6 +228,22 @@ def test_next_page_is_asked_for_while_one_is_worked_on_but_not_the_one_after(
 
     assert len(list(pages)) == 1
     assert len(sandbox.requests) == 4
+
+
+def test_page_is_asked_for_before_anybody_waits_for_it_and_it_is_told_when_it_is_there(
+    sandbox: Sandbox,
+) -> None:
+    ids = fill(sandbox, 4)
+    listing = listing_of(sandbox, page_size=2)
+    for number in (1, 2):
+        is_there = threading.Event()
+        listing.fetch(is_there.set)
+        assert is_there.wait(LONG)
+        assert len(sandbox.requests) == number
+        assert ids_of(iter([listing.next()])) == ids[2 * number - 2 : 2 * number]
+
+    assert listing.is_over
+    assert len(sandbox.requests) == 2
 
 
 def test_nothing_is_asked_for_before_the_first_page_is_wanted(sandbox: Sandbox) -> None:
@@ -367,6 +397,62 @@ def test_listing_that_starts_again_began_when_it_first_did(sandbox: Sandbox) -> 
 
     assert ids_of(iter(read)) == [*ids[:2], *ids]
     assert len({page.asked_at.replace(microsecond=0) for page in read}) == 1
+
+
+def test_listing_starts_again_twice_at_most_and_says_so_each_time(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = fill(sandbox, 4)
+    listing = listing_of(sandbox, page_size=2)
+    # As often each time that it is read.
+    for _ in range(2):
+        pages = listing.pages(ahead=False)
+        read = []
+        for _ in range(MOST_RESTARTS):
+            read.append(next(pages))
+            sandbox.answer_next(422, {"detail": "expired"})
+        assert ids_of(iter([*read, *pages])) == [*ids[:2] * 2, *ids]
+    messages = [record.getMessage() for record in caplog.records]
+    assert all(message.startswith("page 2: GET /api/") for message in messages)
+    assert [message.partition(". ")[2] for message in messages] == [
+        "Starting again from the top, for time 1 of 2 at most",
+        "Starting again from the top, for time 2 of 2 at most",
+    ] * 2
+
+    caplog.clear()
+    pages = listing.pages(ahead=False)
+    next(pages)
+    sandbox.answer_next(422, {"detail": "expired"})
+    for _ in range(MOST_RESTARTS):
+        next(pages)
+        sandbox.answer_next(422, {"detail": "expired"})
+    with pytest.raises(PageTokenError, match=r"^page 2: GET .+ answered 422"):
+        next(pages)
+    assert len(caplog.records) == MOST_RESTARTS
+
+
+def test_listing_that_is_read_page_by_page_starts_again_as_often(sandbox: Sandbox) -> None:
+    ids = fill(sandbox, 4)
+    listing = listing_of(sandbox, page_size=2)
+    read = []
+    for _ in range(MOST_RESTARTS):
+        read.append(listing.next())
+        sandbox.answer_next(422, {"detail": "expired"})
+    while not listing.is_over:
+        read.append(listing.next())
+
+    assert ids_of(iter(read)) == [*ids[:2] * 2, *ids]
+
+
+def test_listing_that_is_read_again_begins_when_it_is(sandbox: Sandbox) -> None:
+    fill(sandbox, 2)
+    listing = listing_of(sandbox, page_size=2)
+    (before,) = listing.pages()
+    sandbox.world.advance(3600)
+    (page,) = listing.pages()
+
+    assert page.asked_at - before.asked_at > timedelta(minutes=59)
+    assert (page.listed, page.overlaps) == (2, False)
 
 
 def test_listing_does_not_start_again_over_another_parameter(sandbox: Sandbox) -> None:

@@ -9,7 +9,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from tap_llamaclassify.api.endpoints import PROJECTS, V1_JOBS, V1_RESULTS, V2_JOB, V2_JOBS
+from tap_llamaclassify.api.endpoints import (
+    PROJECTS,
+    TIMINGS,
+    USAGE_METRICS,
+    V1_JOBS,
+    V1_RESULTS,
+    V2_JOB,
+    V2_JOBS,
+)
 from tap_llamaclassify.api.models import MISFITS, Json, Page
 from tap_llamaclassify.api.parsing import misfits_of
 from tap_llamaclassify.errors import ReplyError
@@ -180,3 +188,50 @@ def test_misfits_are_named_by_their_path(
 
     assert " ".join(sorted(misfits_of(page.items[0]))) == names
     assert page.has_misfits is bool(names)
+
+
+# What is particular to a form
+
+
+def test_timestamp_inside_an_object_is_fixed_where_it_stands() -> None:
+    sent = {
+        "id": "a",
+        "created_at": "2026-11-23",
+        "state_transitions": {"pending_at": "2026-11-23T01:00:00+01:00", "running_at": "soon"},
+    }
+    page = TIMINGS.parse(msgspec.json.encode({"items": [sent, {"id": "b"}]}))
+
+    assert page.items == [
+        {
+            "id": "a",
+            "created_at": "2026-11-23T00:00:00.000000Z",
+            "state_transitions": {
+                "pending_at": "2026-11-23T00:00:00.000000Z",
+                MISFITS: {"running_at": "soon"},
+            },
+        },
+        {"id": "b"},
+    ]
+    assert page.has_misfits
+
+
+@cases(
+    "sent, day",
+    {
+        "a day": ("2026-11-23", "2026-11-23"),
+        "an instant": ("2026-11-23T12:00:00.000000Z", "2026-11-23"),
+        "an instant of another zone": ("2026-11-23T23:30:00-01:00", "2026-11-24"),
+    },
+)
+def test_day_is_a_day_in_whatever_form_it_comes(sent: str, day: str) -> None:
+    page = USAGE_METRICS.parse(msgspec.json.encode({"items": [{"id": "a", "day": sent}]}))
+
+    assert page.items == [{"id": "a", "day": day}]
+    assert page.has_misfits is False
+
+
+def test_page_token_that_has_lost_characters_is_refused() -> None:
+    with pytest.raises(ReplyError) as caught:
+        V2_JOBS.parse(rb'{"items": [], "next_page_token": "a\ud800"}')
+
+    assert str(caught.value) == ("answered a page token that cannot be sent back; tell LlamaCloud")

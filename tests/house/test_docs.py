@@ -163,6 +163,23 @@ def conformance() -> str:
     return table("| checked | |", rows)
 
 
+def mutants() -> str:
+    found = json.loads((ROOT / "docs" / "mutants.json").read_bytes())
+    rows = [(f"`{module}.py`", row) for module, row in found["modules"].items()]
+    shown = table(
+        "| module | mutants | killed | of these, timeouts | |",
+        (
+            (name, *(f"{row[key]:,}" for key in ("mutants", "killed", "timeouts")), percent(row))
+            for name, row in [*rows, ("all", found)]
+        ),
+    )
+    return f"{shown}\n\nOf commit {found['commit']}."
+
+
+def percent(row: dict[str, Any]) -> str:
+    return f"{100 * row['killed'] / row['mutants']:.1f} %"
+
+
 def performance() -> str:
     result = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_bytes())
     rows = (
@@ -190,6 +207,7 @@ def performance() -> str:
         ("errors.md", "outcomes", outcomes_table),
         ("reliability.md", "reliability", reliability),
         ("reliability.md", "conformance", conformance),
+        ("reliability.md", "mutants", mutants),
         ("performance.md", "performance", performance),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
@@ -94,6 +95,24 @@ def test_patience_counts_the_time_that_replies_take() -> None:
     assert patience.wait(None) is None
 
 
+def test_patience_does_not_end_while_nobody_tries() -> None:
+    clock = SimulatedClock()
+    patience = RetryBudget(60, clock)
+    clock.sleep(10)
+    patience.rest()
+    patience.rest()
+    clock.sleep(1000)
+    assert patience.left() == 50
+
+    patience.go_on()
+    clock.sleep(20)
+    patience.go_on()
+    clock.sleep(20)
+    assert patience.left() == 10
+    patience.extend(5)
+    assert patience.left() == 15
+
+
 @cases(
     "headers, seconds",
     {
@@ -138,7 +157,14 @@ def test_retry_after_is_read_as_seconds_from_now(
     },
 )
 def test_http_date_is_read_or_is_none(text: str, moment: datetime | None) -> None:
-    assert http_date(text) == moment
+    read = http_date(text)
+    assert read == moment
+    assert read is None or read.tzinfo is UTC
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_http_date_without_a_zone_is_utc_wherever_this_machine_is() -> None:
+    assert http_date("Mon Nov 23 12:00:00 2026") == MOMENT
 
 
 @given(st.text(max_size=40) | st.text("0123456789:+- ,.JanFebNovMonGMT()", max_size=50))
@@ -164,3 +190,4 @@ def test_clock_throws_dice_over_the_whole_wait() -> None:
     # Each bound is missed by honest dice less than once in 10 to the 40th.
     assert 0 <= min(throws) < 3
     assert 57 < max(throws) <= 60
+    assert Clock().up_to(0) == 0

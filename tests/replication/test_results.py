@@ -18,7 +18,7 @@ import pytest
 from fastapi import HTTPException
 
 from llamacloud_sandbox.server import Sandbox
-from tap_llamaclassify.errors import ApiError
+from tap_llamaclassify.errors import ApiError, SetAsideError
 from tap_llamaclassify.http.client import Client, Reply
 from tap_llamaclassify.http.pacing import Clock, RateLimiter
 from tap_llamaclassify.http.rate_limit import Departure
@@ -485,6 +485,22 @@ def test_request_for_results_is_tried_again_as_any_other_until_its_reply_is_whol
         output = fetch(sandbox, retry_seconds=600)
     assert_complete(output, sandbox, *range(8))
     assert len(asked(sandbox)) > 8
+
+
+@pytest.mark.parametrize(("failing", "minutes"), [(1, 10), (3, 12)])
+def test_results_of_later_jobs_are_tried_for_a_minute_only_once_those_of_one_were_in_vain(
+    sandbox: Sandbox, failing: int, minutes: int
+) -> None:
+    put_many(sandbox, failing)
+    began = sandbox.world.now()
+    with (
+        refuses(sandbox, 503, *named(*range(failing))),
+        clock_of(Life(sandbox)),
+        pytest.raises(SetAsideError, match=r"^the results of"),
+    ):
+        fetch(sandbox, retry_seconds=600, parallel_requests=1)
+    took = sandbox.world.now() - began
+    assert timedelta(0) <= took - timedelta(minutes=minutes) < timedelta(seconds=30)
 
 
 def page_of(sandbox: Sandbox) -> Row:

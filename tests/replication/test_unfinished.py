@@ -50,6 +50,17 @@ def test_job_that_was_met_is_not_asked_for_but_one_that_is_expected_is() -> None
     assert unfinished.left(CLOCK).keys() == {"known", "coming", "met", "new"}
 
 
+def test_jobs_that_are_expected_are_not_met_beside_those_that_are_known() -> None:
+    unfinished = Unfinished([{"known": YESTERDAY}])
+    unfinished.expect([seen("coming", created_at=None)], CLOCK)
+    assert [*unfinished.not_met()] == [["coming", "known"]]
+    assert unfinished.left(CLOCK) == {"known": YESTERDAY, "coming": CLOCK}
+
+
+def test_no_job_is_too_old_at_the_beginning_of_time() -> None:
+    assert Unfinished([{"old": LONG_AGO}]).left("0001-01-01T00:00:00.000000Z") == {"old": LONG_AGO}
+
+
 def test_job_without_created_at_counts_from_when_it_was_first_seen() -> None:
     unfinished = Unfinished([{"known": EDGE}])
     unfinished.note([seen("known", created_at=None), seen("new", created_at=None)], CLOCK)
@@ -81,6 +92,34 @@ def test_id_too_long_for_an_address_is_counted_and_not_asked_for(
     assert caplog.messages[0].startswith("1 jobs are unfinished and not asked for again")
 
 
+def test_request_takes_ids_up_to_its_longest_and_each_further_one_as_many() -> None:
+    ids = [name * (LONGEST_QUERY // 3) for name in "abcdef"]
+    assert [*Unfinished([dict.fromkeys([*ids, "g"], YESTERDAY)]).not_met()] == [
+        ids[:3],
+        ids[3:],
+        ["g"],
+    ]
+
+
+def test_id_is_as_long_as_it_becomes_in_an_address() -> None:
+    slashes = "/" * (LONGEST_QUERY // 3)
+    assert [*Unfinished([{slashes: YESTERDAY, f"{slashes}/": YESTERDAY}]).not_met()] == [[slashes]]
+
+
+def test_job_is_asked_for_once_more_though_it_was_met_and_may_have_finished() -> None:
+    unfinished = Unfinished([])
+    jobs = [seen("dated", "COMPLETED"), seen("undated", "COMPLETED", created_at=None)]
+    unfinished.note(jobs, CLOCK)
+    assert [*unfinished.not_met()] == []
+    for job in jobs:
+        unfinished.ask_again(job, CLOCK)
+    assert [*unfinished.not_met()] == [["dated", "undated"]]
+    assert unfinished.left(CLOCK) == {"dated": YESTERDAY, "undated": CLOCK}
+    unfinished.met_again()
+    assert [*unfinished.not_met()] == []
+    assert unfinished.left(CLOCK) == {}
+
+
 def test_newest_thousand_are_left(caplog: pytest.LogCaptureFixture) -> None:
     unfinished = Unfinished([])
     jobs = [seen(f"{n}", created_at=f"2026-11-29T12:00:00.{n:06}Z") for n in range(MOST + 5)]
@@ -94,7 +133,13 @@ def test_jobs_older_than_thirty_days_are_left_out(caplog: pytest.LogCaptureFixtu
     unfinished = Unfinished([{"edge": EDGE, "old": LONG_AGO}], "north: ")
     assert unfinished.left(CLOCK) == {"edge": EDGE}
     unfinished.warn(CLOCK)
-    assert caplog.messages[0].startswith("north: 1 jobs are unfinished and not asked for again")
+    assert caplog.messages == [
+        (
+            "north: 1 jobs are unfinished and not asked for again, for they are older than 30 "
+            "days or more than 1000, or have too long ids: how they end is seen by a full refresh "
+            "only"
+        )
+    ]
 
 
 def test_nothing_is_said_when_all_are_asked_for_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,8 +16,10 @@ from tap_llamaclassify.replication.windows import (
     MOST_LOOKED_AT,
     Window,
     WindowStats,
+    gaps,
 )
-from tap_llamaclassify.timestamps import from_datetime, to_datetime
+from tap_llamaclassify.timestamps import LAST, from_datetime, to_datetime, whole_second
+from tests.support.builders import cases
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 SIZE = 10
@@ -189,3 +191,287 @@ def test_window_tells_by_how_much_a_job_is_outside(
 ) -> None:
     assert Window(MIDDLE, END).seconds_outside(page(created).items) == seconds
     assert Window().seconds_outside(page(created).items) == 0
+
+
+# By how much, exactly.
+
+
+@cases(
+    "spans, end, windows",
+    {
+        "nothing read": ((), END, [Window(None, END)]),
+        "nothing read, and no end": ((), None, [Window()]),
+        "read from the beginning on": ((("", MIDDLE),), END, [Window(MIDDLE, END)]),
+        "read amid": (((BEGIN, MIDDLE),), END, [Window(None, BEGIN), Window(MIDDLE, END)]),
+        "read amid, and no end": (
+            ((BEGIN, MIDDLE),),
+            None,
+            [Window(None, BEGIN), Window(MIDDLE, None)],
+        ),
+        "read twice": (
+            (("", BEGIN), (MIDDLE, LATER)),
+            END,
+            [Window(BEGIN, MIDDLE), Window(LATER, END)],
+        ),
+        "read up to the end": ((("", END),), END, []),
+        "read beyond the end": (((BEGIN, ago(0)),), END, [Window(None, BEGIN)]),
+        "read only after the end": (((ago(0), LAST),), END, [Window(None, END)]),
+        "read to the end of time": (((BEGIN, LAST),), None, [Window(None, BEGIN)]),
+        "spans that touch": ((("", BEGIN), (BEGIN, MIDDLE)), END, [Window(MIDDLE, END)]),
+        "a span inside another": ((("", LATER), (BEGIN, MIDDLE)), END, [Window(LATER, END)]),
+    },
+)
+def test_windows_are_what_spans_leave_out(
+    spans: Sequence[tuple[str, str]], end: str | None, windows: list[Window]
+) -> None:
+    assert gaps(spans, end) == windows
+
+
+def test_window_counts_what_its_older_neighbour_has_too() -> None:
+    jobs = page([BEGIN, MIDDLE, None, END]).items
+    assert Window(MIDDLE).in_overlap(jobs) == 1
+    assert Window(END).in_overlap(jobs) == 2
+    assert Window().in_overlap(jobs) == 0
+
+
+def test_window_without_ends_shares_only_what_has_no_created_at() -> None:
+    jobs = page([BEGIN, None, END]).items
+    assert [job["created_at"] for job in Window().shared(jobs)] == [None]
+    assert [job["created_at"] for job in Window(None, MIDDLE).shared(jobs)] == [None, END]
+
+
+def test_window_tells_what_its_pages_held() -> None:
+    stats = WindowStats(Window(MIDDLE), SIZE)
+    stats.add(page([END, MIDDLE, None, BEGIN]))
+    stats.add(page([END, BEGIN]))
+    assert (stats.pages, stats.jobs, stats.again) == (2, 6, 2)
+    assert stats.created == [END, MIDDLE, BEGIN, END, BEGIN]
+
+
+@pytest.mark.parametrize("is_server_clock", [True, False])
+def test_clock_is_the_servers_or_the_newest_job(*, is_server_clock: bool) -> None:
+    stats = WindowStats(Window(), SIZE)
+    shown = page([MIDDLE, END, BEGIN])
+    shown.is_server_clock = is_server_clock
+    stats.add(shown)
+    assert stats.clock == (from_datetime(NOW) if is_server_clock else END)
+    empty = page([])
+    empty.is_server_clock = False
+    assert look_at(WindowStats(Window(), SIZE), []).clock == LAST
+    another = WindowStats(Window(), SIZE)
+    another.add(empty)
+    assert another.clock == LAST
+
+
+@cases(
+    "total, of_whole, believed",
+    {
+        "more than were seen": (11, None, True),
+        "as many as were seen": (10, None, True),
+        "fewer than were seen": (9, None, False),
+        "none": (None, None, False),
+        "fewer than the whole has": (10, 11, True),
+        "as many as the whole has": (11, 11, False),
+    },
+)
+def test_total_is_believed_between_what_was_seen_and_what_the_whole_has(
+    total: int | None, of_whole: int | None, *, believed: bool
+) -> None:
+    whole = WindowStats(Window(), SIZE)
+    whole.add(page(NEWEST[:1], of_whole))
+    stats = WindowStats(Window(MIDDLE), SIZE, whole=whole)
+    stats.add(page(NEWEST[:SIZE], total))
+    assert stats.total == (total if believed else None)
+    assert stats.total_of_all == max(of_whole or 0, (total if believed else None) or 0)
+    assert stats.pages_left == (max((total or 0) / SIZE - 1, 0) if believed else None)
+
+
+# The middle half of the last pages: 20 jobs in 19 minutes.
+RATE = 20 / (19 * MINUTES) / SIZE
+
+
+@cases(
+    "created, begin, end, pages, seconds",
+    {
+        "newest first": (NEWEST, ago(500), None, LOOK, (500 - 39) * MINUTES),
+        "newest first, and further on": (NEWEST, ago(500), None, 6, (500 - 59) * MINUTES),
+        "oldest first": (OLDEST, BEGIN, None, LOOK, 90 * A_DAY - 39 * MINUTES),
+        "oldest first, with an end": (OLDEST, BEGIN, MIDDLE, LOOK, 45 * A_DAY - 39 * MINUTES),
+        "oldest first, without a beginning": (
+            OLDEST,
+            None,
+            MIDDLE,
+            LOOK,
+            45 * A_DAY - 39 * MINUTES,
+        ),
+        "with an end that is to come": (
+            OLDEST,
+            BEGIN,
+            ago(-60),
+            LOOK,
+            90 * A_DAY - 39 * MINUTES,
+        ),
+    },
+)
+def test_pages_that_are_left_are_told_by_the_time_and_the_middle_of_the_last_pages(
+    created: Sequence[str], begin: str | None, end: str | None, pages: int, seconds: float
+) -> None:
+    stats = look_at(WindowStats(Window(begin, end), SIZE), created[: pages * SIZE])
+    assert stats.pages_left == pytest.approx(RATE * seconds, rel=1e-9)
+
+
+def test_two_jobs_with_created_at_tell_how_many_pages_are_left() -> None:
+    stats = WindowStats(Window(ago(500)), SIZE)
+    for created in ([ago(0)], [None], [None], [ago(10)]):
+        stats.add(page(created))
+    assert stats.pages_left == pytest.approx(2 / (10 * MINUTES) * 490 * MINUTES / SIZE)
+
+
+def test_jobs_of_one_instant_leave_more_pages_than_can_be_read() -> None:
+    created = [*NEWEST[:9], *[ago(10)] * 22, *NEWEST[11:20]]
+    stats = look_at(WindowStats(Window(ago(500)), SIZE), created)
+    assert stats.pages_left == pytest.approx(20 / 1e-6 * (500 - 19) * MINUTES / SIZE)
+
+
+def edges_of(parts: Sequence[WindowStats]) -> list[str | None]:
+    return [part.window.begin for part in parts[1:]]
+
+
+def before(at: str, seconds: float) -> str:
+    return from_datetime(to_datetime(at) - timedelta(seconds=seconds))
+
+
+@cases(
+    "created, begin, end, total, most, edges",
+    {
+        "in no order, by what was seen": (
+            SHUFFLED,
+            None,
+            None,
+            1000,
+            4,
+            [sorted(SHUFFLED[:60])[n] for n in (15, 30, 45)],
+        ),
+        "in no order, without a total": (
+            SHUFFLED,
+            None,
+            None,
+            None,
+            4,
+            [sorted(SHUFFLED[:60])[n] for n in (15, 30, 45)],
+        ),
+        "two jobs": ([ago(10), ago(20)], ago(100), None, 20, 4, [ago(50)]),
+        "in no order, into two": (
+            SHUFFLED,
+            None,
+            None,
+            61,
+            4,
+            [sorted(SHUFFLED[:60])[30]],
+        ),
+        "newest first, by the time that ten pages took": (
+            NEWEST,
+            None,
+            None,
+            None,
+            4,
+            [before(ago(0), 5900 * n) for n in (3, 2, 1)],
+        ),
+        "newest first, evenly between its ends": (
+            NEWEST,
+            ago(1000),
+            None,
+            None,
+            4,
+            [before(ago(0), 15_000 * n) for n in (3, 2, 1)],
+        ),
+        "as many as there are pages for": (
+            NEWEST,
+            ago(1000),
+            None,
+            None,
+            99,
+            [before(ago(1000), -60_000 / 11 * n) for n in range(1, 11)],
+        ),
+        "oldest first, evenly between its ends": (
+            OLDEST,
+            BEGIN,
+            END,
+            None,
+            4,
+            [before(BEGIN, -89 * A_DAY / 4 * n) for n in (1, 2, 3)],
+        ),
+        "oldest first, without a beginning": (
+            OLDEST,
+            None,
+            END,
+            None,
+            4,
+            [before(BEGIN, -89 * A_DAY / 4 * n) for n in (1, 2, 3)],
+        ),
+    },
+)
+def test_window_is_cut_exactly_there(
+    created: Sequence[str],
+    begin: str | None,
+    end: str | None,
+    total: int | None,
+    most: int,
+    edges: Sequence[str],
+) -> None:
+    stats = look_at(WindowStats(Window(begin, end), SIZE), created[:60], total=total)
+    parts = stats.parts(10, most)
+    assert edges_of(parts) == [whole_second(edge) for edge in edges]
+    assert (parts[0].window.begin, parts[-1].window.end) == (begin, end)
+    assert all(part.whole is stats and part.page_size == SIZE for part in parts)
+    known = [
+        sum((p.window.begin or "") <= at < (p.window.end or LAST) for at in stats.created)
+        for p in parts
+    ]
+    assert [part.known for part in parts] == known
+    assert sum(known) == len(stats.created)
+
+
+@cases(
+    "created, begin, edge",
+    {
+        "one job": ([MIDDLE], None, None),
+        "one is far from all others": ([END, *[MIDDLE] * 9], MIDDLE, before(END, 22 * A_DAY)),
+        "one is two seconds from all others": (
+            [before(MIDDLE, -2), *[MIDDLE] * 9],
+            MIDDLE,
+            before(MIDDLE, -1),
+        ),
+        "one is half a second from all others": (
+            [before(MIDDLE, -0.5), *[MIDDLE] * 9],
+            MIDDLE,
+            None,
+        ),
+    },
+)
+def test_window_whose_jobs_are_at_its_edge_is_cut_halfway_to_the_others_if_at_all(
+    created: Sequence[str], begin: str | None, edge: str | None
+) -> None:
+    parts = look_at(WindowStats(Window(begin), SIZE), created, total=100).parts(10, 2)
+    assert edges_of(parts) == ([edge] if edge else [])
+
+
+SOON = ago(-10)
+
+
+@cases(
+    "created, edge",
+    {
+        "the one in the middle": ([ago(-n) for n in (10, 20, 30, 40, 90)], ago(-30)),
+        "the second of three": ([ago(-n) for n in (10, 20, 90)], ago(-20)),
+        "halfway, for most are the newest": ([ago(-n) for n in (10, 20, 20, 20)], ago(-15)),
+        "halfway, for most are the oldest": ([ago(-n) for n in (10, 10, 10, 20)], ago(-15)),
+        "nowhere, for all are one": ([SOON] * 4, None),
+        "nowhere, for nothing is between them": ([SOON, before(SOON, -1e-6)], None),
+    },
+)
+def test_window_of_jobs_beyond_the_clock_is_cut_between_them(
+    created: Sequence[str], edge: str | None
+) -> None:
+    parts = look_at(WindowStats(Window(ago(-5)), SIZE), created, total=100).parts(10, 2)
+    assert edges_of(parts) == ([edge] if edge else [])

@@ -38,7 +38,17 @@ from tests.support.batch_files import (
     table_of,
     visible,
 )
-from tests.support.builders import STREAMS, Message, Output, catalog_with, job, new_tap, sync
+from tests.support.builders import (
+    STREAMS,
+    Message,
+    Output,
+    catalog_with,
+    job,
+    new_tap,
+    parse,
+    sync,
+    written_by,
+)
 from tests.support.commands import ended
 from tests.support.processes import started
 from tests.support.runs import at_page, config_of, watched
@@ -445,6 +455,35 @@ def run_until(
     assert "Traceback" not in (folder / "stderr").read_text()
     sandbox.before_page = None
     return process.wait()
+
+
+@each_form
+def test_run_of_which_a_connection_fails_keeps_what_the_other_one_read(
+    sandbox: Sandbox, tmp_path: Path, form: str
+) -> None:
+    put_jobs(sandbox, 5)
+    keys = {"good": sandbox.key, "bad": "llx-revoked"}
+    tap = new_tap(
+        sandbox,
+        catalog=catalog_with(sandbox),
+        api_key=None,
+        connections=[{"name": name, "api_key": key} for name, key in keys.items()],
+        batch_config=batch_config(tmp_path, form),
+    )
+    text, error = written_by(tap)
+    assert str(error).startswith("1 of 2 connections failed (bad)")
+    output = parse(text)
+    assert all(Path(file).exists() for file in files_of(output, "classify_jobs"))
+    columns = schemas(output)["classify_jobs"]["schema"]["properties"]
+    if form == "jsonl":
+        rows = lines_of(files_of(output, "classify_jobs"))
+        assert [row["id"] for row in rows] == [f"j{n:04}" for n in range(5)]
+    else:
+        assert len(cells(files_of(output, "classify_jobs"), columns)) == 5
+    (kept,) = output.state["bookmarks"]["classify_jobs"]["partitions"]
+    newest = sandbox.world.job("j0004")["updated_at"]
+    assert (kept["context"], kept["replication_key_value"]) == ({"connection": "good"}, newest)
+    assert hidden(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,15 @@ def test_check_of_a_wrong_key_says_so_and_fails(
     assert len(sandbox.requests) == len(PATHS) - 1
 
 
+def test_check_takes_its_settings_from_the_environment_where_it_is_told_to(
+    sandbox: Sandbox, quick_command: Command
+) -> None:
+    env = {"TAP_LLAMACLASSIFY_API_KEY": sandbox.key, "TAP_LLAMACLASSIFY_API_URL": sandbox.url}
+    ended = quick_command("--config=ENV", "--check", env=env)
+    assert (ended.code, ended.errors) == (0, [])
+    assert {line[1] for line in table(ended.stdout)} == {"accepted"}
+
+
 def test_check_retries_nothing(
     sandbox: Sandbox, quick_command: Command, config: dict[str, Any]
 ) -> None:

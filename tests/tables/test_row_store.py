@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,16 @@ def test_each_key_comes_once_in_its_last_version_in_the_order_of_these(
         assert given_back(tmp_path_factory.mktemp("rows"), rows) == [*versions.values()]
 
 
+def test_rows_are_given_back_as_soon_as_there_are_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_store, "ROWS", 4)
+    store = RowStore(tmp_path / "rows", SCHEMA, KEYS)
+    for page, rows in enumerate((2, 2, 3, 1, 1)):
+        store.add(batch([("a", 10 * page + row, 1) for row in range(rows)]))
+    assert [each.num_rows for each in store.batches()] == [4, 4, 1]
+
+
 def test_no_rows_are_one_empty_batch(tmp_path: Path) -> None:
     assert given_back(tmp_path, []) == []
     assert given_back(tmp_path, [[]]) == []
@@ -75,6 +87,23 @@ def test_disk_that_is_full_is_an_error_that_says_where(pages: Any, tmp_path: Pat
     assert "\n" not in str(raised.value)
 
 
+def test_disk_that_is_full_when_all_rows_are_there_is_an_error_as_well(tmp_path: Path) -> None:
+    store = RowStore(tmp_path / "rows", SCHEMA, KEYS)
+    store.add(batch([("a", 1, 1)]))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = (tmp_path / "rows").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        with pytest.raises(OutputError) as raised:
+            next(store.batches())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    told = (
+        f"rows cannot be put aside in {tmp_path}: .*File too large; TMPDIR can name another folder"
+    )
+    assert re.fullmatch(told, str(raised.value))
+
+
 def test_folder_that_is_not_there_is_an_error_that_says_so(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"rows cannot be put aside in .*nowhere: "):
+    with pytest.raises(OutputError, match=r"rows cannot be put aside in .*nowhere: (?!\[Errno)"):
         RowStore(tmp_path / "nowhere" / "rows", SCHEMA, KEYS)

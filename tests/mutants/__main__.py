@@ -1,0 +1,116 @@
+"""`make mutants`: judge the mutants of all modules, or of some, and record how many died.
+
+With `--changed` it takes little time: a part of the mutants of each module that differs from the
+one that was recorded, met only by the nearest tests; of none, a few of one module, so that it is
+known to work. It records nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import math
+import sys
+
+import pytest
+
+from tests.mutants.checkout import copied, import_copy, mutants_of
+from tests.mutants.figures import changed, record
+from tests.mutants.ledger import Ledger, Outcome
+from tests.mutants.modules import FOLDER, NEAR, SMALL, TESTS, files_of
+from tests.mutants.mutant import Mutant
+from tests.mutants.survivors import changes_of, listed
+
+SECONDS = 60.0
+"""After which `--changed` begins no other mutant."""
+FEW = 12
+FLOOR = 0.8
+"""The part of what `--changed` tries that must die; fewer tests meet them than in a full run."""
+# pytest marks its plugins before it imports them, but hypothesis is already there.
+IMPORTED = "ignore::pytest.PytestAssertRewriteWarning"
+
+
+def main() -> int:
+    """Return 0, or what pytest says when tests fail without a mutant, or 1 below the floor."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="make mutants")
+    parser.add_argument("modules", nargs="*", metavar="MODULE")
+    parser.add_argument("--changed", action="store_true")
+    parser.add_argument("--record", action="store_true", help="what was found out so far")
+    options = parser.parse_args()
+    if unknown := {*options.modules} - TESTS.keys():
+        parser.error(f"no such module: {', '.join(unknown)}; there are {', '.join(TESTS)}")
+    if options.changed:
+        return _judge_changed()
+    modules, ledger = options.modules or [*TESTS], Ledger(FOLDER)
+    if options.record:
+        copied()
+        _record(mutants_of(modules), ledger)
+        return 0
+    mutants, code = _judged(modules, ledger, math.inf)
+    if not code:
+        _record(mutants, ledger)
+    return code
+
+
+def _record(mutants: list[Mutant], ledger: Ledger) -> None:
+    """Write the figures, and show the survivors that nobody has looked at."""
+    figures = record(mutants, ledger.verdicts(mutants))
+    for change in {*changes_of(_survivors(mutants, ledger))} - listed().keys():
+        sys.stdout.write(f"{change.function}\n- {change.was}\n+ {change.becomes}\n")
+    sys.stdout.write(
+        f"{figures['killed']} of {figures['mutants']} mutants were killed, "
+        f"{figures['percent']} %; docs/mutants.json\n"
+    )
+
+
+def _judge_changed() -> int:
+    found = changed()
+    sys.stdout.write(f"changed since docs/mutants.json: {', '.join(found) or 'no module'}\n")
+    ledger = Ledger(FOLDER / "changed")
+    mutants, code = _judged(found or [SMALL], ledger, SECONDS, sampled=True)
+    tried = len(ledger.verdicts(mutants))
+    killed = tried - len(_survivors(mutants, ledger))
+    sys.stdout.write(f"{killed} of {tried} mutants were killed\n")
+    return code or int(killed < FLOOR * tried)
+
+
+def _judged(
+    modules: list[str], ledger: Ledger, seconds: float, *, sampled: bool = False
+) -> tuple[list[Mutant], int]:
+    """Judge mutants of modules; return them all, and pytest's exit code."""
+    copied()
+    mutants = mutants_of(modules)
+    if sampled:
+        mutants.sort(key=lambda mutant: hashlib.sha256(mutant.name.encode()).hexdigest())
+        mutants = mutants if changed() else mutants[:FEW]
+    looked_at = _looked_at(mutants, ledger)
+    import_copy()
+    # Imported late, with what is mutated: it brings what imports the package.
+    from tests.mutants.judging import Judge  # noqa: PLC0415
+
+    files = files_of(modules, NEAR if sampled else None)
+    # Another form of traceback reads the whole module, with all its mutants, each time.
+    arguments = ["-q", "--tb=native", "-p", "no:cacheprovider", "-W", IMPORTED, *files]
+    return mutants, int(
+        pytest.main(arguments, plugins=[Judge(mutants, ledger, seconds, looked_at)])
+    )
+
+
+def _survivors(mutants: list[Mutant], ledger: Ledger) -> list[Mutant]:
+    verdicts = ledger.verdicts(mutants)
+    return [
+        mutant
+        for mutant in mutants
+        if mutant.name in verdicts and verdicts[mutant.name].outcome is Outcome.SURVIVED
+    ]
+
+
+def _looked_at(mutants: list[Mutant], ledger: Ledger) -> set[str]:
+    """Return the names of the survivors that are listed."""
+    survivors, reasons = _survivors(mutants, ledger), listed()
+    changes = zip(survivors, changes_of(survivors), strict=True)
+    return {mutant.name for mutant, change in changes if change in reasons}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

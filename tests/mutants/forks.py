@@ -1,0 +1,97 @@
+"""Work in forks of this process: a few at once, each with a folder and a time of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+TOO_LONG = -signal.SIGALRM
+"""The exit code of work that was ended because its time was up."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done in a fork.
+
+    Attributes:
+        name: Names the work.
+        run: Does it; returns an exit code. What it says last, with the function that it is given,
+            is known even if it is killed.
+        seconds: It is killed after.
+    """
+
+    name: str
+    run: Callable[[Callable[[str], None]], int]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """Work that has ended: its name, its exit code, less than 0 for a signal, and its last word."""
+
+    name: str
+    code: int
+    said: str
+
+
+def in_forks(works: Iterable[Work], at_once: int) -> Iterator[Done]:
+    """Run works, which are asked for when there is room for one; say which has ended."""
+    running: dict[int, _Running] = {}
+    for work in works:
+        while len(running) >= at_once:
+            yield _ended(running)
+        running.update([_begun(work)])
+    while running:
+        yield _ended(running)
+
+
+@dataclass
+class _Running:
+    work: Work
+    folder: Path
+    until: float
+    is_late: bool = False
+
+
+def _begun(work: Work) -> tuple[int, _Running]:
+    folder = Path(tempfile.mkdtemp(prefix="mutant-"))
+    sys.stdout.flush()
+    process = os.fork()
+    if not process:
+        # pytest's temporary folders, which nobody would remove.
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(folder)
+        code = 1
+        try:
+            code = work.run(lambda text: _say(folder, text))
+        finally:
+            os._exit(code)
+    return process, _Running(work, folder, time.monotonic() + work.seconds)
+
+
+def _say(folder: Path, text: str) -> None:
+    (folder / "said").write_text(text, encoding="utf-8")
+
+
+def _ended(running: dict[int, _Running]) -> Done:
+    while True:
+        process, status = os.waitpid(-1, os.WNOHANG)
+        if process:
+            break
+        for number, each in running.items():
+            if time.monotonic() > each.until and not each.is_late:
+                each.is_late = True
+                os.kill(number, signal.SIGKILL)
+        time.sleep(0.01)
+    ended = running.pop(process)
+    said = ended.folder / "said"
+    text = said.read_text(encoding="utf-8") if said.exists() else ""
+    shutil.rmtree(ended.folder, ignore_errors=True)
+    code = TOO_LONG if ended.is_late else os.waitstatus_to_exitcode(status)
+    return Done(ended.work.name, code, text)
