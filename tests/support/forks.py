@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -100,7 +100,9 @@ class Fork:
     def kill(self) -> None:
         """Send SIGKILL."""
         if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
+            # It may end on its own this very moment.
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
 
 class Forks:

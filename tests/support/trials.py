@@ -43,13 +43,17 @@ AT_FIRST = 60
 """About how many requests the first run of a life takes."""
 BYTES_A_REQUEST = 3_000
 
+# pyarrow imports pandas, if it is there, with the first array.
 _TAP = """
-import pyarrow.parquet
+import pyarrow
+pyarrow.array([1])
 import tap_llamaclassify.singer.sync, tap_llamaclassify.singer.tap, tap_llamaclassify.tables.arrow
 from tests.support import victims
 main = lambda words: victims.tap()
 """
 _LOADER = """
+import pyarrow
+pyarrow.array([1])
 from tests.support import victims
 main = victims.loader
 """
@@ -247,8 +251,14 @@ class Trial:
                 at_page(pages)
 
         self.sandbox.before_page = before_page
-        pipe.run(moment if page is None else None)
-        self.sandbox.before_page = None
+        try:
+            pipe.run(moment if page is None else None)
+        finally:
+            self.sandbox.before_page = None
+            # Those who fork them begin no other one before.
+            for process in (tap, loader):
+                process.kill()
+                process.wait()
         outcome = self._outcome(pipe.tap, pipe.loader, log)
         if outcome.is_good:
             self.seconds, self.requests = time.monotonic() - began, max(4, pages)
