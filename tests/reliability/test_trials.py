@@ -13,29 +13,28 @@ from typing import Any
 import pytest
 
 from tests.support import victims
-from tests.support.pipe import Moment
+from tests.support.pair_trials import FORMS, Form, Outcome, Pair, PairTrial, pairs
+from tests.support.pipe import Moment, Victims
 from tests.support.small_loader import DEATHS
 from tests.support.tally import Tally
-from tests.support.trials import (
-    BYTES_A_REQUEST,
-    FORMS,
-    SEED,
-    VICTIMS,
-    Form,
-    Outcome,
-    Pair,
-    Trial,
-    noted,
-    pairs,
-    trials,
-)
+from tests.support.trials import lives
 
 pytestmark = pytest.mark.heavy
 
-A_LIFE = 8
-"""Trials in one world, which begins with an empty warehouse."""
+VICTIMS: tuple[Victims, ...] = (
+    frozenset({"tap"}),
+    frozenset({"loader"}),
+    frozenset({"tap", "loader"}),
+)
 HOURS = (-30, -7, -3, -1, 1, 2, 5, 26)
 """By how much a clock jumps."""
+A_CALM = 0.4
+"""How often a run in peace comes in between, after which all must be there."""
+BYTES = {"RECORD": 3_000, "Parquet": 300}
+"""About how many a request brings through the pipe."""
+MESSAGES = {"RECORD": 8, "Parquet": 2}
+"""About how many messages."""
+CLOSED = "the loader has closed the pipe"
 each_form = pytest.mark.parametrize("form", FORMS)
 
 
@@ -46,25 +45,29 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         yield running
 
 
-def lives(pair: Pair, folder: Path, form: Form, usual: int) -> Iterator[tuple[Trial, int]]:
-    """Give worlds, and for each how many trials it is to see."""
-    left = trials(usual)
-    for number in range(-(-left // A_LIFE)):
-        trial = Trial(pair, folder / f"{number}", SEED + number, form)
-        with noted(trial):
-            yield trial, min(A_LIFE, left)
-            trial.assert_whole()
-        left -= A_LIFE
+class Lives:
+    """Trials in worlds of their own, each of which ends with a run in peace."""
+
+    def __init__(self, pair: Pair, folder: Path, form: Form) -> None:
+        self._made_of: dict[str, Any] = {"pair": pair, "form": form}
+        self._folder = folder
+
+    def each(self, usual: int) -> Iterator[tuple[PairTrial, int]]:
+        """Give each trial, and how many times something is to go wrong in it."""
+        for seed, many in lives(usual):
+            trial = PairTrial(self._folder / f"{seed}", seed, **self._made_of)
+            with trial.noted():
+                yield trial, many
+                trial.assert_whole()
 
 
-def prepare(trial: Trial) -> None:
-    """Let the world go on, and choose in which order it is listed."""
-    dice = trial.dice
-    trial.goes_on(dice.choice([0, 1, 30]))
-    trial.sandbox.settings.order = dice.choice(["newest", "oldest", "updated", "shuffled"])
+@pytest.fixture
+def worlds(pair: Pair, tmp_path: Path, form: Form) -> Lives:
+    """Make worlds for trials."""
+    return Lives(pair, tmp_path, form)
 
 
-def kill(trial: Trial) -> tuple[Outcome, str]:
+def kill(trial: PairTrial) -> tuple[Outcome, str]:
     """Kill somebody at some moment; return what became of it, and who it was to be."""
     dice = trial.dice
     who = dice.choice(VICTIMS)
@@ -74,7 +77,7 @@ def kill(trial: Trial) -> tuple[Outcome, str]:
         case "page":
             more["page"] = dice.randint(1, trial.requests)
         case "bytes":
-            most = trial.requests * (BYTES_A_REQUEST if trial.form == "RECORD" else 300)
+            most = trial.requests * BYTES[trial.form]
             more["moment"] = Moment(who, after_bytes=dice.randrange(most))
         case "seconds":
             more["moment"] = Moment(who, after_seconds=dice.uniform(0, trial.seconds))
@@ -84,120 +87,108 @@ def kill(trial: Trial) -> tuple[Outcome, str]:
         case _:
             more["moment"] = Moment(who, flushing=dice.uniform(0, 0.01))
     trial.told.append((kind, sorted(who), more))
-
-    def at_page(number: int) -> None:
-        if number % 5 == 0:
-            trial.goes_on(0.001)
-
-    return trial.run(**more, at_page=at_page), " and ".join(sorted(who, reverse=True))
+    outcome = trial.run(**more, at_page=trial.at_page)
+    return outcome, " and ".join(sorted(who, reverse=True))
 
 
 @each_form
 def test_nothing_is_lost_or_doubled_when_tap_and_loader_are_killed(
-    form: Form, pair: Pair, tmp_path: Path, tally: Tally
+    form: Form, worlds: Lives, tally: Tally
 ) -> None:
-    for trial, many in lives(pair, tmp_path, form, 6):
+    for trial, many in worlds.each(6):
         killed = 0
         while killed < many:
-            prepare(trial)
+            trial.prepare()
             outcome, who = kill(trial)
-            if was_killed := -signal.SIGKILL in {outcome.tap, outcome.loader}:
-                killed += 1
-                tally(f"SIGKILLs, {form} into SQLite: {who}", 1)
-                kind = "many connections" if trial.is_many else "one connection"
-                tally(f"of these with {kind}", 1)
+            was_killed = -signal.SIGKILL in {outcome.tap, outcome.loader}
             assert was_killed or outcome.is_good
-            if trial.dice.random() < 0.4:
+            killed += was_killed
+            tally(f"SIGKILLs, {form} into SQLite: {who}", was_killed)
+            tally("of these over three connections", was_killed and trial.is_many)
+            tally("of these with windows side by side", was_killed and trial.has_windows)
+            if trial.dice.random() < A_CALM:
                 trial.assert_whole()
 
 
 @each_form
 def test_nothing_is_lost_or_doubled_when_the_loader_dies(
-    form: Form, pair: Pair, tmp_path: Path, tally: Tally
+    form: Form, worlds: Lives, tally: Tally
 ) -> None:
-    for trial, many in lives(pair, tmp_path, form, 3):
+    for trial, many in worlds.each(3):
         died = 0
         while died < many:
-            prepare(trial)
-            most = trial.requests * (8 if form == "RECORD" else 2)
+            trial.prepare()
+            most = trial.requests * MESSAGES[form]
             death = trial.dice.randint(0, most), trial.dice.choice(DEATHS)
             trial.told.append(death)
             outcome = trial.run(death=death)
-            has_died = outcome.loader != 0 or outcome.tap != 0
-            died += has_died
-            tally("loaders that died", has_died)
+            died += outcome.has_died
+            tally(f"loaders that died, {form}", outcome.has_died)
             if outcome.tap:
                 (error,) = outcome.errors
-                assert "the loader has closed the pipe" in error
-            if trial.dice.random() < 0.4:
+                assert CLOSED in error
+            if trial.dice.random() < A_CALM:
                 trial.assert_whole()
 
 
-DISKS = {
-    "RECORD": ("the loader's warehouse", "a file for the tap's output"),
-    "Parquet": ("the loader's warehouse", "the tap's files"),
-}
+WAREHOUSE, FILES, OUTPUT = "the loader's warehouse", "the tap's batch files", "the tap's output"
+DISKS = {"RECORD": (WAREHOUSE, OUTPUT), "Parquet": (WAREHOUSE, FILES)}
 
 
-def run_on_full_disk(trial: Trial, whose: str) -> Outcome:
+def run_on_full_disk(trial: PairTrial, whose: str) -> Outcome:
     """Run with a disk that is full after a while."""
-    out = trial.folder / "out"
-    folder = {"the loader's warehouse": trial.file.parent, "the tap's files": trial.files}
+    folder = {WAREHOUSE: trial.file.parent, FILES: trial.files, OUTPUT: trial.out}[whose]
     room = trial.dice.randrange(1, 120_000)
-    environment = {victims.DISK: f"{room}:{folder.get(whose, out)}"}
+    environment = {victims.DISK: f"{room}:{folder}"}
     trial.told.append((whose, room))
-    if whose == "the loader's warehouse":
-        return trial.run(of_loader=environment)
-    if whose == "the tap's files":
-        return trial.run(of_tap=environment)
-    return trial.run_by_file(out / "messages.jsonl", environment)
+    if whose == OUTPUT:
+        return trial.run_by_file(environment)
+    side = "of_loader" if whose == WAREHOUSE else "of_tap"
+    return trial.run(**{side: environment})
 
 
 @each_form
 def test_nothing_is_lost_or_doubled_when_a_disk_is_full(
-    form: Form, pair: Pair, tmp_path: Path, tally: Tally
+    form: Form, worlds: Lives, tally: Tally
 ) -> None:
     how = "a tmpfs" if victims.can_mount() else "RLIMIT_FSIZE"
-    for trial, many in lives(pair, tmp_path, form, 3):
+    for trial, many in worlds.each(3):
         full = 0
         while full < many:
-            prepare(trial)
+            trial.prepare()
             whose = trial.dice.choice(DISKS[form])
             outcome = run_on_full_disk(trial, whose)
             full += not outcome.is_good
             tally(f"full disks ({how}): {whose}", not outcome.is_good)
             if outcome.tap:
                 (error,) = outcome.errors
-                assert "space" in error or "the loader has closed the pipe" in error, error
-            if full == many or trial.dice.random() < 0.4:
+                assert CLOSED in error or "No space left" in error or "too large" in error, error
+            if full == many or trial.dice.random() < A_CALM:
                 trial.assert_whole()
 
 
 @each_form
 def test_nothing_is_lost_or_doubled_when_the_clock_jumps(
-    form: Form, pair: Pair, tmp_path: Path, tally: Tally
+    form: Form, worlds: Lives, tmp_path: Path, tally: Tally
 ) -> None:
     clock = tmp_path / "clock"
-    for trial, many in lives(pair, tmp_path, form, 4):
-        wrong_by = 0.0
+    for trial, many in worlds.each(4):
+        before = 0.0
         trial.sandbox.settings.date = trial.dice.random() < 0.6
+        trial.environment = {victims.CLOCK: str(clock)}
         for _ in range(many):
-            prepare(trial)
-            jump = trial.dice.choice(HOURS) * 3600
+            trial.prepare()
+            after = before + trial.dice.choice(HOURS) * 3600
             page = trial.dice.choice([0, trial.dice.randint(1, trial.requests)])
-            trial.told.append((jump, page))
-            victims.set_clock(clock, wrong_by)
+            trial.told.append((before, after, page))
+            victims.set_clock(clock, before if page else after)
 
-            def at_page(number: int, page: int = page, at: float = wrong_by + jump) -> None:
-                if number >= page:
-                    victims.set_clock(clock, at)
+            def at_page(number: int, page: int = page, after: float = after) -> None:
+                if number == page:
+                    victims.set_clock(clock, after)
 
-            wrong_by += jump
-            if not page:
-                victims.set_clock(clock, wrong_by)
-            trial.environment = {victims.CLOCK: str(clock)}
             assert trial.run(at_page=at_page).is_good
-            victims.set_clock(clock, wrong_by)
-            when = "within a run" if page else "between runs"
-            tally(f"clocks that jumped: {when}", 1)
+            victims.set_clock(clock, after)
+            before = after
+            tally(f"clocks that jumped: {'within a run' if page else 'between runs'}, {form}", 1)
             trial.assert_whole()

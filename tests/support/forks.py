@@ -111,8 +111,8 @@ class Forks:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         # Without a buffer: whether there is more is asked of the socket.
-        self._replies = control.makefile("rb", buffering=0)
-        assert self._replies.readline() == b"0\n"
+        self.replies = control.makefile("rb", buffering=0)
+        assert self.replies.readline() == b"0\n"
 
     def start(
         self,
@@ -146,7 +146,7 @@ class Forks:
         for file in files:
             os.close(file)
         return Fork(
-            self._replies,
+            self.replies,
             os.fdopen(its_input, "wb") if its_input is not None else None,
             os.fdopen(its_output, "rb") if its_output is not None else None,
         )
@@ -174,6 +174,8 @@ def forking(prelude: str, folder: Path) -> Iterator[Forks]:
     ):
         theirs.close()
         try:
-            yield Forks(ours)
+            forks = Forks(ours)
+            with forks.replies:
+                yield forks
         finally:
             process.kill()

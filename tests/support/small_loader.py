@@ -115,7 +115,7 @@ def rows_in(file: Path) -> dict[str, dict[tuple[Any, ...], Row]]:
     return tables
 
 
-def lines_of(file: Path) -> Iterator[Row]:
-    """Read the states that it has said."""
+def states_in(file: Path) -> Iterator[Row]:
+    """Read the states that a loader has said, to the end of the last whole line."""
     for line in file.read_bytes().split(b"\n")[:-1]:
         yield json.loads(line)

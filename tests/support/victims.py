@@ -23,6 +23,7 @@ from typing import Any
 from typing_extensions import override
 
 from tap_llamaclassify import __main__
+from tap_llamaclassify.airbyte import command
 from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication import window_plan, windows
 from tap_llamaclassify.singer import batches, storage, writers
@@ -39,16 +40,26 @@ PAGE = 4096
 _NEW_NAMESPACE, _PRIVATE = 0x00020000, 1 << 18 | 1 << 14
 
 
-def tap() -> None:
+def tap(_: list[str]) -> None:
     """Run the tap, with windows that a few jobs fill."""
-    for name, value in PLAN.items():
-        setattr(window_plan, name, value)
-    for name in LOOKS:
-        setattr(windows, name, 1)
+    _have_small_windows()
     if path := os.environ.get(CLOCK):
         _go_by(Path(path))
     with _small_disk():
         __main__.main()
+
+
+def source(words: list[str]) -> int:
+    """Run the Airbyte source, with such windows."""
+    _have_small_windows()
+    return command.main(words)
+
+
+def _have_small_windows() -> None:
+    for name, value in PLAN.items():
+        setattr(window_plan, name, value)
+    for name in LOOKS:
+        setattr(windows, name, 1)
 
 
 def loader(words: list[str]) -> int:
