@@ -11,6 +11,7 @@ MATPLOTLIB := 3.11.2
 CHART := .venvs/chart/.matplotlib-$(MATPLOTLIB)
 DOCS := .venvs/docs/.ready
 SPARK := 4.3.0
+HOURS := 1
 WITH_SPARK := .venvs/spark-$(SPARK)
 
 .PHONY: help demo demo-dlt demo-parquet demo-spark test test-heavy test-pythons test-singer-sdk test-spark soak lint golden sync key constraints clean report bench bench-peers bench-spark chart docs
@@ -45,11 +46,8 @@ test-singer-sdk: $(READY)  ## the tests of Singer with the newest singer-sdk all
 test-spark: $(WITH_SPARK)/.ready  ## the tests that need Spark and Java, on SPARK=4.3.0 or another
 	$(WITH_SPARK)/bin/python -m pytest tests/spark_local -p no:cacheprovider
 
-soak: $(READY)  ## put the tap through 10,000 histories and all that can fail; count what was tried
-	@mkdir -p output
-	HISTORIES=10000 RELIABILITY=output/reliability.json $(BIN)/pytest \
-	  tests/reliability/test_simulation.py tests/reliability/test_positions.py \
-	  tests/reliability/test_faults.py tests/reliability/test_hostile.py tests/reliability/test_kills.py
+soak: $(READY) $(WITH_SPARK)/.ready  ## try what can fail, in every front, for HOURS=1 or more; docs/reliability.json tells
+	$(BIN)/python -m tests.support.soak $(HOURS)
 
 lint: $(READY)  ## ruff, formatting, strict types
 	$(BIN)/ruff check

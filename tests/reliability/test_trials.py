@@ -143,8 +143,9 @@ def run_on_full_disk(trial: PairTrial, whose: str) -> Outcome:
     trial.told.append((whose, room))
     if whose == OUTPUT:
         return trial.run_by_file(environment)
-    side = "of_loader" if whose == WAREHOUSE else "of_tap"
-    return trial.run(**{side: environment})
+    if whose == WAREHOUSE:
+        return trial.run(of_loader=environment)
+    return trial.run(of_tap=environment)
 
 
 @each_form

@@ -498,7 +498,7 @@ def test_run_that_is_killed_at_any_moment_leaves_no_half_file(
         for file in visible(folder) if folder.exists() else ():
             assert 0 < rows_in(file) <= ROWS_A_FILE, moment
             file.unlink()
-    tally("kills of batch runs survived", 40)
+    tally("SIGKILLs, Parquet and Arrow: no file is half", 40)
 
 
 # What a run loads

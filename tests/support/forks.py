@@ -69,7 +69,9 @@ while True:
 class Fork:
     """A process that runs, as far as `subprocess.Popen` would tell of it."""
 
-    def __init__(self, replies: IO[bytes], stdin: IO[bytes] | None, stdout: IO[bytes] | None):
+    def __init__(
+        self, replies: socket.SocketIO, stdin: IO[bytes] | None, stdout: IO[bytes] | None
+    ) -> None:
         self._replies = replies
         self.pid = int(replies.readline())
         self.stdin, self.stdout = stdin, stdout

@@ -110,7 +110,7 @@ class PairTrial(Trial):
             size = self.dice.choice([20, 50, 10_000])
             self.config["batch_config"] = batch_config(self.files, batch_size=size)
 
-    def run(  # noqa: PLR0913 - all of it by name
+    def run(
         self,
         *,
         moment: Moment | None = None,

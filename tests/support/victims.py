@@ -133,7 +133,7 @@ def _small_disk() -> Iterator[None]:
 
 @contextmanager
 def _mounted(room: int, folder: Path) -> Iterator[None]:
-    """Have a disk of so many bytes over a folder; what is on it at the end is in the folder then."""
+    """Have a disk of so many bytes over a folder, which has at the end what was on it."""
     libc = ctypes.CDLL(None, use_errno=True)
     below = Path(f"/proc/self/fd/{os.open(folder, os.O_RDONLY | os.O_DIRECTORY)}")
     # What is there takes whole pages, and a little for each file.
