@@ -108,12 +108,14 @@ class Soak:
     Attributes:
         seed: Of the first round.
         hours: Until when a further round begins.
+        commit: What is tried.
         tried: What each part has counted.
         rounds: How many were run to their end.
     """
 
     seed: int
     hours: float
+    commit: str
     tried: dict[Part, Counter[str]] = field(default_factory=dict)
     rounds: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -163,7 +165,7 @@ class Soak:
         kills = sum(times for what, times in tried.items() if what.startswith(KILLS))
         told = {
             "seed": self.seed,
-            "commit": _said("git", "describe", "--always", "--dirty", "--abbrev=12"),
+            "commit": self.commit,
             "hours": round((time.monotonic() - self.began) / 3_600, 2),
             "rounds": self.rounds,
             "cores": os.cpu_count(),
@@ -220,7 +222,9 @@ def _summary(part: Part, seed: int, tried: Mapping[str, Any]) -> str:
     return f"{' '.join(part.tests)} from {seed} on: {counted}"
 
 
-def _said(*command: str) -> str:
+def commit() -> str:
+    """Return the checkout's commit, and whether it has been changed since."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     return subprocess.run(
         command, capture_output=True, check=True, cwd=ROOT, encoding="utf-8"
     ).stdout.strip()
@@ -230,7 +234,7 @@ def main() -> int:
     """Soak for as many hours as the words say; the exit code is 1 after a divergence."""
     seed = int(os.environ.get("SEED") or f"{datetime.now(UTC):%Y%m%d}")
     try:
-        Soak(seed, float(sys.argv[1])).run()
+        Soak(seed, float(sys.argv[1]), commit()).run()
     except DivergedError as error:
         sys.stderr.write(f"soak: {error}\n")
         return 1
