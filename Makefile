@@ -47,7 +47,7 @@ test-spark: $(WITH_SPARK)/.ready  ## the tests that need Spark and Java, on SPAR
 	$(WITH_SPARK)/bin/python -m pytest tests/spark_local -p no:cacheprovider
 
 soak: $(READY) $(WITH_SPARK)/.ready  ## try what can fail, in every front, for HOURS=1 or more; docs/reliability.json tells
-	$(BIN)/python -m tests.support.soak $(HOURS)
+	WITH_SPARK=$(WITH_SPARK) $(BIN)/python -m tests.support.soak $(HOURS)
 
 lint: $(READY)  ## ruff, formatting, strict types
 	$(BIN)/ruff check

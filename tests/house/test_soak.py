@@ -15,6 +15,7 @@ from tests.support.soak import DivergedError, Part, Soak
 TESTS = """
 import os
 from pathlib import Path
+from threading import Event
 from tests.support.tally import Tally
 from tests.support.trials import SEED, trials
 
@@ -26,6 +27,11 @@ def test_right(tally: Tally) -> None:
 def test_wrong(tally: Tally) -> None:
     tally("loaders that died", 2)
     assert SEED < 2000
+
+def test_endless(tally: Tally) -> None:
+    if SEED >= 2000:
+        Event().wait(120)
+    tally("waits that came to their end", 1)
 """
 
 
@@ -80,10 +86,11 @@ def test_rounds_have_seeds_of_their_own_until_the_time_is_over_and_one_there_is_
 def test_first_divergence_ends_it_is_counted_and_told_with_what_shows_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(soak, "SEEDED", (part(folder, "wrong"),))
+    monkeypatch.setattr(soak, "SEEDED", (part(folder, "wrong"), part(folder, "endless")))
     # As if there were time without end.
     with pytest.raises(DivergedError, match=r"SEED=2000 TRIALS=3 .*test_some.py -k wrong"):
         Soak(1000, 1e9, "a commit").run()
     assert file(folder)["rounds"] == 1
-    assert file(folder)["tried"]["loaders that died"] == 4
-    assert file(folder)["tried"]["divergences"] == 1
+    tried = file(folder)["tried"]
+    assert (tried["loaders that died"], tried["divergences"]) == (4, 1)
+    assert tried["waits that came to their end"] == 1

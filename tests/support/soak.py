@@ -20,17 +20,16 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 from tests.support.commands import ROOT
 from tests.support.tally import DIVERGENCES
 
 FILE = ROOT / "docs" / "reliability.json"
-SPARK = Path(".venvs") / "spark-4.3.0" / "bin" / "python"
+SPARK = Path(os.environ.get("WITH_SPARK", ".venvs/spark-4.3.0")) / "bin" / "python"
 A_ROUND = 1_000
 """Seeds that a round may use."""
-PATIENCE = 3 * 3_600
-"""Seconds that a part may take; one that takes longer hangs."""
 KILLS = "SIGKILLs"
 
 
@@ -111,6 +110,8 @@ class Soak:
         commit: What is tried.
         tried: What each part has counted.
         rounds: How many were run to their end.
+        running: What runs now.
+        is_over: Whether a part has failed.
     """
 
     seed: int
@@ -119,6 +120,8 @@ class Soak:
     tried: dict[Part, Counter[str]] = field(default_factory=dict)
     rounds: int = 0
     began: float = field(default_factory=time.monotonic)
+    running: list[Popen[str]] = field(default_factory=list)
+    is_over: bool = False
 
     @property
     def has_time(self) -> bool:
@@ -149,9 +152,16 @@ class Soak:
             done, others = wait(futures, return_when=FIRST_EXCEPTION)
             for other in others:
                 other.cancel()
+            self.end()
             for future in done:
                 future.result()
         self.rounds += 1
+
+    def end(self) -> None:
+        """End what runs still, because a part has failed."""
+        self.is_over = bool(self.running)
+        for process in self.running:
+            process.terminate()
 
     def _way_of(self, part: Part, seed: int, folder: Path) -> Way:
         return Way(self, part, seed, folder / str(abs(hash(part))))
@@ -193,23 +203,26 @@ class Way:
         tally = self.folder.with_suffix(".json")
         numbers = self.part.numbers(self.seed)
         command, began = self.part.command(self.folder), time.monotonic()
-        done = subprocess.run(
+        with Popen(
             command,
             cwd=ROOT,
             env=os.environ | numbers | {"RELIABILITY": str(tally)},
-            check=False,
             encoding="utf-8",
-            timeout=PATIENCE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-        )
+        ) as process:
+            self.soak.running.append(process)
+            said, _ = process.communicate()
+            self.soak.running.remove(process)
+        if self.soak.is_over:
+            return
         tried = json.loads(tally.read_bytes()) if tally.exists() else {}
-        shown = shlex.join([*(f"{n}={v}" for n, v in numbers.items()), *command])
-        if done.returncode:
+        if process.returncode:
             tried[DIVERGENCES] = max(1, tried.get(DIVERGENCES, 0))
         self.soak.tried.setdefault(self.part, Counter()).update(tried)
-        if done.returncode:
-            sys.stdout.write(done.stdout)
+        if process.returncode:
+            sys.stdout.write(said)
+            shown = shlex.join([*(f"{n}={v}" for n, v in numbers.items()), *command])
             message = f"this does not hold: {shown}"
             raise DivergedError(message)
         took = time.monotonic() - began
