@@ -25,7 +25,7 @@ SEED = int(os.environ.get("SEED", "20261123"))
 """From which seed on; each trial has one of its own."""
 A_LIFE = 8
 """Trials in one world, which begins with an empty warehouse."""
-AT_FIRST = 60
+AT_FIRST = 40
 """About how many requests the first run of a life takes."""
 
 
@@ -64,7 +64,7 @@ class Trial:
         # What happens between pages takes its turn in a thread of its own.
         self.dice, self._life = (Random(self.seed) for _ in range(2))  # noqa: S311 - it is to repeat
         unknown = self.dice.choice([0, 0.2])
-        history = History(seed=self.seed, jobs=80, v2_jobs=150, days=30, unknown_fields=unknown)
+        history = History(seed=self.seed, jobs=50, v2_jobs=90, days=30, unknown_fields=unknown)
         self.sandbox = Sandbox(World(history))
         self.sandbox.settings.total_size = self.dice.random() < 0.7
         self.is_many = self.dice.random() < 0.6
