@@ -21,7 +21,8 @@ from tests.support.api_rows import Row, Tables, expected, expected_v2
 from tests.support.builders import job
 from tests.support.simulated import fixed
 
-SEED = int(os.environ.get("SEED", "20261123"))
+USUAL = 20261123
+SEED = int(os.environ.get("SEED", USUAL))
 """From which seed on; each trial has one of its own."""
 A_LIFE = 8
 """Trials in one world, which begins with an empty warehouse."""
