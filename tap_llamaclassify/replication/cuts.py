@@ -13,7 +13,7 @@ from tap_llamaclassify.replication.pieces import Piece, is_between
 from tap_llamaclassify.replication.unfinished import DAYS
 from tap_llamaclassify.replication.window_survey import Survey, end_of
 from tap_llamaclassify.tables.tables import Table
-from tap_llamaclassify.timestamps import moved
+from tap_llamaclassify.timestamps import LAST, moved
 
 LEAST_SHARE = 60
 """Requests a minute below which a reader of several would only wait for its turn."""
@@ -65,6 +65,9 @@ def cut(client: Client, settings: Settings, table: Table, narrowed: Narrowed) ->
     clock, last = end_of(page)
     end = min(narrowed.end or last, last)
     pieces = windows_of(survey, page, begin, end, is_first=not (narrowed.begin or narrowed.end))
+    if not page.is_server_clock and end < (narrowed.end or LAST):
+        # This machine's clock may be behind by days: there may be later ones.
+        pieces.append(Piece(begin=end, end=narrowed.end))
     if status:
         return _few([replace(each, status=narrowed.status) for each in pieces], most)
     return _few(_expecting(pieces, survey.begun(clock) or {}), most)

@@ -46,7 +46,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 
 class Lives:
-    """Trials in worlds of their own, each of which ends with a run in peace."""
+    """Trials in worlds of their own."""
 
     def __init__(self, pair: Pair, folder: Path, form: Form) -> None:
         self._made_of: dict[str, Any] = {"pair": pair, "form": form}
@@ -55,10 +55,7 @@ class Lives:
     def each(self, usual: int) -> Iterator[tuple[PairTrial, int]]:
         """Give each trial, and how many times something is to go wrong in it."""
         for seed, many in lives(usual):
-            trial = PairTrial(self._folder / f"{seed}", seed, **self._made_of)
-            with trial.noted():
-                yield trial, many
-                trial.assert_whole()
+            yield PairTrial(self._folder / f"{seed}", seed, **self._made_of), many
 
 
 @pytest.fixture
@@ -96,18 +93,19 @@ def test_nothing_is_lost_or_doubled_when_tap_and_loader_are_killed(
     form: Form, worlds: Lives, tally: Tally
 ) -> None:
     for trial, many in worlds.each(6):
-        killed = 0
-        while killed < many:
-            trial.prepare()
-            outcome, who = kill(trial)
-            was_killed = -signal.SIGKILL in {outcome.tap, outcome.loader}
-            assert was_killed or outcome.is_good
-            killed += was_killed
-            tally(f"SIGKILLs, {form} into SQLite: {who}", was_killed)
-            tally("of these over three connections", was_killed and trial.is_many)
-            tally("of these with windows side by side", was_killed and trial.has_windows)
-            if trial.dice.random() < A_CALM:
-                trial.assert_whole()
+        with trial.living():
+            killed = 0
+            while killed < many:
+                trial.prepare()
+                outcome, who = kill(trial)
+                was_killed = -signal.SIGKILL in {outcome.tap, outcome.loader}
+                assert was_killed or outcome.is_good
+                killed += was_killed
+                tally(f"SIGKILLs, {form} into SQLite: {who}", was_killed)
+                tally("of these over three connections", was_killed and trial.is_many)
+                tally("of these with windows side by side", was_killed and trial.has_windows)
+                if trial.dice.random() < A_CALM:
+                    trial.assert_whole()
 
 
 @each_form
@@ -115,20 +113,21 @@ def test_nothing_is_lost_or_doubled_when_the_loader_dies(
     form: Form, worlds: Lives, tally: Tally
 ) -> None:
     for trial, many in worlds.each(3):
-        died = 0
-        while died < many:
-            trial.prepare()
-            most = trial.requests * MESSAGES[form]
-            death = trial.dice.randint(0, most), trial.dice.choice(DEATHS)
-            trial.told.append(death)
-            outcome = trial.run(death=death)
-            died += outcome.has_died
-            tally(f"loaders that died, {form}", outcome.has_died)
-            if outcome.tap:
-                (error,) = outcome.errors
-                assert CLOSED in error
-            if trial.dice.random() < A_CALM:
-                trial.assert_whole()
+        with trial.living():
+            died = 0
+            while died < many:
+                trial.prepare()
+                most = trial.requests * MESSAGES[form]
+                death = trial.dice.randint(0, most), trial.dice.choice(DEATHS)
+                trial.told.append(death)
+                outcome = trial.run(death=death)
+                died += outcome.has_died
+                tally(f"loaders that died, {form}", outcome.has_died)
+                if outcome.tap:
+                    (error,) = outcome.errors
+                    assert CLOSED in error
+                if trial.dice.random() < A_CALM:
+                    trial.assert_whole()
 
 
 WAREHOUSE, FILES, OUTPUT = "the loader's warehouse", "the tap's batch files", "the tap's output"
@@ -154,18 +153,21 @@ def test_nothing_is_lost_or_doubled_when_a_disk_is_full(
 ) -> None:
     how = "a tmpfs" if victims.can_mount() else "RLIMIT_FSIZE"
     for trial, many in worlds.each(3):
-        full = 0
-        while full < many:
-            trial.prepare()
-            whose = trial.dice.choice(DISKS[form])
-            outcome = run_on_full_disk(trial, whose)
-            full += not outcome.is_good
-            tally(f"full disks ({how}): {whose}", not outcome.is_good)
-            if outcome.tap:
-                (error,) = outcome.errors
-                assert CLOSED in error or "No space left" in error or "too large" in error, error
-            if full == many or trial.dice.random() < A_CALM:
-                trial.assert_whole()
+        with trial.living():
+            full = 0
+            while full < many:
+                trial.prepare()
+                whose = trial.dice.choice(DISKS[form])
+                outcome = run_on_full_disk(trial, whose)
+                full += not outcome.is_good
+                tally(f"full disks ({how}): {whose}", not outcome.is_good)
+                if outcome.tap:
+                    (error,) = outcome.errors
+                    assert CLOSED in error or "No space left" in error or "too large" in error, (
+                        error
+                    )
+                if full == many or trial.dice.random() < A_CALM:
+                    trial.assert_whole()
 
 
 @each_form
@@ -174,22 +176,25 @@ def test_nothing_is_lost_or_doubled_when_the_clock_jumps(
 ) -> None:
     clock = tmp_path / "clock"
     for trial, many in worlds.each(4):
-        before = 0.0
-        trial.sandbox.settings.date = trial.dice.random() < 0.6
-        trial.environment = {victims.CLOCK: str(clock)}
-        for _ in range(many):
-            trial.prepare()
-            after = before + trial.dice.choice(HOURS) * 3600
-            page = trial.dice.choice([0, trial.dice.randint(1, trial.requests)])
-            trial.told.append((before, after, page))
-            victims.set_clock(clock, before if page else after)
+        with trial.living():
+            before = 0.0
+            trial.sandbox.settings.date = trial.dice.random() < 0.6
+            trial.environment = {victims.CLOCK: str(clock)}
+            for _ in range(many):
+                trial.prepare()
+                after = before + trial.dice.choice(HOURS) * 3600
+                page = trial.dice.choice([0, trial.dice.randint(1, trial.requests)])
+                trial.told.append((before, after, page))
+                victims.set_clock(clock, before if page else after)
 
-            def at_page(number: int, page: int = page, after: float = after) -> None:
-                if number == page:
-                    victims.set_clock(clock, after)
+                def at_page(number: int, page: int = page, after: float = after) -> None:
+                    if number == page:
+                        victims.set_clock(clock, after)
 
-            assert trial.run(at_page=at_page).is_good
-            victims.set_clock(clock, after)
-            before = after
-            tally(f"clocks that jumped: {'within a run' if page else 'between runs'}, {form}", 1)
-            trial.assert_whole()
+                assert trial.run(at_page=at_page).is_good
+                victims.set_clock(clock, after)
+                before = after
+                tally(
+                    f"clocks that jumped: {'within a run' if page else 'between runs'}, {form}", 1
+                )
+                trial.assert_whole()

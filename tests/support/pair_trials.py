@@ -200,6 +200,13 @@ class PairTrial(Trial):
         """Return the rows that the warehouse holds."""
         return {name: {} for name in KEYS | V2_KEYS} | rows_in(self.file)
 
+    @contextmanager
+    def living(self) -> Iterator[None]:
+        """Run the API, and at last tap and loader in peace."""
+        with self.noted():
+            yield
+            self.assert_whole()
+
     def assert_whole(self) -> None:
         """Run in peace; nothing may be lost, and nothing doubled."""
         outcome = self.run()
