@@ -15,6 +15,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotat
   --no-emit-index-url --no-emit-find-links
 WHEEL ?= .
 SPARK := 4.3.0
+HOURS := 1
 WITH_SPARK := .venvs/spark-$(SPARK)
 SCHEMATHESIS := 4.32.5
 CONFORMANCE := .venvs/conformance/.schemathesis-$(SCHEMATHESIS)
@@ -61,11 +62,8 @@ test-lowest: $(READY)  ## the same with the lowest of each library that pyprojec
 test-spark: $(WITH_SPARK)/.ready  ## the tests that need Spark and Java, on SPARK=4.3.0 or another
 	$(WITH_SPARK)/bin/python -m pytest tests/spark_local -p no:cacheprovider
 
-soak: $(READY)  ## put the tap through 10,000 histories and all that can fail; count what was tried
-	@mkdir -p output
-	HISTORIES=10000 RELIABILITY=output/reliability.json $(BIN)/pytest \
-	  tests/reliability/test_simulation.py tests/reliability/test_positions.py \
-	  tests/reliability/test_faults.py tests/reliability/test_hostile.py tests/reliability/test_kills.py
+soak: $(READY) $(WITH_SPARK)/.ready  ## try what can fail, in every front, for HOURS=1 or more; docs/reliability.json tells
+	WITH_SPARK=$(WITH_SPARK) $(BIN)/python -m tests.support.soak $(HOURS)
 
 mutants: $(MUTANTS)  ## change the code in small ways; count how often a test fails; MODULES= for some
 	.venvs/mutants/bin/python -m tests.mutants $(MODULES)

@@ -217,7 +217,9 @@ class V2Reader:
         self._has_looked = True
         self._bookmarks.start(first)
         created = [created for job in first.items if (created := job.get("created_at"))]
-        self._end = moved(whole_second(max(self._clock, *created)), 1 + SKEW)
+        # Without it, there may be jobs that are later than this machine's clock by days.
+        if first.is_server_clock:
+            self._end = moved(whole_second(max(self._clock, *created)), 1 + SKEW)
         oldest = moved(self._clock, -DAYS * A_DAY)
         since = Window(max(filter(None, (begin, oldest)), default=None)).filters
         for status in BEGUN:

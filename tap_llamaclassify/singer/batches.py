@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import quote
 
@@ -25,7 +25,8 @@ MOST_HELD = 16 * 2**20
 """Bytes of rows that all open files hold together; writing them out takes as much again."""
 AT_ONCE = 1000
 """Rows that a file takes at a time, so that a large page is not held twice."""
-
+_TIME = "%Y%m%dT%H%M%S.%fZ"
+_A_MOMENT = timedelta(microseconds=1)
 
 Row = dict[str, Any]
 
@@ -108,10 +109,11 @@ class Batches:
         self._config = config
         self.format = config.encoding.format
         self._writer = writer
-        self._began = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
         storage = config.storage
         self._storage = Storage(storage.root, storage.prefix or "", storage.params)
-        self._storage.remove_leftovers({_file_name(stream) for stream in streams})
+        names = {_file_name(stream) for stream in streams}
+        self._storage.remove_leftovers(names)
+        self._began = _after(self._storage.newest(names))
         # By the writer as well: two streams may be called the same.
         self._open: dict[tuple[BatchWriter, str], _Open] = {}
         self._numbers: Counter[str] = Counter()
@@ -202,6 +204,14 @@ class BatchWriter:
             schema = mapped.transformed_schema
             self._columns[alias] = Columns(alias, schema, keys, is_made=is_made)
         return FILES[self._batches.format](file, self._columns[alias], compression)
+
+
+def _after(newest: str | None) -> str:
+    """Return what names say of now; the clock may have been set back since the newest name."""
+    now = datetime.now(UTC)
+    if newest:
+        now = max(now, datetime.strptime(newest, _TIME).replace(tzinfo=UTC) + _A_MOMENT)
+    return f"{now:{_TIME}}"
 
 
 def _file_name(stream: str) -> str:

@@ -148,6 +148,18 @@ class Storage:
                     path.unlink()
                     _logger.info("Removed %s, which a run that was killed has left", path.name)
 
+    def newest(self, streams: Collection[str]) -> str | None:
+        """Return the latest time in the names of these streams' files, if they are here."""
+        names = "|".join(map(re.escape, sorted(streams)))
+        time_of = re.compile(
+            rf"{re.escape(self._prefix)}(?:{names})-([0-9]{{8}}T[0-9]{{6}}\.[0-9]{{6}}Z)-[0-9]+\..+"
+        ).fullmatch
+        found = []
+        if self._is_here:
+            with suppress(OSError):
+                found = [time_of(path.name) for path in self._workshop.iterdir()]
+        return max((each[1] for each in found if each), default=None)
+
     def _unfinished(self, name: str) -> str:
         # Hidden, and with an ending of its own: no pattern that lists files finds it.
         return f".{self._prefix}{name}{_PART}"

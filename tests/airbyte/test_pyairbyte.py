@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import duckdb
@@ -24,6 +25,8 @@ from tests.support.builders import ALL_STREAMS
 from tests.support.commands import ROOT, ran
 from tests.support.loaders import installed
 from tests.support.runs import config_of
+from tests.support.tally import Tally
+from tests.support.trials import SEED, trials
 
 pytestmark = pytest.mark.heavy
 
@@ -144,13 +147,17 @@ def pyairbyte(sandbox: Sandbox, tmp_path: Path) -> PyAirbyte:
 
 
 def test_pyairbyte_fills_its_cache_and_goes_on_from_its_last_state_also_after_kills(
-    sandbox: Sandbox, pyairbyte: PyAirbyte
+    sandbox: Sandbox, pyairbyte: PyAirbyte, tally: Tally
 ) -> None:
     assert pyairbyte.is_killed(at_page=4, whole=True)
     first = pyairbyte.run()
     pyairbyte.assert_equals_the_world()
-    sandbox.world.advance(86_400)
-    assert pyairbyte.is_killed(at_page=2, whole=False)
+    dice, kills = Random(SEED), trials(2)  # noqa: S311 - it is to repeat
+    for kill in range(1, kills):
+        sandbox.world.advance(86_400)
+        page, whole = (2, False) if kill == 1 else (dice.randint(1, 4), dice.random() < 0.5)
+        assert pyairbyte.is_killed(at_page=page, whole=whole), (page, whole)
+    tally("SIGKILLs of PyAirbyte, or of its source", kills)
     sandbox.world.advance(3600)
     assert pyairbyte.run() < first / 3
     pyairbyte.assert_equals_the_world()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -17,33 +15,45 @@ from llamacloud_sandbox.world.history import History
 from llamacloud_sandbox.world.world import World
 from tests.support.builders import job
 from tests.support.dlt_pipelines import Warehouse
+from tests.support.forks import Forks, forking
 from tests.support.runs import put, put_v2
 from tests.support.tally import Tally
+from tests.support.trials import SEED, trials
 
 pytestmark = pytest.mark.heavy
 
-KILLS = 20
+PATIENCE = 300
 PROGRAM = """
-import os, signal, sys
-import dlt
+import dlt, duckdb, pyarrow, signal
 from dlt.common.runtime.collector import DictCollector
+from dlt.destinations.impl.duckdb import factory, duck
 from tap_llamaclassify.dlt_source import llamaclassify, load
+pyarrow.array([1])
 
 class Killer(DictCollector):
-    left, seen = int(sys.argv[1]), 0
+    left, seen = 0, 0
     def update(self, *words, **more):
         super().update(*words, **more)
         Killer.seen += 1
         if Killer.seen == self.left:
             os.kill(os.getpid(), signal.SIGKILL)
 
-pipeline = dlt.pipeline(
-    "llamaclassify", destination=dlt.destinations.duckdb("warehouse.duckdb"),
-    dataset_name="llamacloud", progress=Killer(),
-)
-load(pipeline, llamaclassify(max_jobs=250, page_size=20))
-print(Killer.seen)
+def main(words):
+    Killer.left = int(words[0])
+    pipeline = dlt.pipeline(
+        "llamaclassify", destination=dlt.destinations.duckdb("warehouse.duckdb"),
+        dataset_name="llamacloud", progress=Killer(),
+    )
+    load(pipeline, llamaclassify(max_jobs=250, page_size=20))
+    print(Killer.seen)
 """
+
+
+@pytest.fixture
+def forks(warehouse: Warehouse) -> Iterator[Forks]:
+    """A process that has imported dlt, and runs the program in forks."""
+    with forking(PROGRAM, warehouse.folder) as running:
+        yield running
 
 
 @pytest.fixture
@@ -53,19 +63,19 @@ def sandbox() -> Any:
         yield running
 
 
-def run(warehouse: Warehouse, steps: int) -> subprocess.CompletedProcess[str]:
-    """Run the program; it kills itself after so many steps, unless they are 0."""
-    sandbox = warehouse.sandbox
+def run(forks: Forks, warehouse: Warehouse, steps: int = 0) -> int:
+    """Run the program; it kills itself after so many steps, unless they are 0.
+
+    Returns:
+        How many steps there were; none when it was killed.
+    """
+    sandbox, out, log = warehouse.sandbox, warehouse.folder / "out", warehouse.folder / "log"
     address = {"LLAMA_CLOUD_API_KEY": sandbox.key, "LLAMA_CLOUD_BASE_URL": sandbox.url}
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(steps)],
-        cwd=warehouse.folder,
-        env=os.environ | address,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        timeout=120,
-    )
+    code = forks.start([str(steps)], stdout=out, stderr=log, environment=address).wait(PATIENCE)
+    if code == -signal.SIGKILL and steps:
+        return 0
+    assert code == 0, log.read_text()
+    return int(out.read_text().split()[-1])
 
 
 def live_on(sandbox: Sandbox, number: int) -> None:
@@ -79,30 +89,26 @@ def live_on(sandbox: Sandbox, number: int) -> None:
 
 
 def test_nothing_is_lost_by_a_process_that_is_killed_at_any_step(
-    sandbox: Sandbox, warehouse: Warehouse, tally: Tally
+    sandbox: Sandbox, warehouse: Warehouse, forks: Forks, tally: Tally
 ) -> None:
-    whole = run(warehouse, 0)
-    assert whole.returncode == 0, whole.stderr
-    steps = int(whole.stdout)
+    kills = trials(20)
+    steps = run(forks, warehouse)
     warehouse.file.unlink()
     warehouse.lose_working_folder()
-    dice = Random(20261127)  # noqa: S311 - it is to repeat
-    killed = 0
-    for number in range(KILLS):
+    dice = Random(SEED)  # noqa: S311 - it is to repeat
+    killed = number = 0
+    while killed < kills:
         live_on(sandbox, number)
-        killed += run(warehouse, dice.randrange(1, steps)).returncode == -signal.SIGKILL
+        killed += not run(forks, warehouse, dice.randrange(1, steps))
         if number % 5 == 4:
             # A run that comes to its end, and some that begin from there.
-            ended = run(warehouse, 0)
-            assert ended.returncode == 0, ended.stderr
+            steps = run(forks, warehouse)
             assert warehouse.is_world()
-            steps = int(ended.stdout)
         if number % 9 == 8:
             warehouse.lose_working_folder()
-    tally("processes of dlt that were killed", killed)
-    assert killed >= KILLS * 0.8
+        number += 1
+    tally("SIGKILLs of dlt into DuckDB", killed)
     # It may be that this loads what was left, and reads nothing.
     for _ in range(2):
-        last = run(warehouse, 0)
-        assert last.returncode == 0, last.stderr
+        run(forks, warehouse)
     assert warehouse.is_world()

@@ -152,9 +152,20 @@ def outcomes_table() -> str:
     )
 
 
+def soaked() -> dict[str, Any]:
+    told: dict[str, Any] = json.loads((ROOT / "docs" / "reliability.json").read_bytes())
+    return told
+
+
 def reliability() -> str:
-    tried = json.loads((ROOT / "docs" / "reliability.json").read_bytes())
-    return table("| tried | times |", ((what, f"{times:,}") for what, times in tried.items()))
+    told = soaked()
+    rows = ((what, f"{times:,}") for what, times in told["tried"].items())
+    rounds = {0: "Part of a round", 1: "1 round"}.get(told["rounds"], f"{told['rounds']} rounds")
+    return (
+        f"{table('| tried | times |', rows)}\n\n"
+        f"{rounds} in {told['hours']:g} hours, from seed {told['seed']} on, at commit "
+        f"`{told['commit']}`, on {told['cores']} cores ({told['machine']})."
+    )
 
 
 def conformance() -> str:
@@ -230,6 +241,12 @@ def part(page: str, name: str) -> tuple[str, str, str]:
 def test_performance_shows_no_bound_that_was_missed() -> None:
     result = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_bytes())
     assert {figure["verdict"] for figure in result["figures"]} == {"ok"}
+
+
+def test_reliability_shows_a_commit_in_which_nothing_diverged() -> None:
+    told = soaked()
+    assert told["tried"]["divergences"] == 0
+    assert re.fullmatch("[0-9a-f]{12}", told["commit"])
 
 
 LOADER = """#!/usr/bin/env python3

@@ -1,12 +1,12 @@
 """Real processes, really killed: the tap piped into target-duckdb, SIGKILL at random moments.
 
-The moments come from KILLS_SEED, a number; those that are counted in bytes come again.
+The moments come from SEED, a number; those that are counted in bytes come again. TRIALS says how
+many kills there are to be.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,15 +30,14 @@ from tests.support.loaders import in_duckdb, loader, plugin
 from tests.support.pipe import Moment, Pipe, close
 from tests.support.simulated import fixed
 from tests.support.tally import Tally
+from tests.support.trials import SEED, USUAL, trials
 from tests.support.windows import contain, spans_of
 
-SEED = int(os.environ.get("KILLS_SEED", "20261123"))
 JOBS = 20_000
 # Of all jobs, four in five are the first project's.
 ALL_JOBS = 25_400
-KILLS = 20
-# After so many kills a run is left in peace, so that the next ones resume from its bookmark.
-CALM_AFTER = {5, 9, 13, 17}
+CALM_AFTER = 4
+"""After so many kills a run is left in peace, so that the next ones resume from its bookmark."""
 BYTES_A_JOB = 2_000
 DAY = 86_400.0
 
@@ -173,7 +172,7 @@ def noted(told: Callable[[], Any]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        error.add_note(f"KILLS_SEED={SEED}: {told()}")
+        error.add_note(f"SEED={SEED}: {told()}")
         raise
 
 
@@ -185,9 +184,9 @@ def test_nothing_is_lost_when_tap_and_loader_are_killed_at_twenty_moments(
     life = Life(sandbox, Random(SEED + 1))  # noqa: S311 - must be repeatable, not secret
     warehouse = Warehouse(sandbox, loader("target-duckdb"), tmp_path)
     story: list[Any] = []
-    calm = set(CALM_AFTER)
-    kills = 0
-    while kills < KILLS:
+    kills, most = 0, trials(20)
+    calm = {*range(CALM_AFTER + 1, most, CALM_AFTER)}
+    while kills < most:
         life.goes_on(seconds=DAY / 4, touched=600, new=100)
         sandbox.before_page = life.at_page
         sandbox.settings.order = random.choice(["newest", "oldest", "updated", "shuffled"])
@@ -201,7 +200,7 @@ def test_nothing_is_lost_when_tap_and_loader_are_killed_at_twenty_moments(
             sandbox.before_page = None
             assert overclaimed(sandbox, warehouse) == []
         kills += killed
-        tally("kills survived", killed)
+        tally("SIGKILLs, v1, RECORD into target-duckdb", killed)
     with noted(lambda: story):
         warehouse.run(None)
         assert in_duckdb(warehouse.file) == expected(sandbox.world.jobs(sandbox.project_id))
@@ -239,12 +238,13 @@ def test_no_window_that_the_state_tells_of_lacks_a_row_when_tap_and_loader_are_k
         wanted = expected_v2(jobs, with_usage=False)
         warehouse = Warehouse(sandbox, loader("target-duckdb"), tmp_path)
         story, windows, left = [], 0, V2_JOBS
-        for _ in range(6):
+        for _ in range(trials(6)):
             victims = frozenset(random.choice([("tap",), ("loader",), ("tap", "loader")]))
             after = int(random.uniform(0.3, 0.9) * left * V2_BYTES_A_JOB)
             story.append(after)
             with noted(lambda: story):
-                tally("kills survived", warehouse.run(Moment(victims, after_bytes=after)))
+                killed = warehouse.run(Moment(victims, after_bytes=after))
+                tally("SIGKILLs, v2, RECORD into target-duckdb", killed)
                 if warehouse.state:
                     entry = warehouse.state["bookmarks"]["classify_v2_jobs"]
                     read = spans_of(entry)
@@ -258,7 +258,9 @@ def test_no_window_that_the_state_tells_of_lacks_a_row_when_tap_and_loader_are_k
                         if key[0] in claimed and held[table].get(key) != row
                     ] == []
                     left = V2_JOBS - len(held["classify_v2_jobs"])
-        assert windows
+        tally("windows that a state told of after a kill", windows)
+        # By other seeds each kill may come before the first one is told of.
+        assert windows or SEED != USUAL
         with noted(lambda: story):
             warehouse.run(None)
             assert held_in_v2(warehouse) == wanted

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from llamacloud_sandbox.server import Sandbox
+from llamacloud_sandbox.settings import Order
 from llamacloud_sandbox.world.clock import stamp
 from tap_llamaclassify.config.settings import Settings
 from tap_llamaclassify.http.client import Client
@@ -17,8 +19,9 @@ from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.stream_state import StreamState
 from tests.support.builders import connection, job
 from tests.support.items import v2_job
-from tests.support.runs import put
+from tests.support.runs import config_of, put, put_v2
 from tests.support.simulated import ClientClock, Life
+from tests.support.spark_runs import batch
 
 SETTINGS = Settings(lookback_seconds=0, reconcile_days=0)
 
@@ -78,3 +81,25 @@ def test_bookmark_moves_on_when_the_world_is_quiet(sandbox: Sandbox) -> None:
     put(sandbox, job("a"))
     _, kept = read(sandbox, "classify_jobs", StreamState(), clock)
     assert kept.bookmark == sandbox.world.job("a")["updated_at"]
+
+
+@pytest.mark.parametrize("order", ["oldest", "shuffled", "newest"])
+def test_v2_jobs_that_are_later_than_a_clock_that_is_days_behind_come_at_once(
+    order: Order, sandbox: Sandbox
+) -> None:
+    clock = ClientClock(Life(sandbox), -3 * 86_400)
+    sandbox.settings.date, sandbox.settings.order = False, order
+    ids = [f"j{number:02}" for number in range(24)]
+    for number, id_ in enumerate(ids):
+        at = stamp(sandbox.world.now() - timedelta(hours=4 * (24 - number)))
+        put_v2(sandbox, id_, created_at=at, updated_at=at)
+    found, kept = read(sandbox, "classify_v2_jobs", StreamState(), clock)
+    assert found == {*ids}
+    sandbox.world.advance(600)
+    now = stamp(sandbox.world.now())
+    put_v2(sandbox, "new", created_at=now, updated_at=now)
+    again, _ = read(sandbox, "classify_v2_jobs", kept, clock)
+    assert "new" in again
+    with mock.patch("tap_llamaclassify.http.client.Clock", return_value=clock):
+        rows = batch("classify_v2_jobs", config_of(sandbox, page_size=2))
+    assert sorted(row["id"] for row in rows) == [*ids, "new"]

@@ -54,6 +54,7 @@ from tests.support.processes import started
 from tests.support.runs import at_page, config_of, watched
 from tests.support.shapes import CASES, schemas
 from tests.support.tally import Tally
+from tests.support.trials import SEED, trials
 
 each_form = pytest.mark.parametrize("form", FORMATS)
 each_typed_form = pytest.mark.parametrize("form", TYPED_FORMATS)
@@ -525,9 +526,10 @@ def test_run_that_is_killed_at_any_moment_leaves_no_half_file(
     sandbox: Sandbox, tmp_path: Path, tally: Tally
 ) -> None:
     put_jobs(sandbox, 395)
-    dice = Random(20261123)  # noqa: S311 - it is to be repeatable
+    dice = Random(SEED)  # noqa: S311 - it is to be repeatable
     folder = tmp_path / "files"
-    for kill in range(40):
+    kills = trials(40)
+    for kill in range(kills):
         moment = {"page": dice.randint(1, 40)}
         if not kill % 2:
             moment = {"page": 44, "batch": dice.randint(1, 280)}
@@ -537,7 +539,7 @@ def test_run_that_is_killed_at_any_moment_leaves_no_half_file(
         for file in visible(folder) if folder.exists() else ():
             assert 0 < rows_in(file) <= ROWS_A_FILE, moment
             file.unlink()
-    tally("kills of batch runs survived", 40)
+    tally("SIGKILLs, Parquet and Arrow: no file is half", kills)
 
 
 # What a run loads

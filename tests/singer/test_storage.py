@@ -11,6 +11,7 @@ import resource
 import stat
 import tempfile
 import time
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 from singer_sdk.helpers._batch import StorageTarget
+from typing_extensions import override
 
 from llamacloud_sandbox.server import Sandbox
 from tap_llamaclassify.errors import OutputError
@@ -59,6 +61,30 @@ def test_names_say_stream_start_and_number_and_sort_by_time(
     assert {part["stream"] for part in parts} == {"classify_jobs"}
     assert [int(part["number"]) for part in parts] == [*range(1, 13)] * 2
     assert len({part["began"] for part in parts}) == 2
+
+
+def test_names_sort_by_run_though_the_clock_is_set_back_in_between(
+    two_jobs: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        hours = 0
+
+        @classmethod
+        @override
+        def now(cls, tz: tzinfo | None = None) -> Clock:
+            return super().now(tz) + timedelta(hours=cls.hours)
+
+    monkeypatch.setattr("tap_llamaclassify.singer.batches.datetime", Clock)
+    runs: list[str] = []
+    for hours in (0, -7, 30, -2, -2):
+        Clock.hours = hours
+        before = {*tmp_path.iterdir()}
+        sync(two_jobs, batch_config=batch_config(tmp_path))
+        runs += sorted(
+            path.name for path in {*tmp_path.iterdir()} - before if "classify_jobs" in path.name
+        )
+    assert len(runs) == 5
+    assert runs == sorted(runs)
 
 
 def test_file_and_the_folder_that_names_it_are_written_through_before_it_is_announced(

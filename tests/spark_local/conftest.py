@@ -90,3 +90,22 @@ def options_of(sandbox: Sandbox, **options: Any) -> dict[str, str]:
     """Make options for a sandbox, without retries."""
     usual = {"api_url": sandbox.url, "api_key": sandbox.key, "retry_seconds": "0"}
     return usual | {name: str(value) for name, value in options.items()}
+
+
+def workers(spark: SparkSession) -> list[int]:
+    """Return the ids of the processes in which Spark runs Python of tasks."""
+    java = spark.sparkContext._gateway.proc.pid  # noqa: SLF001 - its process is nowhere else
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid, _, rest = stat.read_text().partition(" (")
+        except OSError:
+            continue
+        parents[int(pid)] = int(rest.rpartition(") ")[2].split()[1])
+    daemons = [pid for pid, parent in parents.items() if parent == java and _is_of_tasks(pid)]
+    return [pid for pid, parent in parents.items() if parent in daemons]
+
+
+def _is_of_tasks(pid: int) -> bool:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return b"pyspark.worker" in words

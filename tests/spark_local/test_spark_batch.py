@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 from urllib.request import urlopen
 
@@ -21,10 +22,12 @@ from llamacloud_sandbox.world.world import World
 from tap_llamaclassify import read_table
 from tap_llamaclassify.spark.lakeflow import LakeflowConnector
 from tests.conftest import refuse_key
-from tests.spark_local.conftest import PUSH, PYSPARKS_OWN, options_of
+from tests.spark_local.conftest import PUSH, PYSPARKS_OWN, options_of, workers
 from tests.support.builders import ALL_STREAMS
 from tests.support.commands import ROOT
 from tests.support.runs import config_of
+from tests.support.tally import Tally
+from tests.support.trials import SEED, trials
 
 pytestmark = pytest.mark.filterwarnings(PYSPARKS_OWN)
 
@@ -150,42 +153,27 @@ def test_option_that_is_wrong_is_named(spark: SparkSession, load: Load, world: S
 
 
 def test_worker_that_is_killed_is_made_up_for_and_doubles_nothing(
-    spark: SparkSession, load: Load, world: Sandbox
+    spark: SparkSession, load: Load, world: Sandbox, tally: Tally
 ) -> None:
-    killed: list[int] = []
+    dice = Random(SEED)  # noqa: S311 - it is to repeat
+    for _ in range(trials(1)):
+        killed: list[int] = []
+        page = dice.randint(25, 60)
 
-    def kill(_: int) -> None:
-        if len(world.requests) > 30 and not killed:
-            killed.extend(workers(spark))
-            for worker in killed:
-                os.kill(worker, signal.SIGKILL)
+        def kill(_: int, killed: list[int] = killed, page: int = page) -> None:
+            if len(world.requests) > page and not killed:
+                killed.extend(workers(spark))
+                for worker in killed:
+                    os.kill(worker, signal.SIGKILL)
 
-    frame = load(world, JOBS, page_size=10)
-    world.clear_requests()
-    world.before_page = kill
-    ids = [row["id"] for row in frame.toArrow().to_pylist()]
-    world.before_page = None
-    assert killed
-    assert sorted(ids) == sorted(job["id"] for job in world.world.v2_jobs(world.project_id))
-
-
-def workers(spark: SparkSession) -> list[int]:
-    """Return the ids of the processes in which Spark runs Python of tasks."""
-    java = spark.sparkContext._gateway.proc.pid  # noqa: SLF001 - its process is nowhere else
-    parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            pid, _, rest = stat.read_text().partition(" (")
-        except OSError:
-            continue
-        parents[int(pid)] = int(rest.rpartition(") ")[2].split()[1])
-    daemons = [pid for pid, parent in parents.items() if parent == java and _is_of_tasks(pid)]
-    return [pid for pid, parent in parents.items() if parent in daemons]
-
-
-def _is_of_tasks(pid: int) -> bool:
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    return b"pyspark.worker" in words
+        frame = load(world, JOBS, page_size=10)
+        world.clear_requests()
+        world.before_page = kill
+        ids = [row["id"] for row in frame.toArrow().to_pylist()]
+        world.before_page = None
+        assert killed
+        assert sorted(ids) == sorted(job["id"] for job in world.world.v2_jobs(world.project_id))
+        tally("SIGKILLs of Spark's Python workers, in batches", len(killed))
 
 
 def test_key_is_in_no_plan_page_event_or_error(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -23,9 +24,11 @@ from llamacloud_sandbox.world.world import World
 from tap_llamaclassify import read_table
 from tap_llamaclassify.tables.tables import TABLES
 from tests.conftest import refuse_key
-from tests.spark_local.conftest import PYSPARKS_OWN, SETTINGS, options_of
+from tests.spark_local.conftest import PYSPARKS_OWN, SETTINGS, options_of, workers
 from tests.support.builders import ALL_STREAMS
 from tests.support.runs import config_of
+from tests.support.tally import Tally
+from tests.support.trials import SEED, trials
 
 pytestmark = pytest.mark.filterwarnings(PYSPARKS_OWN)
 
@@ -127,6 +130,31 @@ if ADMITS:
         assert sink.sizes[0] == before[-1]
 
 
+def test_stream_whose_worker_that_is_killed_is_started_anew_loses_and_doubles_nothing(
+    spark: SparkSession, world: Sandbox, tmp_path: Path, tally: Tally
+) -> None:
+    dice, sink = Random(SEED), Sink(JOBS)  # noqa: S311 - it is to repeat
+    options = options_of(world, page_size=20)
+    for trial in range(trials(1)):
+        killed: list[int] = []
+        page = dice.randint(3, 30 if trial == 0 else 6)
+
+        def kill(_: int, killed: list[int] = killed, page: int = page) -> None:
+            if len(world.requests) > page and not killed:
+                killed.extend(workers(spark))
+                for worker in killed:
+                    os.kill(worker, signal.SIGKILL)
+
+        world.clear_requests()
+        world.before_page = kill
+        finished(sink.start(spark, tmp_path, options))
+        world.before_page = None
+        tally("SIGKILLs of Spark's Python workers, in streams", len(killed))
+        wanted = read_table(JOBS, config_of(world)).to_pylist()
+        assert sorted(sink.rows.values()) == sorted(map(str, wanted))
+        world.world.advance(AN_HOUR * 20)
+
+
 def test_error_stops_a_stream_with_one_line_of_ours(
     spark: SparkSession, world: Sandbox, tmp_path: Path
 ) -> None:
@@ -176,9 +204,10 @@ spark.stop()
 
 
 def test_parquet_table_that_a_killed_driver_fills_is_whole_and_has_each_job_once(
-    world: Sandbox, tmp_path: Path
+    world: Sandbox, tmp_path: Path, tally: Tally
 ) -> None:
     options = options_of(world, table=JOBS, page_size=20, maxPagesPerTrigger=15)
+    dice = Random(SEED)  # noqa: S311 - it is to repeat
 
     def start() -> subprocess.Popen[bytes]:
         words = [
@@ -209,6 +238,11 @@ def test_parquet_table_that_a_killed_driver_fills_is_whole_and_has_each_job_once
         return code
 
     assert run(30) == -signal.SIGKILL
+    killed = 1
+    for _ in range(1, trials(1)):
+        killed += run(dice.randint(1, 45)) == -signal.SIGKILL
+        world.world.advance(AN_HOUR * 20)
+    tally("SIGKILLs of Spark's driver, with its workers", killed)
     for _ in range(2):
         assert run(None) == 0
         rows = pq.read_table(tmp_path / "jobs").to_pylist()

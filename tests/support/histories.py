@@ -59,6 +59,7 @@ class Plan:
         faults: What the request after so many pages meets.
         received: Which part of the lines the loader gets before the tap is killed; 1 is all.
         loaded: Which part of these it loads before it is killed itself; 1 is all.
+        jumps: By how many hours the client's clock jumps, by how many pages were made before.
     """
 
     selected: frozenset[str] = frozenset(STREAMS)
@@ -69,11 +70,13 @@ class Plan:
     retry_seconds: int = 600
     received: float = 1
     loaded: float = 1
+    jumps: dict[int, int] = field(default_factory=dict)
 
 
 SEEDS = st.integers(0, 2**32 - 1)
 A_SHARE = 0.2
 KINDS = ("create", "create", "update", "update", "update", "delete", "wait")
+JUMPS = (-25, -3, -1, 1, 4, 26)
 TIMES = (0, 0.25, 1, 40, 400, 400, 90_000)
 
 
@@ -105,6 +108,7 @@ def a_plan(dice: Random, latest: float, streams: Sequence[str] = STREAMS) -> Pla
         retry_seconds=dice.choice([0, 600, 600, 600]),
         received=dice.choice([1, 1, 1, dice.random()]),
         loaded=dice.choice([1, 1, 1, dice.random()]),
+        jumps={p: dice.choice(JUMPS) for p in pages if dice.random() < A_SHARE / 2},
     )
 
 
@@ -152,6 +156,8 @@ class Histories(RuleBasedStateMachine):
         self.lookback, self.wrong_by = lookback, wrong_by
         for _ in range(dice.randint(4, 14)):
             self.life.let(replace(an_event(dice, 0), kind="create"))
+        # Where replies show no time, the client's clock is the only one.
+        self.sandbox.settings.date = dice.random() > A_SHARE
 
     @property
     def latest(self) -> int:
@@ -196,6 +202,7 @@ class Histories(RuleBasedStateMachine):
                 self.life.let(event)
             if made == 0:
                 self.present = {**self.life.jobs()}
+            self.jump(plan.jumps.get(made, 0))
             made += 1
             self.meet(plan.faults.get(made))
 
@@ -223,6 +230,11 @@ class Histories(RuleBasedStateMachine):
     def more_config(self) -> dict[str, Any]:
         """Return further settings of the tap."""
         return {}
+
+    def jump(self, hours: int) -> None:
+        """Let the client's clock jump."""
+        self.life.clock_jumped += hours * 3600
+        self.tried["clocks that jumped within simulated runs"] += bool(hours)
 
     def meet(self, fault: str | None) -> None:
         """Let the next request meet a fault."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from subprocess import Popen, TimeoutExpired
 from typing import IO
 
+from tests.support.forks import Fork
+
 CHUNK = 1 << 16
 
 Victims = frozenset[str]
@@ -31,8 +33,8 @@ class Moment:
 class Pipe:
     """A tap and a loader at work, and what is pumped between them."""
 
-    tap: Popen[bytes]
-    loader: Popen[bytes]
+    tap: Popen[bytes] | Fork
+    loader: Popen[bytes] | Fork
     _shot: bool = False
 
     @property
@@ -43,7 +45,7 @@ class Pipe:
     def kill(self, victims: Victims) -> None:
         """Send SIGKILL to those of them that are still running."""
         for name in sorted(victims):
-            process: Popen[bytes] = getattr(self, name)
+            process: Popen[bytes] | Fork = getattr(self, name)
             if process.poll() is None:
                 process.kill()
                 self._shot = True

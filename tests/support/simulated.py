@@ -87,6 +87,7 @@ class Life:
         pending: Changes that the API does not show yet, and when it will.
         deleted: The ids of jobs that are gone.
         on_change: Called with the id of a job that has changed.
+        clock_jumped: Seconds by which the client's clock has jumped since the beginning.
     """
 
     sandbox: Sandbox
@@ -94,6 +95,7 @@ class Life:
     deleted: set[str] = field(default_factory=set)
     on_change: Callable[[str], object] = str
     born: int = 0
+    clock_jumped: float = 0
 
     def jobs(self) -> dict[str, Row]:
         """Return the jobs that the API shows, by id."""
@@ -250,7 +252,8 @@ class ClientClock(Clock):
 
     @override
     def now(self) -> datetime:
-        return self._life.sandbox.world.now() + self._wrong_by
+        jumped = timedelta(seconds=self._life.clock_jumped)
+        return self._life.sandbox.world.now() + self._wrong_by + jumped
 
     @override
     def monotonic(self) -> float:

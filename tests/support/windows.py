@@ -14,14 +14,16 @@ from tap_llamaclassify.replication.read_spans import Span, Spans
 
 _T = TypeVar("_T")
 _REPLICATION = "tap_llamaclassify.replication"
-_PLAN = {"AIM": 2, "AIM_AT_ONCE": 2, "LEAST_AIM": 1, "SHARE_OF_TOTAL": 1.5, "SHARE": 1.5}
+PLAN = {"AIM": 2, "AIM_AT_ONCE": 2, "LEAST_AIM": 1, "SHARE_OF_TOTAL": 1.5, "SHARE": 1.5}
+"""How long windows are to be, so that a few jobs fill them."""
+LOOKS = ("LOOK", "LOOK_BACK")
 
 
 def small_windows(monkeypatch: pytest.MonkeyPatch, **changes: float) -> None:
     """Let windows have two pages or so, whatever that costs."""
-    for name, value in (_PLAN | changes).items():
+    for name, value in (PLAN | changes).items():
         monkeypatch.setattr(f"{_REPLICATION}.window_plan.{name}", value)
-    for name in ("LOOK", "LOOK_BACK"):
+    for name in LOOKS:
         monkeypatch.setattr(f"{_REPLICATION}.windows.{name}", 1)
 
 
