@@ -40,6 +40,7 @@ def test_plain_loop_writes_the_rows_that_the_tap_writes(options: list[str]) -> N
         assert theirs.records(stream) == ours.records(stream)
 
 
+@pytest.mark.heavy
 def test_memory_does_not_grow_with_the_number_of_jobs(tmp_path: Path) -> None:
     peaks = []
     for jobs in (1_300, 6_300):
@@ -135,6 +136,7 @@ def few_jobs(monkeypatch: pytest.MonkeyPatch) -> int:
     return 60
 
 
+@pytest.mark.heavy
 def test_windows_read_a_history_in_parts_and_its_news_in_one_page(few_jobs: int) -> None:
     with windows.serving() as sandbox:
         whole = windows.run(sandbox, windows.many(sandbox, SOME))

@@ -27,6 +27,7 @@ def _in_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dlt_loads, "own_python", lambda: Path(sys.executable))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", [SOURCE, REST_API])
 def test_history_is_loaded_whole_and_dlt_leaves_nothing_at_home(
     name: str, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -38,6 +39,7 @@ def test_history_is_loaded_whole_and_dlt_leaves_nothing_at_home(
     assert V2_PATH in {request.path for request in sandbox.requests}
 
 
+@pytest.mark.heavy
 def test_history_that_is_not_loaded_whole_is_an_error(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +75,7 @@ def test_tables_that_are_counted_are_the_v2_jobs() -> None:
     assert tuple(table.name for table in tables) == dlt_loads.TABLES
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("wall", "peak", "verdict"), [(2.5, 400.0, "ok"), (2.6, 400.1, "MISSED")])
 def test_source_may_take_a_quarter_of_the_time_and_400_mib(
     wall: float, peak: float, verdict: str, monkeypatch: pytest.MonkeyPatch

@@ -34,6 +34,7 @@ def files(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("form", ["parquet", "arrow"])
 def test_writing_files_keeps_the_bound_of_memory_and_begins_with_an_empty_folder(
     served: Served, tmp_path: Path, form: str

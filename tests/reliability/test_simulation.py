@@ -12,7 +12,7 @@ import pytest
 from tests.support.histories import AT_A_TIME, SEED, Histories, HistoriesOfPositions, simulate
 from tests.support.tally import Tally
 
-A_FEW = 40
+A_FEW = 24
 MANY = int(os.environ.get("HISTORIES", "600"))
 
 

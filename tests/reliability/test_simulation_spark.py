@@ -21,7 +21,7 @@ from tests.support.simulated import KEYS, STATUSES, ClientClock, Row
 from tests.support.spark_runs import KilledError, Query, batch
 from tests.support.tally import Tally
 
-A_FEW = 15
+A_FEW = 8
 MANY = int(os.environ.get("HISTORIES", "60"))
 
 

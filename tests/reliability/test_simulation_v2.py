@@ -26,7 +26,7 @@ from tests.support.simulated import Life, Row, V2Life, fixed
 from tests.support.tally import Tally
 from tests.support.windows import contain, pages_in_any_order, small_windows, spans_of
 
-A_FEW = 25
+A_FEW = 18
 MANY = int(os.environ.get("HISTORIES", "400"))
 A_DAY = 86_400
 

@@ -354,6 +354,7 @@ def singer_check_tap(lines: list[str], folder: Path) -> Ended:
     return ended([command], "".join(f"{line}\n" for line in lines), cwd=folder)
 
 
+@pytest.mark.heavy
 def test_singer_check_tap_finds_the_command_lines_output_valid(
     world: Sandbox, command: Command, tmp_path: Path
 ) -> None:
