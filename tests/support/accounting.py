@@ -173,8 +173,10 @@ def sent_leaves(source: Endpoint, item: Json, owner: Json = OWNER) -> list[Leaf]
 def _is_of_classify(configuration: Json) -> bool:
     """Tell whether a saved configuration has a row; if it names its product twice, once will do."""
     product, parameters = configuration.get("product_type"), configuration.get("parameters")
-    if isinstance(parameters, dict) and parameters.get("product_type") == product:
-        parameters.pop("product_type", None)
+    # What is no text has no column, so that both are kept.
+    is_text = isinstance(product, str)
+    if is_text and isinstance(parameters, dict) and parameters.get("product_type") == product:
+        del parameters["product_type"]
     return not isinstance(product, str) or not product or product.startswith("classify")
 
 
