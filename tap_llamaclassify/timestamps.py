@@ -8,6 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 LAST = "9999-12-31T23:59:59.999999Z"
 """The last instant that there is."""
+EVER = "2000-01-01T00:00:00.000000Z"
+"""Before anything that LlamaCloud has."""
+A_TICK = 1e-6
+"""Seconds: the smallest that two instants can be apart."""
 _FIXED_SHAPE = re.compile(
     r"[0-9]{4}-[01][0-9]-[0-3][0-9]T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z"
 ).fullmatch

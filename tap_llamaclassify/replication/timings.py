@@ -20,10 +20,8 @@ from tap_llamaclassify.replication.listing_bookmarks import ListingBookmarks, Wa
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.stream_state import StreamState
 from tap_llamaclassify.replication.unfinished import DAYS, MOST, Unfinished
-from tap_llamaclassify.timestamps import LAST, moved, whole_second
+from tap_llamaclassify.timestamps import EVER, LAST, moved, whole_second
 
-EVER = "2000-01-01T00:00:00.000000Z"
-"""Before the first job there was: without a bound the API goes back no further than by hours."""
 BEGUN = ("pending", "throttled", "running")
 """The statuses before a job is finished."""
 FINISHED = frozenset({"completed", "failed", "cancelled"})
@@ -115,6 +113,7 @@ class TimingsReader:
         begin = known and moved(known, -reach)
         if begin and self._kept:
             begin = min([begin, *self._kept.unfinished_jobs.values()])
+        # Without a bound the API goes back no further than by hours.
         return max(filter(None, (EVER, start_date, begin)))
 
     def _step(self, page: Page) -> Step:

@@ -21,7 +21,15 @@ from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.replication.unfinished import BEGUN, DAYS, MOST
 from tap_llamaclassify.replication.window_plan import AIM_AT_ONCE, LEAST_AIM, TOO_LONG
 from tap_llamaclassify.replication.windows import OVERLAP, Window
-from tap_llamaclassify.timestamps import LAST, from_datetime, moved, to_datetime, whole_second
+from tap_llamaclassify.timestamps import (
+    A_TICK,
+    EVER,
+    LAST,
+    from_datetime,
+    moved,
+    to_datetime,
+    whole_second,
+)
 
 SHARES = 4
 """Windows that a short history is cut into."""
@@ -37,10 +45,6 @@ MOST_TRIES = 3
 """How often jobs are counted whose number changes meanwhile."""
 SKEW = 2
 """Seconds after the server's clock until which jobs are read."""
-EVER = "2000-01-01T00:00:00.000000Z"
-"""Before the first job there was."""
-A_TICK = 1e-6
-"""Seconds: the smallest that two instants can be apart."""
 
 _logger = logging.getLogger(__name__)
 

@@ -12,11 +12,10 @@ from tap_llamaclassify.config.connections import Connection
 from tap_llamaclassify.replication.cuts import Narrowed
 from tap_llamaclassify.replication.unfinished import BEGUN, FINISHED
 from tap_llamaclassify.tables.rows import Row
-from tap_llamaclassify.timestamps import from_datetime, moved
+from tap_llamaclassify.timestamps import A_TICK, from_datetime, moved
 
 TIMES = frozenset({"created_at", "updated_at"})
 TEXTS = frozenset({"status", "project_id"})
-A_TICK = 1e-6
 _ONE_OF = {"EqualTo", "EqualNullSafe", "In"}
 _COMPARISONS: Mapping[str, Callable[[str, str], bool]] = {
     "GreaterThan": operator.gt,

@@ -17,6 +17,7 @@ from tap_llamaclassify.errors import ApiError
 from tap_llamaclassify.http.client import Client
 from tap_llamaclassify.replication.cuts import cut
 from tap_llamaclassify.replication.pieces import Piece
+from tap_llamaclassify.replication.summary import warn_of_insecure
 from tap_llamaclassify.spark.conditions import Condition, may_have, narrowed
 from tap_llamaclassify.spark.request import Request
 
@@ -72,6 +73,7 @@ def batch(request: Request, conditions: Sequence[Condition]) -> list[Task]:
     Raises:
         ApiError: The API refuses, or cannot be reached.
     """
+    warn_of_insecure(request.connections)
     works = [
         partial(_batch_of, request, conditions, number, connection)
         for number, connection in enumerate(request.connections)

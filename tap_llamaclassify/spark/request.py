@@ -11,6 +11,7 @@ from tap_llamaclassify.config.connections import Connection, resolve_connections
 from tap_llamaclassify.config.settings import Settings, parse_settings, parse_texts
 from tap_llamaclassify.config.validators import is_key
 from tap_llamaclassify.errors import SettingsError
+from tap_llamaclassify.replication.reading import check_allowed
 from tap_llamaclassify.tables.schemas import schema_of
 from tap_llamaclassify.tables.tables import TABLES, Table
 
@@ -89,9 +90,7 @@ def parse_options(options: Mapping[str, str], environ: Mapping[str, str]) -> Req
     given = {name: _of_json(name, texts.pop(name)) for name in _JSON if name in texts}
     config = {**parse_texts(texts), **given, **_key_of(own["api_key_env"], texts, environ)}
     settings = parse_settings(config)
-    setting = table.endpoint.setting
-    if setting and not getattr(settings, setting):
-        raise SettingsError(f"{table.name} takes a request a job, which {setting} allows: set it")
+    check_allowed([table], settings)
     return Request(
         table,
         columns,

@@ -20,6 +20,7 @@ from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.cuts import most_pieces
 from tap_llamaclassify.replication.increments import Increments, admit
 from tap_llamaclassify.replication.reached import Reached
+from tap_llamaclassify.replication.summary import warn_of_insecure
 from tap_llamaclassify.spark.plans import Task, shared_out, told_by
 from tap_llamaclassify.spark.request import Request
 
@@ -44,6 +45,7 @@ class Stream:
             for number, connection in enumerate(request.connections)
         ]
         self._is_frozen = False
+        warn_of_insecure(request.connections)
 
     @property
     def beginning(self) -> Offset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -75,6 +76,19 @@ def test_tasks_and_what_is_asked_for_may_be_pickled_and_show_no_key(world: Sandb
     assert pickle.loads(pickle.dumps((request, tasks))) == (request, tasks)  # noqa: S301 - our own
     assert world.key not in repr(tasks)
     assert world.key.encode() not in pickle.dumps(tasks)
+
+
+def test_key_that_travels_unencrypted_is_warned_about(
+    world: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = request_of(JOBS, config_of(world, page_size=20))
+    assert not caplog.messages
+    connections = [replace(each, insecure=True) for each in request.connections]
+    request = replace(request, connections=connections)
+    for begin in (lambda: plans.batch(request, []), lambda: Stream(request)):
+        caplog.clear()
+        begin()
+        assert len([each for each in caplog.messages if "travels unencrypted" in each]) == 1
 
 
 def test_error_of_a_task_names_the_connection_and_is_one_line(world: Sandbox) -> None:
