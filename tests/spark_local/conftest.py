@@ -49,13 +49,16 @@ def usual() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def spark(events: Path, usual: Sandbox) -> Iterator[SparkSession]:
+def spark(
+    events: Path, usual: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SparkSession]:
     """Start Spark, in which a task is tried twice, and register the source."""
     program("java", "openjdk-17-jre-headless")
     os.environ |= {"LLAMA_CLOUD_API_KEY": usual.key, "LLAMA_CLOUD_BASE_URL": usual.url}
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["NO_PROXY"] = "*"
     options = SETTINGS | {
+        "spark.sql.warehouse.dir": tmp_path_factory.mktemp("warehouse").as_uri(),
         "spark.ui.port": "0",
         "spark.eventLog.enabled": "true",
         "spark.eventLog.dir": events.as_uri(),

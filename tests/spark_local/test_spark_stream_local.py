@@ -207,7 +207,7 @@ def test_parquet_table_that_a_killed_driver_fills_is_whole_and_has_each_job_once
     world: Sandbox, tmp_path: Path, tally: Tally
 ) -> None:
     options = options_of(world, table=JOBS, page_size=20, maxPagesPerTrigger=15)
-    dice = Random(SEED)  # noqa: S311 - it is to repeat
+    dice, said = Random(SEED), tmp_path / "said"  # noqa: S311 - it is to repeat
 
     def start() -> subprocess.Popen[bytes]:
         words = [
@@ -219,9 +219,10 @@ def test_parquet_table_that_a_killed_driver_fills_is_whole_and_has_each_job_once
             json.dumps(SETTINGS),
         ]
         environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "NO_PROXY": "*"}
-        return subprocess.Popen(
-            words, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        with said.open("wb") as file:
+            return subprocess.Popen(
+                words, cwd=tmp_path, env=environment, stderr=file, start_new_session=True
+            )
 
     def run(pages: int | None) -> int:
         """Run the program; kill it, and its Java, when so many pages were asked for."""
@@ -235,6 +236,7 @@ def test_parquet_table_that_a_killed_driver_fills_is_whole_and_has_each_job_once
             world.before_page = kill
             code = driver.wait(PATIENCE)
         world.before_page = None
+        assert code in {0, -signal.SIGKILL}, said.read_text(encoding="utf-8")[-2000:]
         return code
 
     assert run(30) == -signal.SIGKILL
