@@ -191,6 +191,30 @@ def percent(row: dict[str, Any]) -> str:
     return f"{100 * row['killed'] / row['mutants']:.1f} %"
 
 
+def figures() -> str:
+    changed = json.loads((ROOT / "docs" / "mutants.json").read_bytes())
+    checked = json.loads((ROOT / "docs" / "conformance.json").read_bytes())
+    tried = soaked()["tried"]
+    times = {
+        what: sum(times for name, times in tried.items() if name.startswith(begin))
+        for what, begin in (
+            ("SIGKILLs", "SIGKILLs, all"),
+            ("full disks", "full disks"),
+            ("loaders that died", "loaders that died"),
+            ("clocks that jumped", "clocks that jumped:"),
+        )
+    }
+    survived = ", ".join(f"{number:,} {what}" for what, number in times.items())
+    return (
+        f"- `make mutants`: {changed['killed']:,} of {changed['mutants']:,} small changes of the code, "
+        f"{percent(changed)}, make a test fail.\n"
+        f"- `make conformance OPENAPI=…`: {checked['calls']:,} calls and {checked['replies']:,} replies by "
+        f"LlamaCloud's OpenAPI: {checked['violations']} violations, none of {checked['values']:,} values "
+        f"lost.\n"
+        f"- `make soak`: {survived}: {tried['divergences']} rows lost or doubled."
+    )
+
+
 def performance() -> str:
     result = json.loads((ROOT / "benchmarks" / "results" / "bench.json").read_bytes())
     rows = (
@@ -212,6 +236,7 @@ def performance() -> str:
     [
         ("README.md", "rows", rows),
         ("README.md", "few-settings", few_settings),
+        ("README.md", "figures", figures),
         ("settings.md", "settings", settings),
         ("streams.md", "streams", streams),
         ("streams.md", "columns", columns),
@@ -243,8 +268,14 @@ def test_performance_shows_no_bound_that_was_missed() -> None:
     assert {figure["verdict"] for figure in result["figures"]} == {"ok"}
 
 
+def test_contract_shows_no_violation_and_no_loss() -> None:
+    checked = json.loads((ROOT / "docs" / "conformance.json").read_bytes())
+    assert checked["violations"] == checked["operations with a loss"] == 0
+
+
 def test_reliability_shows_a_commit_in_which_nothing_diverged() -> None:
     told = soaked()
+    assert told["rounds"]
     assert told["tried"]["divergences"] == 0
     assert re.fullmatch("[0-9a-f]{12}", told["commit"])
 
