@@ -13,6 +13,7 @@ import math
 import sys
 
 import pytest
+from mutmut.mutation import trampoline
 
 from tests.mutants.checkout import copied, import_copy, mutants_of
 from tests.mutants.figures import changed, record
@@ -20,9 +21,11 @@ from tests.mutants.ledger import Ledger, Outcome
 from tests.mutants.modules import FOLDER, NEAR, SMALL, TESTS, files_of
 from tests.mutants.mutant import Mutant
 from tests.mutants.survivors import changes_of, listed
+from tests.mutants.texts import RUN
+from tests.support.commit import checkout_commit
 
 SECONDS = 60.0
-"""After which `--changed` begins no other mutant."""
+"""After which `--changed` begins no other mutant; tests are collected and followed before."""
 FEW = 12
 FLOOR = 0.8
 """The part of what `--changed` tries that must die; fewer tests meet them than in a full run."""
@@ -31,7 +34,10 @@ IMPORTED = "ignore::pytest.PytestAssertRewriteWarning"
 
 
 def main() -> int:
-    """Return 0, or what pytest says when tests fail without a mutant, or 1 below the floor."""
+    """Return 0, or what pytest says when tests fail without a mutant.
+
+    It is 1 below the floor, or when nothing was tried.
+    """
     parser = argparse.ArgumentParser(description=__doc__, prog="make mutants")
     parser.add_argument("modules", nargs="*", metavar="MODULE")
     parser.add_argument("--changed", action="store_true")
@@ -41,22 +47,29 @@ def main() -> int:
         parser.error(f"no such module: {', '.join(unknown)}; there are {', '.join(TESTS)}")
     if options.changed:
         return _judge_changed()
+    # Now: a commit that is made meanwhile is not what is tried.
+    commit = checkout_commit(*RUN)
     modules, ledger = options.modules or [*TESTS], Ledger(FOLDER)
     if options.record:
         copied()
-        _record(mutants_of(modules), ledger)
+        _record(mutants_of(modules), ledger, commit)
         return 0
     mutants, code = _judged(modules, ledger, math.inf)
     if not code:
-        _record(mutants, ledger)
+        _record(mutants, ledger, commit)
     return code
 
 
-def _record(mutants: list[Mutant], ledger: Ledger) -> None:
-    """Write the figures, and show the survivors that nobody has looked at."""
-    figures = record(mutants, ledger.verdicts(mutants))
-    for change in {*changes_of(_survivors(mutants, ledger))} - listed().keys():
-        sys.stdout.write(f"{change.function}\n- {change.was}\n+ {change.becomes}\n")
+def _record(mutants: list[Mutant], ledger: Ledger, commit: str) -> None:
+    """Write the figures, and show where they are not what `survivors.json` says."""
+    figures = record(mutants, ledger.verdicts(mutants), commit)
+    lived, names = {*changes_of(_survivors(mutants, ledger))}, listed().keys()
+    for change in lived - names:
+        sys.stdout.write(f"survived: {change}\n")
+    modules = {mutant.module for mutant in mutants}
+    for change in names - lived:
+        if change.module in modules:
+            sys.stdout.write(f"listed, and no survivor: {change}\n")
     sys.stdout.write(
         f"{figures['killed']} of {figures['mutants']} mutants were killed, "
         f"{figures['percent']} %; docs/mutants.json\n"
@@ -71,7 +84,7 @@ def _judge_changed() -> int:
     tried = len(ledger.verdicts(mutants))
     killed = tried - len(_survivors(mutants, ledger))
     sys.stdout.write(f"{killed} of {tried} mutants were killed\n")
-    return code or int(killed < FLOOR * tried)
+    return code or int(not tried or killed < FLOOR * tried)
 
 
 def _judged(
@@ -83,7 +96,6 @@ def _judged(
     if sampled:
         mutants.sort(key=lambda mutant: hashlib.sha256(mutant.name.encode()).hexdigest())
         mutants = mutants if changed() else mutants[:FEW]
-    looked_at = _looked_at(mutants, ledger)
     import_copy()
     # Imported late, with what is mutated: it brings what imports the package.
     from tests.mutants.judging import Judge  # noqa: PLC0415
@@ -91,9 +103,8 @@ def _judged(
     files = files_of(modules, NEAR if sampled else None)
     # Another form of traceback reads the whole module, with all its mutants, each time.
     arguments = ["-q", "--tb=native", "-p", "no:cacheprovider", "-W", IMPORTED, *files]
-    return mutants, int(
-        pytest.main(arguments, plugins=[Judge(mutants, ledger, seconds, looked_at)])
-    )
+    judge = Judge(mutants, ledger, trampoline, seconds)
+    return mutants, int(pytest.main(arguments, plugins=[judge]))
 
 
 def _survivors(mutants: list[Mutant], ledger: Ledger) -> list[Mutant]:
@@ -103,13 +114,6 @@ def _survivors(mutants: list[Mutant], ledger: Ledger) -> list[Mutant]:
         for mutant in mutants
         if mutant.name in verdicts and verdicts[mutant.name].outcome is Outcome.SURVIVED
     ]
-
-
-def _looked_at(mutants: list[Mutant], ledger: Ledger) -> set[str]:
-    """Return the names of the survivors that are listed."""
-    survivors, reasons = _survivors(mutants, ledger), listed()
-    changes = zip(survivors, changes_of(survivors), strict=True)
-    return {mutant.name for mutant, change in changes if change in reasons}
 
 
 if __name__ == "__main__":

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
+from typing import Protocol
 
 import pytest
-from mutmut.mutation import trampoline
 
 from tests.mutants.ledger import Ledger, Reach
 from tests.mutants.modules import judged_by
-from tests.mutants.mutant import hash_of
+from tests.mutants.texts import file_of, text_of
 
 
-def file_of(test: str) -> str:
-    """Return the file of a test that pytest names."""
-    return test.partition("::")[0]
+class Trampoline(Protocol):
+    """What stands between a function and its mutants: of mutmut, the module of that name."""
+
+    record_trampoline_hit: Callable[..., None]
+    """Is told the name of each function that is called while the mutant is `stats`."""
+
+    def set_mutant_under_test(self, name: str | None) -> None:
+        """Wake a mutant; with None, there is none."""
 
 
 class Follower:
     """Follows tests in a process that is theirs alone, and writes down what they came through."""
 
-    def __init__(self, ledger: Ledger, modules: list[str]) -> None:
-        self._ledger, self._modules = ledger, modules
+    def __init__(self, ledger: Ledger, modules: list[str], trampoline: Trampoline) -> None:
+        self._ledger, self._modules, self._trampoline = ledger, modules, trampoline
         self._seen: set[str] = set()
         self._by_fixture: dict[str, set[str]] = {}
 
@@ -40,8 +45,8 @@ class Follower:
 
     def follow(self, items: list[pytest.Item], say: Callable[[str], None]) -> int:
         """Run tests; return 0 if all pass, else 1. It says which it runs."""
-        trampoline.set_mutant_under_test("stats")
-        vars(trampoline)["record_trampoline_hit"] = self._hit
+        self._trampoline.set_mutant_under_test("stats")
+        self._trampoline.record_trampoline_hit = self._hit
         reaches = []
         for item, next_item in in_turn(items):
             say(item.nodeid)
@@ -63,7 +68,7 @@ class Follower:
         functions = sorted(self._seen.union(*shared))
         file = file_of(item.nodeid)
         modules = judged_by(file, self._modules)
-        return Reach(item.nodeid, hash_of(file), round(seconds, 4), functions, modules)
+        return Reach(item.nodeid, text_of([file]), round(seconds, 4), functions, modules)
 
 
 def in_turn(items: list[pytest.Item]) -> list[tuple[pytest.Item, pytest.Item | None]]:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 TOO_LONG = -signal.SIGALRM
 """The exit code of work that was ended because its time was up."""
+BROKEN = 70
+"""The exit code of work that raised something."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,18 @@ class Done:
 def in_forks(works: Iterable[Work], at_once: int) -> Iterator[Done]:
     """Run works, which are asked for when there is room for one; say which has ended."""
     running: dict[int, _Running] = {}
-    for work in works:
-        while len(running) >= at_once:
+    try:
+        for work in works:
+            running.update([_begun(work)])
+            while len(running) >= at_once:
+                yield _ended(running)
+        while running:
             yield _ended(running)
-        running.update([_begun(work)])
-    while running:
-        yield _ended(running)
+    finally:
+        for number in running:
+            os.kill(number, signal.SIGKILL)
+        while running:
+            _ended(running)
 
 
 @dataclass
@@ -67,7 +75,7 @@ def _begun(work: Work) -> tuple[int, _Running]:
     if not process:
         # pytest's temporary folders, which nobody would remove.
         os.environ["PYTEST_DEBUG_TEMPROOT"] = str(folder)
-        code = 1
+        code = BROKEN
         try:
             code = work.run(lambda text: _say(folder, text))
         finally:

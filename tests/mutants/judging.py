@@ -3,31 +3,32 @@
 mutmut's own runner starts pytest anew for each mutant, and runs every test that comes through its
 function. Here a mutant meets the tests of the files that `modules` names for it, those first that
 have killed its like, for at most `MOST` seconds of a processor; one that then lives has survived.
+A kill counts when the same tests pass without a mutant.
 """
 
 from __future__ import annotations
 
 import gc
-import hashlib
 import math
 import os
 import resource
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
-from mutmut.mutation import trampoline
 
 from llamacloud_sandbox.server import Sandbox
 from llamacloud_sandbox.world.world import World
-from tests.mutants.following import Follower, file_of, in_turn, passes
+from tests.mutants.controls import Controls
+from tests.mutants.following import Follower, Trampoline, in_turn, passes
 from tests.mutants.forks import TOO_LONG, Done, Work, in_forks
-from tests.mutants.ledger import Ledger, Outcome, Reach, Verdict
+from tests.mutants.ledger import Ledger, Outcome, Reach, Verdict, tests_of
 from tests.mutants.modules import files_of
-from tests.mutants.mutant import MARK, Mutant, hash_of
+from tests.mutants.mutant import Mutant
+from tests.mutants.texts import file_of
 
 AT_ONCE = 2
 MOST = 3.0
@@ -36,6 +37,15 @@ HANGS = 3.0, 10.0
 """A test hangs after these seconds and these many times its own, of a processor."""
 LOST = 600.0
 """Seconds after which a mutant that waits for something, and does nothing, is given up."""
+FAILS = 1
+"""The exit code when a test fails."""
+OUTCOMES = {
+    0: Outcome.SURVIVED,
+    FAILS: Outcome.KILLED,
+    TOO_LONG: Outcome.TIMEOUT,
+    -signal.SIGXCPU: Outcome.TIMEOUT,
+}
+"""How a mutant ended, by an exit code. Any other says nothing: memory may have run out."""
 ELSEWHERE = {"command", "quick_command", "_meltano_to_itself"}
 """Fixtures of tests that run the tap in another process, which knows of no mutant."""
 
@@ -46,29 +56,34 @@ class Judge:
     Args:
         mutants: The mutants, in the order in which they are judged.
         ledger: Holds what was found out before.
-        seconds: No other mutant is begun after.
-        looked_at: The survivors that nobody can kill, by name: they are not tried again.
+        trampoline: Wakes mutants.
+        seconds: No other mutant is begun after, from when the first one is.
     """
 
     def __init__(
         self,
         mutants: list[Mutant],
         ledger: Ledger,
+        trampoline: Trampoline,
         seconds: float = math.inf,
-        looked_at: Container[str] = (),
     ) -> None:
         self._mutants = {mutant.name: mutant for mutant in mutants}
         self._modules = [*dict.fromkeys(mutant.module for mutant in mutants)]
-        self._ledger, self._until = ledger, time.monotonic() + seconds
-        self._looked_at = looked_at
+        self._ledger, self._trampoline, self._seconds = ledger, trampoline, seconds
+        self._controls = Controls()
         self._items: dict[str, pytest.Item] = {}
         self._reaching: dict[str, list[Reach]] = {}
+        self._run_on: dict[str, list[Reach]] = {}
         self._kills: Counter[tuple[str, str]] = Counter()
 
     def pytest_configure(self) -> None:
-        """Let hypothesis try the same examples each time."""
+        """Let hypothesis try the same examples each time, however long they take."""
         profile = hypothesis.settings(
-            derandomize=True, database=None, deadline=None, max_examples=25
+            derandomize=True,
+            database=None,
+            deadline=None,
+            max_examples=25,
+            suppress_health_check=[hypothesis.HealthCheck.too_slow],
         )
         hypothesis.settings.register_profile("mutants", profile)
         hypothesis.settings.load_profile("mutants")
@@ -93,15 +108,14 @@ class Judge:
         Sandbox(World.empty())
         gc.freeze()
         for done in in_forks(self._to_follow(session), AT_ONCE):
-            if done.code:
-                pytest.exit(f"{done.said} fails without a mutant", returncode=2)
+            _refuse(done)
             write(f"followed {done.name}")
         self._remember()
-        for done in in_forks(self._to_judge(session), AT_ONCE):
-            verdict = self._verdict(done)
-            self._ledger.add(verdict)
-            self._kills[verdict.mutant.partition(MARK)[0], verdict.by] += 1
-            write(f"{verdict.outcome:9} {verdict.mutant} {verdict.by}")
+        for works in (self._to_judge(session), self._to_control(session)):
+            for done in in_forks(works, AT_ONCE):
+                for verdict in self._counted(done):
+                    self._ledger.add(verdict)
+                    write(f"{verdict.outcome:9} {verdict.mutant} {verdict.by}")
         return True
 
     def _to_follow(self, session: pytest.Session) -> Iterator[Work]:
@@ -112,7 +126,7 @@ class Judge:
 
             def follow(say: Callable[[str], None], items: list[pytest.Item] = items) -> int:
                 _be_quiet(session)
-                follower = Follower(self._ledger, self._modules)
+                follower = Follower(self._ledger, self._modules, self._trampoline)
                 session.config.pluginmanager.register(follower)
                 return follower.follow(items, say)
 
@@ -125,18 +139,21 @@ class Judge:
             for reach in reaches:
                 for function in reach.functions:
                     self._reaching.setdefault(function, []).append(reach)
-        self._before = self._ledger.verdicts(self._mutants.values())
-        for name, verdict in self._before.items():
+        self._settled = self._ledger.verdicts(self._mutants.values())
+        self._hints = self._ledger.hints(self._mutants.values())
+        for name, verdict in self._hints.items():
             self._kills[self._mutants[name].function, verdict.by] += 1
 
     def _to_judge(self, session: pytest.Session) -> Iterator[Work]:
         """The mutants on which no verdict holds, new ones first, while there is time."""
-        for mutant in sorted(self._mutants.values(), key=lambda each: each.name in self._before):
-            if self._is_settled(mutant):
+        until = time.monotonic() + self._seconds
+        for mutant in sorted(self._mutants.values(), key=lambda each: each.name in self._hints):
+            yield from self._to_control(session)
+            if mutant.name in self._settled:
                 continue
-            if time.monotonic() > self._until:
+            if time.monotonic() > until:
                 return
-            reaches = self._in_order(mutant)
+            reaches = self._run_on[mutant.name] = self._in_order(mutant)
 
             def judge(
                 say: Callable[[str], None],
@@ -144,21 +161,24 @@ class Judge:
                 reaches: list[Reach] = reaches,
             ) -> int:
                 _be_quiet(session)
-                trampoline.set_mutant_under_test(mutant.name)
-                return self._run(reaches, say)
+                self._trampoline.set_mutant_under_test(mutant.name)
+                return self._run(reaches, say, MOST)
 
             yield Work(mutant.name, judge, LOST)
 
-    def _is_settled(self, mutant: Mutant) -> bool:
-        before = self._before.get(mutant.name)
-        if before is None:
-            return False
-        if before.outcome is Outcome.SURVIVED:
-            return mutant.name in self._looked_at or before.tests == self._tests(mutant)
-        return before.by in self._items
+    def _to_control(self, session: pytest.Session) -> Iterator[Work]:
+        """The tests that have killed, with those that ran before, for when there is no mutant."""
+        for name, reaches in self._controls.begun():
+
+            def control(say: Callable[[str], None], reaches: list[Reach] = reaches) -> int:
+                _be_quiet(session)
+                return self._run(reaches, say, math.inf)
+
+            yield Work(name, control, LOST)
 
     def _in_order(self, mutant: Mutant) -> list[Reach]:
-        """Return what may kill a mutant, the likeliest and quickest first."""
+        """Return what may kill a mutant: what did so before, then the likeliest and quickest."""
+        hint = self._hints.get(mutant.name)
         files = {file: number for number, file in enumerate(files_of([mutant.module]), 1)}
         found = [
             reach
@@ -166,40 +186,51 @@ class Judge:
             if reach.test in self._items and file_of(reach.test) in files
         ]
 
-        def rank(reach: Reach) -> float:
+        def rank(reach: Reach) -> tuple[bool, float]:
             kills = self._kills[mutant.function, reach.test]
-            return (0.01 + reach.seconds) * files[file_of(reach.test)] / (1 + kills)
+            cost = (0.01 + reach.seconds) * files[file_of(reach.test)] / (1 + kills)
+            return hint is None or hint.by != reach.test, cost
 
         return sorted(found, key=rank)
 
-    def _run(self, reaches: list[Reach], say: Callable[[str], None]) -> int:
-        """Run tests until one fails, which is 1, or the time or they are at their end."""
+    def _run(self, reaches: list[Reach], say: Callable[[str], None], seconds: float) -> int:
+        """Run tests until one fails, or the seconds of a processor or they are at their end."""
         items = [self._items[reach.test] for reach in reaches]
         for (item, next_item), reach in zip(in_turn(items), reaches, strict=True):
             used = time.process_time()
-            if used > MOST:
+            if used > seconds:
                 break
             say(item.nodeid)
             most = math.ceil(used + HANGS[0] + HANGS[1] * reach.seconds)
             resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
             if not passes(item, next_item):
-                return 1
+                return FAILS
         return 0
 
-    def _verdict(self, done: Done) -> Verdict:
+    def _counted(self, done: Done) -> list[Verdict]:
+        """Return the verdicts that stand after a mutant or a control has ended."""
+        if done.name not in self._mutants:
+            _refuse(done)
+            return self._controls.passed(done.name)
         mutant = self._mutants[done.name]
-        if not done.code:
-            tests = self._tests(mutant)
-            return Verdict(mutant.name, mutant.text, Outcome.SURVIVED, "", tests)
-        if not done.said:
-            raise RuntimeError(f"{mutant.name} ended with {done.code} before any test")
-        is_timeout = done.code in {TOO_LONG, -signal.SIGXCPU}
-        outcome = Outcome.TIMEOUT if is_timeout else Outcome.KILLED
-        return Verdict(mutant.name, mutant.text, outcome, done.said, "")
+        outcome = OUTCOMES.get(done.code)
+        if outcome is None or (done.code and not done.said):
+            where = done.said or "no test"
+            pytest.exit(f"{mutant.name} ended with {done.code} in {where}", returncode=3)
+        by = done.said if done.code else ""
+        verdict = Verdict(mutant.name, mutant.text, outcome, by, tests_of(mutant, by))
+        if not by:
+            return [verdict]
+        self._kills[mutant.function, by] += 1
+        reaches = self._run_on[mutant.name]
+        ran = [reach.test for reach in reaches].index(by) + 1
+        return self._controls.hold(verdict, reaches[:ran])
 
-    def _tests(self, mutant: Mutant) -> str:
-        texts = "".join(map(hash_of, files_of([mutant.module])))
-        return hashlib.sha256(texts.encode()).hexdigest()[:16]
+
+def _refuse(done: Done) -> None:
+    """End it all where a test does not pass without a mutant."""
+    if done.code:
+        pytest.exit(f"{done.said} fails without a mutant", returncode=2)
 
 
 def _be_quiet(session: pytest.Session) -> None:

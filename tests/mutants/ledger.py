@@ -9,8 +9,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from tests.mutants.modules import judged_by
-from tests.mutants.mutant import Mutant, hash_of
+from tests.mutants.modules import ROOT, files_of, judged_by
+from tests.mutants.mutant import Mutant
+from tests.mutants.texts import file_of, text_of
 
 
 class Outcome(StrEnum):
@@ -27,7 +28,7 @@ class Reach:
 
     Attributes:
         test: pytest's name of the test.
-        text: A hash of its file.
+        text: A hash of its file, and of what it runs.
         seconds: How long it keeps a processor.
         functions: The functions with mutants that it calls, as mutmut names them.
         modules: The modules that had mutants then, and that the test's file judges.
@@ -49,7 +50,8 @@ class Verdict:
         text: A hash of the function that it changes.
         outcome: How it ended.
         by: The test that failed or hung; none for a survivor.
-        tests: How the files of tests were that a survivor has survived: a hash.
+        tests: A hash of that test's file, or of all those that a survivor has survived, and of
+            what they run.
     """
 
     mutant: str
@@ -60,7 +62,7 @@ class Verdict:
 
 
 class Ledger:
-    """Reaches and verdicts in files below `folder`, of which only what still holds is told."""
+    """Reaches and verdicts in files below `folder`, which hold while what was run is as it was."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -69,18 +71,25 @@ class Ledger:
     def reaches(self, files: Iterable[str], modules: list[str]) -> dict[str, list[Reach]]:
         """Return what the tests of files come through in some modules, as far as that still holds.
 
-        It does for files that are as they were, and were followed when these modules had mutants.
+        It does for files that are as they were, with what they run, and were followed when these
+        modules had mutants.
         """
-        texts = {file: hash_of(file) for file in files}
+        texts = {file: text_of([file]) for file in files}
         found: dict[str, list[Reach]] = {}
         for line in _lines(self._reaches):
             reach = Reach(**line)
-            file = reach.test.partition("::")[0]
+            file = file_of(reach.test)
             if texts.get(file) == reach.text and {*judged_by(file, modules)} <= {*reach.modules}:
                 found.setdefault(file, []).append(reach)
         return found
 
     def verdicts(self, mutants: Iterable[Mutant]) -> dict[str, Verdict]:
+        """Return the last verdicts as far as they hold: all that was run is as it was."""
+        by_name = {mutant.name: mutant for mutant in mutants}
+        hints = self.hints(by_name.values())
+        return {name: each for name, each in hints.items() if _holds(each, by_name[name])}
+
+    def hints(self, mutants: Iterable[Mutant]) -> dict[str, Verdict]:
         """Return the last verdicts on mutants of functions that are as they were."""
         texts = {mutant.name: mutant.text for mutant in mutants}
         read = (_verdict(line) for line in _lines(self._verdicts))
@@ -92,6 +101,17 @@ class Ledger:
         lines = [json.dumps(asdict(each), ensure_ascii=False) + "\n" for each in found]
         with path.open("a", encoding="utf-8") as file:
             file.write("".join(lines))
+
+
+def tests_of(mutant: Mutant, by: str) -> str:
+    """Return what a verdict of now is about: `Verdict.tests`, of the test that killed or none."""
+    return text_of([file_of(by)] if by else files_of([mutant.module]))
+
+
+def _holds(verdict: Verdict, mutant: Mutant) -> bool:
+    # A file that is gone has no text.
+    is_there = not verdict.by or (ROOT / file_of(verdict.by)).exists()
+    return is_there and verdict.tests == tests_of(mutant, verdict.by)
 
 
 def _verdict(line: dict[str, Any]) -> Verdict:

@@ -1,13 +1,8 @@
-"""A mutant, and the text that a finding is about."""
+"""A mutant, as mutmut names it."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-
-from tests.mutants.modules import ROOT
 
 MARK = "__mutmut_"
 
@@ -30,9 +25,3 @@ class Mutant:
     def function(self) -> str:
         """The function that it changes, as mutmut names it."""
         return self.name.partition(MARK)[0]
-
-
-@cache
-def hash_of(path: str | Path) -> str:
-    """Return a short hash of a file in the checkout, as it was when first asked for."""
-    return hashlib.sha256((ROOT / path).read_bytes()).hexdigest()[:16]

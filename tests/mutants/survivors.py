@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutants.modules import FOLDER, source_of
+from tests.mutants.modules import FOLDER, ROOT, TESTS, source_of
 from tests.mutants.mutant import MARK, Mutant
 
 LISTED = Path(__file__).with_name("survivors.json")
@@ -29,6 +29,27 @@ class Change:
     was: str
     becomes: str
 
+    def __str__(self) -> str:
+        """Show it over some lines."""
+        return f"{self.function}\n- {self.was}\n+ {self.becomes}"
+
+    @property
+    def module(self) -> str:
+        """The module, as `modules.TESTS` has it; none where there is no such module any more."""
+        names = (each for each in TESTS if self.function.startswith(f"{_dotted(each)}."))
+        return next(names, "")
+
+    def is_there(self) -> bool:
+        """Tell whether the function is still there, with the lines that it changes."""
+        if not self.module:
+            return False
+        tree: ast.AST | None = ast.parse((ROOT / source_of(self.module)).read_bytes())
+        for name in self.function.removeprefix(f"{_dotted(self.module)}.").split("."):
+            inner = ast.iter_child_nodes(tree) if tree else ()
+            tree = next((node for node in inner if getattr(node, "name", "") == name), None)
+        lines = {line.strip() for line in ast.unparse(tree).splitlines()} if tree else set()
+        return {*self.was.splitlines()} <= lines and tree is not None
+
 
 def changes_of(mutants: Iterable[Mutant]) -> Iterator[Change]:
     """Say what mutants change, read from the copy that holds them."""
@@ -42,7 +63,7 @@ def changes_of(mutants: Iterable[Mutant]) -> Iterator[Change]:
         lines = functions[mutant.module]
         was, becomes = _difference(lines[f"{mangled}{MARK}orig"], lines[name])
         readable = mangled.removeprefix("x").removeprefix("_").strip("ǁ").replace("ǁ", ".")
-        yield Change(f"{mutant.module.replace('/', '.')}.{readable}", was, becomes)
+        yield Change(f"{_dotted(mutant.module)}.{readable}", was, becomes)
 
 
 def listed() -> dict[Change, str]:
@@ -53,6 +74,10 @@ def listed() -> dict[Change, str]:
         for reason, changes in found.items()
         for function, was, becomes in changes
     }
+
+
+def _dotted(module: str) -> str:
+    return module.replace("/", ".")
 
 
 def _functions(tree: ast.AST) -> Iterator[tuple[str, list[str]]]:

@@ -24,6 +24,7 @@ from subprocess import Popen
 from typing import Any
 
 from tests.support.commands import ROOT
+from tests.support.commit import checkout_commit
 from tests.support.tally import DIVERGENCES
 
 FILE = ROOT / "docs" / "reliability.json"
@@ -237,10 +238,7 @@ def _summary(part: Part, seed: int, tried: Mapping[str, Any]) -> str:
 
 def commit() -> str:
     """Return the checkout's commit, and whether it has been changed since."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    return subprocess.run(
-        command, capture_output=True, check=True, cwd=ROOT, encoding="utf-8"
-    ).stdout.strip()
+    return checkout_commit()
 
 
 def main() -> int:

@@ -141,6 +141,21 @@ def test_last_row_of_each_key_is_left_in_its_place() -> None:
     assert last_of_each(empty, ["a"]).num_rows == 0
 
 
+def test_last_rows_are_found_in_one_thread_where_each_would_take_as_much_memory_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[bool] = []
+
+    class Groups(pa.TableGroupBy):  # type: ignore[misc] # it is Any
+        def __init__(self, *arguments: Any, use_threads: bool) -> None:
+            said.append(use_threads)
+            super().__init__(*arguments, use_threads=use_threads)
+
+    monkeypatch.setattr(pa.lib, "TableGroupBy", Groups)
+    assert last_of_each(pa.table({"id": ["a", "a"]}), ["id"]).num_rows == 1
+    assert said == [False]
+
+
 def test_lists_become_json_text_where_loaders_have_no_column_for_them() -> None:
     batch = columns("id").batch([ROW, EMPTY | {"id": "b"}])
     written = without_lists(batch)
@@ -151,6 +166,13 @@ def test_lists_become_json_text_where_loaders_have_no_column_for_them() -> None:
     assert written.select(others).equals(batch.select(others))
     assert without_lists(batch.select(others)) is not None
     assert without_lists(batch.select(others)).equals(batch.select(others))
+
+
+@cases("rows", {"no row": [], "no list": [EMPTY, EMPTY]})
+def test_schema_without_lists_is_the_same_whatever_the_rows_hold(rows: list[Any]) -> None:
+    schema = without_lists(columns().batch([ROW])).schema
+    assert schema.field("pages").type == pa.string()
+    assert without_lists(columns().batch(rows)).schema.equals(schema, check_metadata=True)
 
 
 @each_form
@@ -188,21 +210,28 @@ def test_file_that_is_let_go_says_nothing_and_takes_what_it_held_with_it(form: s
 
 
 class Full(io.BytesIO):
-    """A file on a disk that is going to be full."""
+    """A file on a disk that is going to be full, or for which there is no memory any more."""
 
-    is_full = False
+    error: Exception | None = None
 
     @override
     def write(self, data: Any) -> int:
-        if self.is_full:
-            raise OSError(errno.ENOSPC, "No space left on device")
+        if self.error:
+            raise self.error
         return super().write(data)
 
 
 @each_form
-def test_file_on_a_full_disk_is_let_go_without_a_word(form: str) -> None:
+@cases(
+    "error",
+    {
+        "a full disk": OSError(errno.ENOSPC, "No space left on device"),
+        "no memory": pa.ArrowMemoryError("malloc of size 64 failed"),
+    },
+)
+def test_file_that_cannot_be_ended_is_let_go_without_a_word(form: str, error: Exception) -> None:
     file = Full()
     opened = FILES[form](file, columns(), "zstd")
     opened.add([ROW])
-    file.is_full = True
+    file.error = error
     opened.discard()
