@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
@@ -9,13 +10,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 TOO_LONG = -signal.SIGALRM
 """The exit code of work that was ended because its time was up."""
 BROKEN = 70
 """The exit code of work that raised something."""
+
+
+NOTHING = 0.1
+"""Seconds of a processor that are no work, but a look at whether there is any."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +32,13 @@ class Work:
         run: Does it; returns an exit code. What it says last, with the function that it is given,
             is known even if it is killed.
         seconds: It is killed after.
+        idle: Or when it has waited that many seconds, and done nothing, on a system that tells.
     """
 
     name: str
     run: Callable[[Callable[[str], None]], int]
     seconds: float
+    idle: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,15 @@ class _Running:
     folder: Path
     until: float
     is_late: bool = False
+    used: float = 0.0
+    since: float = field(default_factory=time.monotonic)
+
+    def must_end(self, process: int) -> bool:
+        """Tell whether its time is up, or it has waited for too long."""
+        now, used = time.monotonic(), _processor_time(process)
+        if used - self.used > NOTHING:
+            self.used, self.since = used, now
+        return now > min(self.until, self.since + self.work.idle)
 
 
 def _begun(work: Work) -> tuple[int, _Running]:
@@ -83,6 +99,16 @@ def _begun(work: Work) -> tuple[int, _Running]:
     return process, _Running(work, folder, time.monotonic() + work.seconds)
 
 
+def _processor_time(process: int) -> float:
+    """Return the seconds that a process has kept a processor; of no system but Linux is it known."""
+    stat = Path(f"/proc/{process}/stat")
+    if not stat.exists():
+        return time.monotonic()
+    # After the name, which may hold anything, and eleven others.
+    user, system = stat.read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
 def _say(folder: Path, text: str) -> None:
     (folder / "said").write_text(text, encoding="utf-8")
 
@@ -93,10 +119,10 @@ def _ended(running: dict[int, _Running]) -> Done:
         if process:
             break
         for number, each in running.items():
-            if time.monotonic() > each.until and not each.is_late:
+            if not each.is_late and each.must_end(number):
                 each.is_late = True
                 os.kill(number, signal.SIGKILL)
-        time.sleep(0.01)
+        time.sleep(0.02)
     ended = running.pop(process)
     said = ended.folder / "said"
     text = said.read_text(encoding="utf-8") if said.exists() else ""

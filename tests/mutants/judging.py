@@ -35,8 +35,10 @@ MOST = 3.0
 """Seconds of a processor that tests are run on a mutant."""
 HANGS = 3.0, 10.0
 """A test hangs after these seconds and these many times its own, of a processor."""
+IDLE = 20.0
+"""Seconds after which a test that waits for something, and does nothing, hangs."""
 LOST = 600.0
-"""Seconds after which a mutant that waits for something, and does nothing, is given up."""
+"""Seconds after which a mutant is given up, whatever it does."""
 FAILS = 1
 """The exit code when a test fails."""
 OUTCOMES = {
@@ -164,7 +166,7 @@ class Judge:
                 self._trampoline.set_mutant_under_test(mutant.name)
                 return self._run(reaches, say, MOST)
 
-            yield Work(mutant.name, judge, LOST)
+            yield Work(mutant.name, judge, LOST, IDLE)
 
     def _to_control(self, session: pytest.Session) -> Iterator[Work]:
         """The tests that have killed, with those that ran before, for when there is no mutant."""
@@ -174,7 +176,7 @@ class Judge:
                 _be_quiet(session)
                 return self._run(reaches, say, math.inf)
 
-            yield Work(name, control, LOST)
+            yield Work(name, control, LOST, IDLE)
 
     def _in_order(self, mutant: Mutant) -> list[Reach]:
         """Return what may kill a mutant: what did so before, then the likeliest and quickest."""
