@@ -100,7 +100,7 @@ def _begun(work: Work) -> tuple[int, _Running]:
 
 
 def _processor_time(process: int) -> float:
-    """Return the seconds that a process has kept a processor; of no system but Linux is it known."""
+    """Return the seconds that a process has kept a processor; only Linux tells."""
     stat = Path(f"/proc/{process}/stat")
     if not stat.exists():
         return time.monotonic()
