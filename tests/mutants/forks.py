@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +50,7 @@ class Done:
     said: str
 
 
-def in_forks(works: Iterable[Work], at_once: int) -> Iterator[Done]:
+def in_forks(works: Iterable[Work], at_once: int) -> Generator[Done]:
     """Run works, which are asked for when there is room for one; say which has ended."""
     running: dict[int, _Running] = {}
     try:

@@ -25,7 +25,7 @@ from llamacloud_sandbox.world.world import World
 from tests.mutants.controls import Controls
 from tests.mutants.following import Follower, Trampoline, in_turn, passes
 from tests.mutants.forks import TOO_LONG, Done, Work, in_forks
-from tests.mutants.ledger import Ledger, Outcome, Reach, Verdict, tests_of
+from tests.mutants.ledger import Ledger, Outcome, Reach, Verdict, judged_text
 from tests.mutants.modules import files_of
 from tests.mutants.mutant import Mutant
 from tests.mutants.texts import file_of
@@ -220,7 +220,7 @@ class Judge:
             where = done.said or "no test"
             pytest.exit(f"{mutant.name} ended with {done.code} in {where}", returncode=3)
         by = done.said if done.code else ""
-        verdict = Verdict(mutant.name, mutant.text, outcome, by, tests_of(mutant, by))
+        verdict = Verdict(mutant.name, mutant.text, outcome, by, judged_text(mutant, by))
         if not by:
             return [verdict]
         self._kills[mutant.function, by] += 1

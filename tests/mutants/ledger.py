@@ -103,7 +103,7 @@ class Ledger:
             file.write("".join(lines))
 
 
-def tests_of(mutant: Mutant, by: str) -> str:
+def judged_text(mutant: Mutant, by: str) -> str:
     """Return what a verdict of now is about: `Verdict.tests`, of the test that killed or none."""
     return text_of([file_of(by)] if by else files_of([mutant.module]))
 
@@ -111,7 +111,7 @@ def tests_of(mutant: Mutant, by: str) -> str:
 def _holds(verdict: Verdict, mutant: Mutant) -> bool:
     # A file that is gone has no text.
     is_there = not verdict.by or (ROOT / file_of(verdict.by)).exists()
-    return is_there and verdict.tests == tests_of(mutant, verdict.by)
+    return is_there and verdict.tests == judged_text(mutant, verdict.by)
 
 
 def _verdict(line: dict[str, Any]) -> Verdict:
