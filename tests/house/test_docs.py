@@ -184,7 +184,18 @@ def mutants() -> str:
             for name, row in [*rows, ("all", found)]
         ),
     )
-    return f"{shown}\n\nOf commit {found['commit']}."
+    number = len(found["modules"])
+    return f"{shown}\n\nThese are {number} of the package's modules, at {commits_of(found)}."
+
+
+def commits_of(found: dict[str, Any]) -> str:
+    """Say on which commit the mutants of most modules were judged, and on which the others."""
+    modules: dict[str, list[str]] = {}
+    for module, row in found["modules"].items():
+        modules.setdefault(row["commit"], []).append(f"`{module}.py`")
+    most, *others = sorted(modules, key=lambda commit: -len(modules[commit]))
+    parts = [f"{', '.join(modules[commit])} at `{commit}`" for commit in others]
+    return "; ".join([f"commit `{most}`", *parts])
 
 
 def percent(row: dict[str, Any]) -> str:
@@ -205,9 +216,11 @@ def figures() -> str:
         )
     }
     survived = ", ".join(f"{number:,} {what}" for what, number in times.items())
+    commits = ", ".join(sorted({f"`{row['commit']}`" for row in changed["modules"].values()}))
     return (
         f"- `make mutants`: {changed['killed']:,} of {changed['mutants']:,} small changes of "
-        f"{len(changed['modules'])} modules, {percent(changed)}, make a test fail.\n"
+        f"{len(changed['modules'])} modules, {percent(changed)}, make a test fail, at commit "
+        f"{commits}.\n"
         f"- `make conformance OPENAPI=…`: {checked['calls']:,} calls and {checked['replies']:,} "
         f"replies by LlamaCloud's OpenAPI: {checked['violations']} violations, none of "
         f"{checked['values']:,} values lost.\n"
