@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from tests.mutants.modules import ROOT, TESTS, files_of, source_of
 from tests.mutants.mutant import Mutant
 from tests.mutants.survivors import Change, listed
 from tests.mutants.texts import hash_of, text_of
+from tests.support import commit
+from tests.support.commands import ran
 
 PACING = "tests/http/test_pacing.py"
 MUTANT = Mutant("tap_llamaclassify.http.pacing.x_retry_after__mutmut_1", "http/pacing", "text")
@@ -177,6 +180,23 @@ def test_figures_of_a_module_name_the_commit_that_it_was_judged_on(recorded: Pat
     }
 
 
+def test_commit_is_12_digits_beside_any_tag_and_says_whether_a_file_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit, "ROOT", tmp_path)
+    assert not commit.checkout_commit()
+    person = ["-c", "user.name=name", "-c", "user.email=name@example.com"]
+    for name in ("one", "two"):
+        (tmp_path / name).touch()
+    for words in ("init -q", "add .", "commit -qm text", "tag -a v1 -m text"):
+        ran(["git", *person, *words.split()], cwd=tmp_path)
+    found = commit.checkout_commit()
+    assert re.fullmatch("[0-9a-f]{12}", found)
+    (tmp_path / "one").write_text("another", encoding="utf-8")
+    assert commit.checkout_commit() == commit.checkout_commit("one") == f"{found}-dirty"
+    assert commit.checkout_commit("two") == found
+
+
 def test_module_is_changed_when_its_text_is_not_the_one_that_is_recorded(recorded: Path) -> None:
     assert figures.changed() == [*TESTS]
     figures.record([MUTANT], {MUTANT.name: KILLED}, "a commit")
@@ -184,6 +204,12 @@ def test_module_is_changed_when_its_text_is_not_the_one_that_is_recorded(recorde
     text = hash_of(source_of("http/pacing"))
     recorded.write_text(recorded.read_text().replace(text, "another"), encoding="utf-8")
     assert figures.changed() == [*TESTS]
+
+
+def test_few_mutants_are_enough_when_there_are_any_and_most_are_killed() -> None:
+    assert not figures.is_enough(0, 0)
+    assert not figures.is_enough(7, 10)
+    assert figures.is_enough(8, 10)
 
 
 def test_each_survivor_that_is_listed_has_a_reason_and_changes_something() -> None:

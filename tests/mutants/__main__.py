@@ -16,7 +16,7 @@ import pytest
 from mutmut.mutation import trampoline
 
 from tests.mutants.checkout import copied, import_copy, mutants_of
-from tests.mutants.figures import changed, record
+from tests.mutants.figures import changed, is_enough, record
 from tests.mutants.ledger import Ledger, Outcome
 from tests.mutants.modules import FOLDER, NEAR, SMALL, TESTS, files_of
 from tests.mutants.mutant import Mutant
@@ -27,8 +27,6 @@ from tests.support.commit import checkout_commit
 SECONDS = 60.0
 """After which `--changed` begins no other mutant; tests are collected and followed before."""
 FEW = 12
-FLOOR = 0.8
-"""The part of what `--changed` tries that must die; fewer tests meet them than in a full run."""
 # pytest marks its plugins before it imports them, but hypothesis is already there.
 IMPORTED = "ignore::pytest.PytestAssertRewriteWarning"
 
@@ -84,7 +82,7 @@ def _judge_changed() -> int:
     tried = len(ledger.verdicts(mutants))
     killed = tried - len(_survivors(mutants, ledger))
     sys.stdout.write(f"{killed} of {tried} mutants were killed\n")
-    return code or int(not tried or killed < FLOOR * tried)
+    return code or int(not is_enough(killed, tried))
 
 
 def _judged(

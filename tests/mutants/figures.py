@@ -13,6 +13,9 @@ from tests.mutants.texts import hash_of
 
 FIGURES = ROOT / "docs" / "mutants.json"
 
+FLOOR = 0.8
+"""The part of what is tried in little time that must die; fewer tests meet it than otherwise."""
+
 Figures = dict[str, Any]
 
 
@@ -57,6 +60,11 @@ def changed() -> list[str]:
     return [
         module for module in TESTS if rows.get(module, {}).get("text") != hash_of(source_of(module))
     ]
+
+
+def is_enough(killed: int, tried: int) -> bool:
+    """Tell whether so many mutants were tried and killed that all is as it should be."""
+    return tried > 0 and killed >= FLOOR * tried
 
 
 def _row(module: str, counted: Counter[str], commit: str) -> Figures:
