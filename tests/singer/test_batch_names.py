@@ -6,7 +6,7 @@ import errno
 import gzip
 import io
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from tests.support.batch_files import (
     put_jobs,
     visible,
 )
-from tests.support.builders import STREAMS, catalog_with, sync
+from tests.support.builders import STREAMS, cases, catalog_with, sync
 
 ROWS: list[dict[str, Any]] = [{"id": "a", "more": {"ä": [1, None]}}, {"id": "b"}]
 LINES = '{"id":"a","more":{"ä":[1,null]}}\n{"id":"b"}\n'.encode()
@@ -113,6 +113,42 @@ def test_file_is_called_by_prefix_stream_moment_and_number(
         for path in visible(tmp_path):
             assert (path.read_bytes()[:2] == b"\x1f\x8b") is (compression == "gzip")
             path.unlink()
+
+
+class Noon(datetime):
+    """A clock that stands."""
+
+    @override
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Noon:
+        return cls(2026, 11, 23, 12, tzinfo=tz)
+
+
+@cases(
+    "newest, began",
+    {
+        "no file": (None, "20261123T120000.000000Z"),
+        "a file of before": ("20261123T115959.999999Z", "20261123T120000.000000Z"),
+        "a file of now": ("20261123T120000.000000Z", "20261123T120001.000000Z"),
+        "a file of a clock that was ahead": ("20270101T000000.500000Z", "20270101T000001.500000Z"),
+        "a time after which there is none": ("99991231T235959.999999Z", "20261123T120000.000000Z"),
+    },
+)
+def test_run_is_named_up_to_a_second_after_the_newest_file_if_that_is_not_before_it(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newest: str, began: str
+) -> None:
+    def most(below: int) -> int:
+        assert below == 10**6
+        return below - 1
+
+    monkeypatch.setattr(batches, "datetime", Noon)
+    monkeypatch.setattr(batches, "randbelow", most)
+    put_jobs(sandbox, 1)
+    if newest:
+        (tmp_path / f"run-classify_jobs-{newest}-000001.parquet").touch()
+    output = sync(sandbox, batch_config=batch_config(tmp_path, "jsonl"))
+    (file,) = files_of(output, "classify_jobs")
+    assert Path(file).name == f"run-classify_jobs-{began}-000001.jsonl.gz"
 
 
 def test_each_stream_counts_its_own_files_and_fills_each_whatever_the_pages(
