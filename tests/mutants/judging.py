@@ -44,10 +44,14 @@ FAILS = 1
 OUTCOMES = {
     0: Outcome.SURVIVED,
     FAILS: Outcome.KILLED,
+    -signal.SIGSEGV: Outcome.KILLED,
     TOO_LONG: Outcome.TIMEOUT,
     -signal.SIGXCPU: Outcome.TIMEOUT,
 }
-"""How a mutant ended, by an exit code. Any other says nothing: memory may have run out."""
+"""How a mutant ended, by an exit code: Arrow does not bear every None.
+
+Any other says nothing: memory may have run out.
+"""
 ELSEWHERE = {"command", "quick_command", "_meltano_to_itself"}
 """Fixtures of tests that run the tap in another process, which knows of no mutant."""
 
