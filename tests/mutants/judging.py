@@ -83,12 +83,16 @@ class Judge:
         self._kills: Counter[tuple[str, str]] = Counter()
 
     def pytest_configure(self) -> None:
-        """Let hypothesis try the same examples each time, however long they take."""
+        """Let hypothesis try the same examples each time, until one fails, however long it takes.
+
+        To make that one smaller could take longer than a test may.
+        """
         profile = hypothesis.settings(
             derandomize=True,
             database=None,
             deadline=None,
             max_examples=25,
+            phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
             suppress_health_check=[hypothesis.HealthCheck.too_slow],
         )
         hypothesis.settings.register_profile("mutants", profile)
