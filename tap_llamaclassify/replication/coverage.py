@@ -40,8 +40,8 @@ class Coverage:
         windows = gaps(self._covered(bookmarks.values()), None)
         return windows[0].begin if windows else LAST
 
-    def windows(self, end: str) -> list[Window]:
-        """Return what is to be read, up to an instant."""
+    def windows(self, end: str | None) -> list[Window]:
+        """Return what is to be read, up to an instant; None for whatever there is."""
         return gaps(self._covered(self._bookmarks.bookmarks_by_table.values()), end)
 
     def so_far(self, window: Window, clock: str) -> dict[str, StreamState]:

@@ -13,7 +13,7 @@ from tap_llamaclassify.replication.pieces import Piece, is_between
 from tap_llamaclassify.replication.unfinished import DAYS, FINISHED
 from tap_llamaclassify.replication.window_survey import Survey, end_of
 from tap_llamaclassify.tables.tables import Table
-from tap_llamaclassify.timestamps import LAST, moved
+from tap_llamaclassify.timestamps import moved
 
 LEAST_SHARE = 60
 """Requests a minute below which a reader of several would only wait for its turn."""
@@ -72,9 +72,9 @@ def cut(client: Client, settings: Settings, table: Table, narrowed: Narrowed) ->
         end = min(narrowed.end or last, last)
         is_first = not (narrowed.begin or narrowed.end)
         windows = windows_of(survey, page, begin, end, is_first=is_first)
-        if not page.is_server_clock and end < (narrowed.end or LAST):
+        if not page.is_server_clock:
             # This machine's clock may be behind by days: there may be later ones.
-            windows.append(Piece(begin=end, end=narrowed.end))
+            windows[-1] = replace(windows[-1], end=narrowed.end)
         pieces = [replace(each, status=status) for each in windows]
     if status not in FINISHED and not pieces[0].is_all:
         pieces = _expecting(pieces, survey.begun(clock) or {})

@@ -139,7 +139,7 @@ class V2Reader:
             self._check(WindowStats(Window(begin), self._page_size), page)
         else:
             yield from self._look(page, begin)
-            windows = self._coverage.windows(self._last)
+            windows = self._coverage.windows(self._end)
             self._expect(page, windows)
             self._plan.start(windows)
             yield from self._side_by_side()
@@ -217,7 +217,7 @@ class V2Reader:
         self._has_looked = True
         self._bookmarks.start(first)
         created = [created for job in first.items if (created := job.get("created_at"))]
-        # Without it, there may be jobs that are later than this machine's clock by days.
+        # Where it is this machine's clock, there may be jobs that are later by days.
         if first.is_server_clock:
             self._end = moved(whole_second(max(self._clock, *created)), 1 + SKEW)
         oldest = moved(self._clock, -DAYS * A_DAY)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from secrets import randbelow
 from typing import Any, BinaryIO, Protocol
 from urllib.parse import quote
 
@@ -19,14 +20,14 @@ from singer_sdk.singerlib.encoding import GenericSingerWriter
 
 from tap_llamaclassify.config.batch_config import TYPED
 from tap_llamaclassify.json_text import encoder
-from tap_llamaclassify.singer.storage import Storage
+from tap_llamaclassify.singer.storage import TIME, Storage
 
 MOST_HELD = 16 * 2**20
 """Bytes of rows that all open files hold together; writing them out takes as much again."""
 AT_ONCE = 1000
 """Rows that a file takes at a time, so that a large page is not held twice."""
-_TIME = "%Y%m%dT%H%M%S.%fZ"
-_A_MOMENT = timedelta(microseconds=1)
+A_SECOND = 10**6
+"""In microseconds."""
 
 Row = dict[str, Any]
 
@@ -206,12 +207,14 @@ class BatchWriter:
         return FILES[self._batches.format](file, self._columns[alias], compression)
 
 
-def _after(newest: str | None) -> str:
+def _after(newest: datetime | None) -> str:
     """Return what names say of now; the clock may have been set back since the newest name."""
     now = datetime.now(UTC)
-    if newest:
-        now = max(now, datetime.strptime(newest, _TIME).replace(tzinfo=UTC) + _A_MOMENT)
-    return f"{now:{_TIME}}"
+    if newest and newest >= now:
+        with suppress(OverflowError):
+            # By chance, for a run beside this one sees the same name.
+            now = newest + timedelta(microseconds=1 + randbelow(A_SECOND))
+    return f"{now:{TIME}}"
 
 
 def _file_name(stream: str) -> str:

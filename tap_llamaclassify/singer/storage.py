@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +27,8 @@ _SPARING = {"chunksize": 8 * 2**20, "max_concurrency": 2}
 """How s3fs is to upload; its own ways hold files of up to 100 MiB whole, and twice."""
 _WHOLE_AT_ONCE = {"abfs", "adl", "az", "gcs", "gs", "memory", "oss", "s3", "s3a"}
 """Where an upload is seen only when it is complete."""
+TIME = "%Y%m%dT%H%M%S.%fZ"
+"""How names of files say when the run began."""
 _PART = ".part"
 _is_scheme = re.compile(r"[a-z][a-z0-9+.-]*(::[a-z][a-z0-9+.-]*)*").fullmatch
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -148,17 +151,25 @@ class Storage:
                     path.unlink()
                     _logger.info("Removed %s, which a run that was killed has left", path.name)
 
-    def newest(self, streams: Collection[str]) -> str | None:
-        """Return the latest time in the names of these streams' files, if they are here."""
+    def newest(self, streams: Collection[str]) -> datetime | None:
+        """Return the latest time in the names of these streams' files, if they are here.
+
+        A file that is not finished counts, too.
+        """
+        if not self._is_here:
+            return None
         names = "|".join(map(re.escape, sorted(streams)))
         time_of = re.compile(
-            rf"{re.escape(self._prefix)}(?:{names})-([0-9]{{8}}T[0-9]{{6}}\.[0-9]{{6}}Z)-[0-9]+\..+"
+            rf"\.?{re.escape(self._prefix)}(?:{names})-([0-9T.]+Z)-[0-9]+\..+"
         ).fullmatch
-        found = []
-        if self._is_here:
-            with suppress(OSError):
-                found = [time_of(path.name) for path in self._workshop.iterdir()]
-        return max((each[1] for each in found if each), default=None)
+        times: list[datetime] = []
+        with suppress(OSError):
+            for path in self._workshop.iterdir():
+                if match := time_of(path.name):
+                    # Somebody else's name may look like one of ours.
+                    with suppress(ValueError):
+                        times.append(datetime.strptime(match[1], TIME).replace(tzinfo=UTC))
+        return max(times, default=None)
 
     def _unfinished(self, name: str) -> str:
         # Hidden, and with an ending of its own: no pattern that lists files finds it.

@@ -206,11 +206,11 @@ def figures() -> str:
     }
     survived = ", ".join(f"{number:,} {what}" for what, number in times.items())
     return (
-        f"- `make mutants`: {changed['killed']:,} of {changed['mutants']:,} small changes of the code, "
-        f"{percent(changed)}, make a test fail.\n"
-        f"- `make conformance OPENAPI=…`: {checked['calls']:,} calls and {checked['replies']:,} replies by "
-        f"LlamaCloud's OpenAPI: {checked['violations']} violations, none of {checked['values']:,} values "
-        f"lost.\n"
+        f"- `make mutants`: {changed['killed']:,} of {changed['mutants']:,} small changes of "
+        f"{len(changed['modules'])} modules, {percent(changed)}, make a test fail.\n"
+        f"- `make conformance OPENAPI=…`: {checked['calls']:,} calls and {checked['replies']:,} "
+        f"replies by LlamaCloud's OpenAPI: {checked['violations']} violations, none of "
+        f"{checked['values']:,} values lost.\n"
         f"- `make soak`: {survived}: {tried['divergences']} rows lost or doubled."
     )
 

@@ -17,12 +17,14 @@ from tap_llamaclassify.http.pacing import Clock
 from tap_llamaclassify.replication.readers import ConnectionReader
 from tap_llamaclassify.replication.steps import Step
 from tap_llamaclassify.replication.stream_state import StreamState
+from tap_llamaclassify.timestamps import LAST
 from tests.support.builders import connection, job
 from tests.support.items import v2_job
 from tests.support.runs import config_of, put, put_v2
 from tests.support.simulated import ClientClock, Life
 from tests.support.spark_runs import batch
 
+PAGES = range(1, 30, 4)
 SETTINGS = Settings(lookback_seconds=0, reconcile_days=0)
 
 
@@ -95,6 +97,7 @@ def test_v2_jobs_that_are_later_than_a_clock_that_is_days_behind_come_at_once(
         put_v2(sandbox, id_, created_at=at, updated_at=at)
     found, kept = read(sandbox, "classify_v2_jobs", StreamState(), clock)
     assert found == {*ids}
+    assert not [request for request in sandbox.requests if LAST[:4] in str(request)]
     sandbox.world.advance(600)
     now = stamp(sandbox.world.now())
     put_v2(sandbox, "new", created_at=now, updated_at=now)
@@ -103,3 +106,32 @@ def test_v2_jobs_that_are_later_than_a_clock_that_is_days_behind_come_at_once(
     with mock.patch("tap_llamaclassify.http.client.Clock", return_value=clock):
         rows = batch("classify_v2_jobs", config_of(sandbox, page_size=2))
     assert sorted(row["id"] for row in rows) == [*ids, "new"]
+
+
+@pytest.mark.parametrize("total_size", [True, False])
+def test_batch_by_a_clock_that_is_days_behind_has_what_moves_while_it_is_listed(
+    sandbox: Sandbox, *, total_size: bool
+) -> None:
+    clock = ClientClock(Life(sandbox), -3 * 86_400)
+    settings, world = sandbox.settings, sandbox.world
+    settings.date, settings.order, settings.total_size = False, "updated", total_size
+    ids = [f"j{number:02}" for number in range(24)]
+    for number, id_ in enumerate(ids):
+        at = stamp(world.now() - timedelta(hours=4 * (24 - number)))
+        # What was created first is listed first, so that the first page tells of no later one.
+        changed = stamp(world.now() - timedelta(minutes=number))
+        put_v2(sandbox, id_, created_at=at, updated_at=changed, status="RUNNING")
+    for page in PAGES:
+
+        def at_page(_: int, page: int = page) -> None:
+            if len(sandbox.requests) == page:
+                # It goes to the top, which was read.
+                world.touch_v2(ids[-1])
+
+        sandbox.clear_requests()
+        sandbox.before_page = at_page
+        with mock.patch("tap_llamaclassify.http.client.Clock", return_value=clock):
+            rows = batch("classify_v2_jobs", config_of(sandbox, page_size=2))
+        assert sorted(row["id"] for row in rows) == ids
+        sandbox.before_page = None
+        world.put_v2({**world.v2_job(ids[-1]), "updated_at": changed})

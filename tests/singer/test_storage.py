@@ -11,7 +11,7 @@ import resource
 import stat
 import tempfile
 import time
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,33 @@ def test_names_sort_by_run_though_the_clock_is_set_back_in_between(
         )
     assert len(runs) == 5
     assert runs == sorted(runs)
+
+
+def test_run_is_named_after_a_killed_one_and_unlike_one_beside_it_though_the_clock_was_set_back(
+    two_jobs: Sandbox, tmp_path: Path
+) -> None:
+    # What two runs left whose clock was ahead: one was killed, one goes on while this one begins.
+    (tmp_path / ".run-classify_jobs-20770101T000000.000001Z-000001.parquet.part").touch()
+    names = set()
+    for _ in range(2):
+        sync(two_jobs, batch_config=batch_config(tmp_path))
+        (path,) = tmp_path.glob("run-classify_jobs-*")
+        assert path.name > "run-classify_jobs-20770101T000000.000001Z-000001.parquet"
+        names.add(path.name)
+        for each in tmp_path.glob("run-*"):
+            each.unlink()
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize("time", ["20261399T000000.000000Z", "99991231T235959.999999Z", "1.2Z"])
+def test_name_that_tells_of_no_time_after_which_there_is_one_stops_no_run(
+    two_jobs: Sandbox, tmp_path: Path, time: str
+) -> None:
+    (tmp_path / f"run-classify_jobs-{time}-000001.parquet").touch()
+    before = datetime.now(UTC)
+    sync(two_jobs, batch_config=batch_config(tmp_path))
+    names = [path.name for path in tmp_path.glob("run-classify_jobs-*") if time not in path.name]
+    assert [name > f"run-classify_jobs-{before:%Y%m%d}" for name in names] == [True]
 
 
 def test_file_and_the_folder_that_names_it_are_written_through_before_it_is_announced(
