@@ -1,4 +1,4 @@
-"""Taps and loaders that are killed, die, find disks full and clocks wrong: no row lost or doubled.
+"""Taps and loaders that are killed, die, find disks full and clocks wrong: a warehouse is as the API.
 
 `TRIALS` and `SEED` say how many trials there are, and from which seed on.
 """
@@ -86,7 +86,7 @@ def kill(trial: PairTrial) -> Outcome:
 
 
 @each_form
-def test_nothing_is_lost_or_doubled_when_tap_and_loader_are_killed(
+def test_warehouse_equals_the_api_when_tap_and_loader_are_killed(
     form: Form, worlds: Lives, tally: Tally
 ) -> None:
     for trial, many in worlds.each(6):
@@ -107,7 +107,7 @@ def test_nothing_is_lost_or_doubled_when_tap_and_loader_are_killed(
 
 
 @each_form
-def test_nothing_is_lost_or_doubled_when_the_loader_dies(
+def test_warehouse_equals_the_api_when_the_loader_dies(
     form: Form, worlds: Lives, tally: Tally
 ) -> None:
     for trial, many in worlds.each(3):
@@ -158,7 +158,7 @@ def is_full(outcome: Outcome, whose: str) -> bool:
 
 
 @each_form
-def test_nothing_is_lost_or_doubled_when_a_disk_is_full(
+def test_warehouse_equals_the_api_when_a_disk_is_full(
     form: Form, worlds: Lives, tally: Tally
 ) -> None:
     how = "a tmpfs" if victims.can_mount() else "RLIMIT_FSIZE"
@@ -203,7 +203,7 @@ def run_with_jump(
 
 
 @each_form
-def test_nothing_is_lost_or_doubled_when_the_clock_jumps(
+def test_warehouse_equals_the_api_when_the_clock_jumps(
     form: Form, worlds: Lives, tmp_path: Path, tally: Tally
 ) -> None:
     clock = tmp_path / "clock"

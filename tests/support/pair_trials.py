@@ -224,7 +224,7 @@ class PairTrial(Trial):
             self.assert_whole()
 
     def assert_whole(self) -> None:
-        """Run in peace; nothing may be lost, and nothing doubled."""
+        """Run in peace; then the warehouse must hold what the API shows."""
         outcome = self.run()
         assert outcome.is_good, outcome
         self.assert_shown(self.held())
