@@ -1,4 +1,4 @@
-"""Taps and loaders that are killed, die, find disks full and clocks wrong: a warehouse is as the API.
+"""Kills, dead loaders, full disks and wrong clocks, after which a warehouse equals the API.
 
 `TRIALS` and `SEED` say how many trials there are, and from which seed on.
 """

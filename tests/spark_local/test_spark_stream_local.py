@@ -135,9 +135,10 @@ def test_stream_whose_worker_that_is_killed_is_started_anew_loses_nothing(
 ) -> None:
     dice, sink = Random(SEED), Sink(JOBS)  # noqa: S311 - it is to repeat
     options = options_of(world, page_size=20)
-    for trial in range(trials(1)):
+    most, kills = 30, 0
+    while kills < trials(1):
         killed: list[int] = []
-        page = dice.randint(3, 30 if trial == 0 else 6)
+        page = dice.randint(3, most)
 
         def kill(_: int, killed: list[int] = killed, page: int = page) -> None:
             if len(world.requests) > page and not killed:
@@ -149,8 +150,10 @@ def test_stream_whose_worker_that_is_killed_is_started_anew_loses_nothing(
         world.before_page = kill
         finished(sink.start(spark, tmp_path, options))
         world.before_page = None
-        assert killed
-        tally("SIGKILLs of Spark's Python workers, in streams", 1)
+        # It may be that no page was asked for by a worker.
+        kills += bool(killed)
+        most = 6
+        tally("SIGKILLs of Spark's Python workers, in streams", bool(killed))
         wanted = read_table(JOBS, config_of(world)).to_pylist()
         assert sorted(sink.rows.values()) == sorted(map(str, wanted))
         world.world.advance(AN_HOUR * 20)
