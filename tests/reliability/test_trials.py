@@ -132,13 +132,15 @@ WAREHOUSE, FILES, OUTPUT = "the loader's warehouse", "the tap's batch files", "t
 NO_ROOM = ("No space left on device", "database or disk is full")
 NO_GROWTH = ("File too large", "disk I/O error")
 """What is said where a file may not grow; SQLite has no words for that."""
+ROOM = {WAREHOUSE: 120_000, FILES: 20_000, OUTPUT: 60_000}
+"""At most so many bytes, so that most disks are full before a run's end."""
 DISKS = {"RECORD": (WAREHOUSE, OUTPUT), "Parquet": (WAREHOUSE, FILES)}
 
 
 def run_on_full_disk(trial: PairTrial, whose: str) -> Outcome:
     """Run with a disk that is full after a while."""
     folder = {WAREHOUSE: trial.file.parent, FILES: trial.files, OUTPUT: trial.out}[whose]
-    room = trial.dice.randrange(1, 120_000)
+    room = trial.dice.randrange(1, ROOM[whose])
     environment = {victims.DISK: f"{room}:{folder}"}
     trial.told.append((whose, room))
     if whose == WAREHOUSE:

@@ -36,7 +36,7 @@ A_ROUND = 1_000
 """Seeds that a round may use."""
 KILLS = "SIGKILLs"
 PATIENCE = 1_800
-"""Seconds that a part may take, some five times what the longest does; else it hangs."""
+"""Seconds that a part may take, many times what the longest does; else it hangs."""
 
 
 class DivergedError(Exception):
