@@ -8,7 +8,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -23,6 +22,7 @@ from llamacloud_sandbox.world.world import World
 from tap_llamaclassify.command import standard_output
 from tests.support.builders import job
 from tests.support.commands import COMMAND, ROOT, Command, Ended, ended, words_of
+from tests.support.forks import Forks, forking
 from tests.support.runs import config_of, put
 from tests.support.tally import DIVERGENCES, Tally
 
@@ -186,55 +186,32 @@ def command(tmp_path: Path) -> Command:
     return run
 
 
-_FORKING = """
-import json, os, sys
-import tap_llamaclassify.singer.sync, tap_llamaclassify.singer.tap
-from tap_llamaclassify.__main__ import main
-print("ready", flush=True)
-for line in sys.stdin:
-    words, environment = json.loads(line)
-    child = os.fork()
-    if not child:
-        for number, name in enumerate((os.devnull, "stdout", "stderr")):
-            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC), number)
-        os.environ.clear()
-        os.environ.update(environment)
-        sys.argv[1:] = words
-        sys.exit(main())
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
 @pytest.fixture(scope="session")
-def _forking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
-    folder = tmp_path_factory.mktemp("forking")
-    with subprocess.Popen(
-        [sys.executable, "-c", _FORKING],
-        cwd=folder,
-        encoding="utf-8",
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
-        yield process, folder
-        process.kill()
+def _forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    imports = """
+import tap_llamaclassify.singer.sync, tap_llamaclassify.singer.tap
+from tap_llamaclassify.__main__ import main as command
+
+def main(words):
+    command()
+"""
+    with forking(imports, tmp_path_factory.mktemp("forking")) as forks:
+        yield forks
 
 
 @pytest.fixture
-def quick_command(_forking: tuple[Any, Path], tmp_path: Path) -> Command:
+def quick_command(_forks: Forks, tmp_path: Path) -> Command:
     """Run `tap-llamaclassify` as `command` does, in a fork of a process that has imported it."""
-    process, folder = _forking
+    files = [tmp_path / "fork's stdout", tmp_path / "fork's stderr"]
 
     def run(*arguments: Any, env: dict[str, str] | None = None) -> Ended:
         words = words_of(arguments, tmp_path)
-        process.stdin.write(json.dumps([words, {**os.environ, **(env or {})}]) + "\n")
-        process.stdin.flush()
-        code = process.stdout.readline()
-        if code == "ready\n":
-            code = process.stdout.readline()
-        texts = [(folder / name).read_bytes().decode() for name in ("stdout", "stderr")]
+        stdout, stderr = files
+        code = _forks.start(words, stdout=stdout, stderr=stderr, environment=env).wait()
+        texts = [file.read_bytes().decode() for file in files]
         for text in texts:
             refuse_key(text, f"the output of {words}")
-        return Ended(int(code), *texts)
+        return Ended(code, *texts)
 
     return run
 

@@ -14,6 +14,7 @@ from tests.support.airbyte import Message, configured, states_of
 from tests.support.api_rows import ALL_KEYS, Row, Tables
 from tests.support.builders import DEFAULT_STREAMS
 from tests.support.forks import Forks, forking
+from tests.support.pipe import PATIENCE
 from tests.support.tally import Tally
 from tests.support.trials import Trial, lives
 
@@ -74,8 +75,11 @@ class Platform(Trial):
                 process.kill()
 
         self.sandbox.before_page = before_page
-        code = process.wait()
-        self.sandbox.before_page = None
+        try:
+            code = process.wait(PATIENCE)
+        finally:
+            self.sandbox.before_page = None
+            process.kill()
         lines = out.read_bytes().split(b"\n")[:-1]
         for line in lines[: round(share * len(lines))]:
             self._take(json.loads(line))
@@ -91,7 +95,7 @@ class Platform(Trial):
                 self.kept[its["stream_descriptor"]["name"]] = its["stream_state"]
 
 
-def test_nothing_is_lost_or_doubled_when_the_source_is_killed(
+def test_rows_equal_the_api_when_the_source_is_killed(
     forks: Forks, tmp_path: Path, tally: Tally
 ) -> None:
     for seed, many in lives(8):

@@ -224,7 +224,7 @@ def figures() -> str:
         f"- `make conformance OPENAPI=…`: {checked['calls']:,} calls and {checked['replies']:,} "
         f"replies by LlamaCloud's OpenAPI: {checked['violations']} violations, none of "
         f"{checked['values']:,} values lost.\n"
-        f"- `make soak`: {survived}: {tried['divergences']} rows lost or doubled."
+        f"- `make soak`: {survived}: {tried['divergences']} divergences."
     )
 
 

@@ -1,19 +1,26 @@
-"""`make soak`: it leaves no simulation out, goes on with new seeds, and ends at a divergence."""
+"""`make soak`: it leaves nothing out, takes new seeds, and ends at a divergence or when told to."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import soak
+from tests.support import soak, soak_parts
 from tests.support.commands import ROOT
-from tests.support.soak import DivergedError, Part, Soak
+from tests.support.marked import marked
+from tests.support.soak import DivergedError, Soak
+from tests.support.soak_parts import Part
 
 TESTS = """
 import os
+import subprocess
 from pathlib import Path
 from threading import Event
 from tests.support.tally import Tally
@@ -32,11 +39,31 @@ def test_endless(tally: Tally) -> None:
     if SEED >= 2000:
         Event().wait(120)
     tally("waits that came to their end", 1)
+
+def test_never_ends(tally: Tally) -> None:
+    subprocess.Popen(["sleep", "600"], start_new_session=True)
+    if path := os.environ.get("BEGUN"):
+        Path(path).write_text("")
+    tally("waits that came to their end", 1)
+    Event().wait(600)
+"""
+SOAK = """
+import sys
+from pathlib import Path
+from tests.support import soak
+from tests.support.soak_parts import Part
+
+folder = Path(sys.argv.pop())
+words = "-p", "tests.conftest", str(folder / "test_some.py"), "-k"
+soak.FILE = folder / "reliability.json"
+soak.ONCE = ()
+soak.SEEDED = Part((*words, "right"), trials=3), Part((*words, "never_ends"))
+sys.exit(soak.main())
 """
 
 
 def test_every_test_that_counts_what_it_tried_is_a_part_of_a_soak() -> None:
-    parts = {word for part in (*soak.ONCE, *soak.SEEDED) for word in part.tests}
+    parts = {word for part in (*soak_parts.ONCE, *soak_parts.SEEDED) for word in part.tests}
     counting = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "tests").rglob("test_*.py")
@@ -94,3 +121,47 @@ def test_first_divergence_ends_it_is_counted_and_told_with_what_shows_it(
     tried = file(folder)["tried"]
     assert (tried["loaders that died"], tried["divergences"]) == (4, 1)
     assert tried["waits that came to their end"] == 1
+
+
+def left(folder: Path) -> list[int]:
+    """Return what runs still of all that the parts have started."""
+    return marked(f"SEEDS={folder / 'seeds'}")
+
+
+@pytest.mark.heavy
+def test_part_that_does_not_end_is_a_divergence_and_nothing_of_it_is_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soak, "SEEDED", (part(folder, "never_ends"),))
+    monkeypatch.setattr(soak, "PATIENCE", 4)
+    with pytest.raises(DivergedError, match=r"has not ended in 4 s: SEED=1 .* -k never_ends"):
+        Soak(1, 1, "a commit").run()
+    assert file(folder)["tried"] == {"SIGKILLs, all": 0, "divergences": 1}
+    assert not left(folder)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_interrupts_it_ends_all_of_it_and_what_was_counted_is_written_without_a_divergence(
+    folder: Path, number: signal.Signals
+) -> None:
+    os.mkfifo(folder / "begun")
+    environment = os.environ | {"BEGUN": str(folder / "begun")}
+    with subprocess.Popen(
+        [sys.executable, "-c", SOAK, "1", str(folder)],
+        cwd=ROOT,
+        env=environment,
+        encoding="utf-8",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert "3 SIGKILLs of nobody" in process.stdout.readline()
+        (folder / "begun").read_text()
+        process.send_signal(number)
+        assert process.stderr.read() == "soak: interrupted\n"
+    assert process.returncode == 130
+    tried = {"SIGKILLs, all": 3, "SIGKILLs of nobody": 3, "divergences": 0}
+    assert (file(folder)["tried"], file(folder)["rounds"]) == (tried, 0)
+    assert not left(folder)

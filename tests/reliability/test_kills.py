@@ -186,6 +186,7 @@ def test_nothing_is_lost_when_tap_and_loader_are_killed_at_twenty_moments(
     story: list[Any] = []
     kills, most = 0, trials(20)
     calm = {*range(CALM_AFTER + 1, most, CALM_AFTER)}
+    assert calm, f"TRIALS must be more than {CALM_AFTER + 1}, or no kill follows a run in peace"
     while kills < most:
         life.goes_on(seconds=DAY / 4, touched=600, new=100)
         sandbox.before_page = life.at_page

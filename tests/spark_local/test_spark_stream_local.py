@@ -130,14 +130,15 @@ if ADMITS:
         assert sink.sizes[0] == before[-1]
 
 
-def test_stream_whose_worker_that_is_killed_is_started_anew_loses_and_doubles_nothing(
+def test_stream_whose_worker_that_is_killed_is_started_anew_loses_nothing(
     spark: SparkSession, world: Sandbox, tmp_path: Path, tally: Tally
 ) -> None:
     dice, sink = Random(SEED), Sink(JOBS)  # noqa: S311 - it is to repeat
     options = options_of(world, page_size=20)
-    for trial in range(trials(1)):
+    most, kills = 30, 0
+    while kills < trials(1):
         killed: list[int] = []
-        page = dice.randint(3, 30 if trial == 0 else 6)
+        page = dice.randint(3, most)
 
         def kill(_: int, killed: list[int] = killed, page: int = page) -> None:
             if len(world.requests) > page and not killed:
@@ -149,7 +150,10 @@ def test_stream_whose_worker_that_is_killed_is_started_anew_loses_and_doubles_no
         world.before_page = kill
         finished(sink.start(spark, tmp_path, options))
         world.before_page = None
-        tally("SIGKILLs of Spark's Python workers, in streams", len(killed))
+        # It may be that no page was asked for by a worker.
+        kills += bool(killed)
+        most = 6
+        tally("SIGKILLs of Spark's Python workers, in streams", bool(killed))
         wanted = read_table(JOBS, config_of(world)).to_pylist()
         assert sorted(sink.rows.values()) == sorted(map(str, wanted))
         world.world.advance(AN_HOUR * 20)
@@ -164,6 +168,8 @@ def test_error_stops_a_stream_with_one_line_of_ours(
     assert "llx-" not in str(caught.value)
 
 
+A_FIRST_RUN, A_LATER_RUN = 45, 5
+"""About how many requests it takes."""
 PROGRAM = """
 import json, os, shutil, sys
 from pathlib import Path
@@ -239,10 +245,13 @@ def test_parquet_table_that_a_killed_driver_fills_is_whole_and_has_each_job_once
         assert code in {0, -signal.SIGKILL}, said.read_text(encoding="utf-8")[-2000:]
         return code
 
-    assert run(30) == -signal.SIGKILL
-    killed = 1
-    for _ in range(1, trials(1)):
-        killed += run(dice.randint(1, 45)) == -signal.SIGKILL
+    killed, most = 0, A_FIRST_RUN
+    while killed < trials(1):
+        if run(dice.randint(1, most)) == -signal.SIGKILL:
+            killed += 1
+        else:
+            # What is left for the next ones is little.
+            most = A_LATER_RUN
         world.world.advance(AN_HOUR * 20)
     tally("SIGKILLs of Spark's driver, with its workers", killed)
     for _ in range(2):

@@ -45,6 +45,7 @@ while True:
             for number, file in enumerate(files):
                 os.dup2(file, number)
                 os.close(file)
+            os.environ.clear()
             os.environ.update(environment)
             sys.argv[1:] = words
             code = main(words) or 0
@@ -132,7 +133,7 @@ class Forks:
             stderr: The file for what it says.
             stdout: The file for what it writes; None for a pipe.
             takes_input: Whether its input is a pipe; else there is none.
-            environment: What is added to the environment.
+            environment: What is added to the environment, which is this process's of now.
         """
         given, its_input = os.pipe() if takes_input else (os.open(os.devnull, os.O_RDONLY), None)
         its_output = None
@@ -142,9 +143,8 @@ class Forks:
         else:
             out = os.open(stdout, flags)
         files = [given, out, os.open(stderr, flags)]
-        socket.send_fds(
-            self._control, [json.dumps([[*words], dict(environment or {})]).encode()], files
-        )
+        told = json.dumps([[*words], {**os.environ, **(environment or {})}])
+        socket.send_fds(self._control, [told.encode()], files)
         for file in files:
             os.close(file)
         return Fork(

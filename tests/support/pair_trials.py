@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from tests.support import victims
 from tests.support.api_rows import KEYS, V2_KEYS, Row, Tables
 from tests.support.batch_files import batch_config
 from tests.support.forks import Fork, Forks, forking
-from tests.support.pipe import Moment, Pipe
+from tests.support.pipe import PATIENCE, Moment, Pipe
 from tests.support.small_loader import rows_in, states_in
 from tests.support.trials import Trial
 
@@ -64,16 +65,30 @@ def pairs(folder: Path) -> Iterator[Pair]:
 
 @dataclass
 class Outcome:
-    """How a run ended: the two exit codes, and what the tap said of its failure, if it did."""
+    """How a run ended.
+
+    Attributes:
+        tap: Its exit code.
+        loader: Its exit code.
+        errors: What the tap said of its failure, if it did.
+        log: What the loader said.
+    """
 
     tap: int
     loader: int
     errors: Sequence[str]
+    log: str
 
     @property
     def is_good(self) -> bool:
         """Whether both came to their good end."""
         return (self.tap, self.loader) == (0, 0)
+
+    @property
+    def killed(self) -> str:
+        """Which of them ended by SIGKILL, in words; none if there is no such one."""
+        codes = {"tap": self.tap, "loader": self.loader}
+        return " and ".join(name for name, code in codes.items() if code == -signal.SIGKILL)
 
     @property
     def has_died(self) -> bool:
@@ -160,12 +175,12 @@ class PairTrial(Trial):
         """Run the tap into a file, and load what is whole of it."""
         messages = self.out / "messages.jsonl"
         more = {**of_tap, victims.OUTPUT: str(messages)}
-        code = self._tap(more, stdout=self.folder / "nothing").wait()
+        code = self._tap(more, stdout=self.folder / "nothing").wait(PATIENCE)
         loader = self._load()
         assert loader.stdin
         with loader.stdin:
             loader.stdin.write(messages.read_bytes().rpartition(b"\n")[0] + b"\n")
-        return self._outcome(code, loader.wait())
+        return self._outcome(code, loader.wait(PATIENCE))
 
     def _tap(self, more: Mapping[str, str] | None, **options: Any) -> Fork:
         words = []
@@ -194,7 +209,8 @@ class PairTrial(Trial):
         assert "Traceback" not in text, text
         errors = [line.split("|", 3)[3].strip() for line in text.splitlines() if "| ERROR" in line]
         assert len(errors) < 2, errors
-        return Outcome(tap, loader, errors)
+        log = (self.folder / "loader.log").read_text(encoding="utf-8")
+        return Outcome(tap, loader, errors, log)
 
     def held(self) -> Tables:
         """Return the rows that the warehouse holds."""
@@ -208,9 +224,9 @@ class PairTrial(Trial):
             self.assert_whole()
 
     def assert_whole(self) -> None:
-        """Run in peace; nothing may be lost, and nothing doubled."""
+        """Run in peace; then the warehouse must hold what the API shows."""
         outcome = self.run()
-        assert outcome.is_good, (outcome, (self.folder / "loader.log").read_text())
+        assert outcome.is_good, outcome
         self.assert_shown(self.held())
         if self.form == "Parquet":
             for table in ("classify_jobs", "classify_v2_jobs"):

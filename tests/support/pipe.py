@@ -12,6 +12,8 @@ from typing import IO
 from tests.support.forks import Fork
 
 CHUNK = 1 << 16
+PATIENCE = 300
+"""Seconds after which a run that has not ended never will."""
 
 Victims = frozenset[str]
 
@@ -36,6 +38,7 @@ class Pipe:
     tap: Popen[bytes] | Fork
     loader: Popen[bytes] | Fork
     _shot: bool = False
+    _is_stuck: bool = False
 
     @property
     def was_killed(self) -> bool:
@@ -51,7 +54,24 @@ class Pipe:
                 self._shot = True
 
     def run(self, moment: Moment | None) -> None:
-        """Run to the end, kills included."""
+        """Run to the end, kills included.
+
+        Raises:
+            AssertionError: There is none.
+        """
+        watch = threading.Timer(PATIENCE, self._give_up)
+        watch.start()
+        try:
+            self._run(moment)
+        finally:
+            watch.cancel()
+        assert not self._is_stuck, f"after {PATIENCE} s the tap or the loader was still at work"
+
+    def _give_up(self) -> None:
+        self._is_stuck = True
+        self.kill(frozenset({"tap", "loader"}))
+
+    def _run(self, moment: Moment | None) -> None:
         timer = threading.Timer(0, lambda: None)
         if moment and moment.after_seconds is not None:
             timer = threading.Timer(moment.after_seconds, self.kill, [moment.victims])

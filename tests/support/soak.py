@@ -1,7 +1,8 @@
 """`make soak`: every simulation and trial of every front, round after round, each with new seeds.
 
 One file tells what was tried, from which seed on, and on what; docs/reliability.md shows it. The
-first divergence ends it, with the command that shows it again.
+first divergence ends it, with the command that shows it again; so does whoever interrupts it. What
+its finished parts counted is written then, too.
 """
 
 from __future__ import annotations
@@ -10,91 +11,33 @@ import json
 import os
 import platform
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from subprocess import Popen
+from subprocess import Popen, TimeoutExpired
 from typing import Any
 
 from tests.support.commands import ROOT
 from tests.support.commit import checkout_commit
+from tests.support.marked import end_marked
+from tests.support.soak_parts import ONCE, SEEDED, Part
 from tests.support.tally import DIVERGENCES
 
 FILE = ROOT / "docs" / "reliability.json"
-SPARK = Path(os.environ.get("WITH_SPARK", ".venvs/spark-4.3.0")) / "bin" / "python"
 A_ROUND = 1_000
 """Seeds that a round may use."""
 KILLS = "SIGKILLs"
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some tests, and how much of each there is in a round.
-
-    Attributes:
-        tests: What pytest is given.
-        trials: How many trials.
-        histories: How many histories.
-        is_of_spark: Whether it needs the environment that has Spark.
-    """
-
-    tests: Sequence[str]
-    trials: int = 0
-    histories: int = 0
-    is_of_spark: bool = False
-
-    def command(self, folder: Path) -> list[str]:
-        """Return what runs it, with a folder for what it makes."""
-        python = str(SPARK) if self.is_of_spark else sys.executable
-        options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}"]
-        return [python, "-m", "pytest", *options, *self.tests]
-
-    def numbers(self, seed: int) -> dict[str, str]:
-        """Return what the environment tells it."""
-        numbers = {"SEED": seed, "TRIALS": self.trials, "HISTORIES": self.histories}
-        return {name: str(number) for name, number in numbers.items() if number}
-
-
-RELIABILITY, HEAVY = "tests/reliability", ("-m", "heavy")
-TRIALS = f"{RELIABILITY}/test_trials.py"
-STREAM = "tests/spark_local/test_spark_stream_local.py"
-WORKERS = ("tests/spark_local/test_spark_batch.py", STREAM, "-k", "worker_that_is_killed")
-
-SEEDED = (
-    Part((f"{RELIABILITY}/test_kills.py",), trials=4),
-    Part((STREAM, "-k", "killed_driver"), trials=1, is_of_spark=True),
-    Part(WORKERS, trials=4, is_of_spark=True),
-    Part(("tests/airbyte/test_pyairbyte.py", "-k", "kills"), trials=2),
-    Part(("tests/dlt/test_dlt_kills.py",), trials=24),
-    Part((TRIALS, "-k", "are_killed"), trials=96),
-    Part(("tests/airbyte/test_airbyte_kills.py",), trials=48),
-    Part((TRIALS, "-k", "loader_dies"), trials=28),
-    Part((TRIALS, "-k", "disk_is_full"), trials=28),
-    Part((TRIALS, "-k", "clock_jumps"), trials=16),
-    Part((f"{RELIABILITY}/test_simulation.py", *HEAVY), histories=48),
-    Part((f"{RELIABILITY}/test_simulation_v2.py", *HEAVY), histories=12),
-    Part((f"{RELIABILITY}/test_simulation_many.py", *HEAVY), histories=16),
-    Part((f"{RELIABILITY}/test_simulation_context.py", *HEAVY), histories=16),
-    Part((f"{RELIABILITY}/test_simulation_python.py", *HEAVY), histories=12),
-    Part((f"{RELIABILITY}/test_simulation_airbyte.py", *HEAVY), histories=12),
-    Part((f"{RELIABILITY}/test_simulation_dlt.py", *HEAVY), histories=5),
-    Part((f"{RELIABILITY}/test_simulation_spark.py", *HEAVY), histories=12),
-    Part(("tests/singer/test_batches.py", "-k", "killed_at_any_moment"), trials=6),
-)
-"""What each round tries from another seed on; what takes long is first."""
-ONCE = (
-    Part((f"{RELIABILITY}/test_positions.py",)),
-    Part((f"{RELIABILITY}/test_faults.py",)),
-    Part((f"{RELIABILITY}/test_hostile.py", "-k", "whatever_comes_in")),
-)
-"""What knows no seeds."""
+PATIENCE = 1_800
+"""Seconds that a part may take, many times what the longest does; else it hangs."""
 
 
 class DivergedError(Exception):
@@ -111,8 +54,9 @@ class Soak:
         commit: What is tried.
         tried: What each part has counted.
         rounds: How many were run to their end.
-        running: What runs now.
-        is_over: Whether a part has failed.
+        running: What marks the processes of each part that runs now.
+        is_over: Whether a part has failed, or somebody has had enough.
+        turn: Who begins a part, or ends all.
     """
 
     seed: int
@@ -121,8 +65,9 @@ class Soak:
     tried: dict[Part, Counter[str]] = field(default_factory=dict)
     rounds: int = 0
     began: float = field(default_factory=time.monotonic)
-    running: list[Popen[str]] = field(default_factory=list)
+    running: set[str] = field(default_factory=set)
     is_over: bool = False
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def has_time(self) -> bool:
@@ -145,24 +90,25 @@ class Soak:
     def _round(self, parts: Iterable[Part]) -> None:
         seed = self.seed + self.rounds * A_ROUND
         with (
-            tempfile.TemporaryDirectory() as folder,
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
             ThreadPoolExecutor(os.cpu_count()) as workers,
         ):
             ways = (self._way_of(part, seed, Path(folder)) for part in parts)
-            futures = [workers.submit(way.run) for way in ways]
-            done, others = wait(futures, return_when=FIRST_EXCEPTION)
-            for other in others:
-                other.cancel()
-            self.end()
-            for future in done:
-                future.result()
+            try:
+                futures = [workers.submit(way.run) for way in ways]
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:
+                self.end()
+                raise
         self.rounds += 1
 
     def end(self) -> None:
-        """End what runs still, because a part has failed."""
-        self.is_over = bool(self.running)
-        for process in self.running:
-            process.terminate()
+        """Begin nothing more, and end what runs still."""
+        with self.turn:
+            self.is_over = True
+            for mark in self.running:
+                end_marked(mark)
 
     def _way_of(self, part: Part, seed: int, folder: Path) -> Way:
         return Way(self, part, seed, folder / str(abs(hash(part))))
@@ -173,6 +119,7 @@ class Soak:
         for part in (*SEEDED, *ONCE):
             tried.update(self.tried.get(part, {}))
         divergences = tried.pop(DIVERGENCES, 0)
+        in_order = dict(sorted(tried.items(), key=lambda each: not each[0].startswith(KILLS)))
         kills = sum(times for what, times in tried.items() if what.startswith(KILLS))
         told = {
             "seed": self.seed,
@@ -181,7 +128,7 @@ class Soak:
             "rounds": self.rounds,
             "cores": os.cpu_count(),
             "machine": f"{platform.system()}, Python {platform.python_version()}",
-            "tried": {f"{KILLS}, all": kills, **tried, DIVERGENCES: divergences},
+            "tried": {f"{KILLS}, all": kills, **in_order, DIVERGENCES: divergences},
         }
         FILE.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
@@ -201,34 +148,65 @@ class Way:
         Raises:
             DivergedError: It has failed.
         """
-        tally = self.folder.with_suffix(".json")
-        numbers = self.part.numbers(self.seed)
-        command, began = self.part.command(self.folder), time.monotonic()
-        with Popen(
-            command,
-            cwd=ROOT,
-            env=os.environ | numbers | {"RELIABILITY": str(tally)},
-            encoding="utf-8",
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        ) as process:
-            self.soak.running.append(process)
-            said, _ = process.communicate()
-            self.soak.running.remove(process)
-        if self.soak.is_over:
+        tally, log = self.folder.with_suffix(".json"), self.folder.with_suffix(".log")
+        began = time.monotonic()
+        code = self._run(f"RELIABILITY={tally}", log)
+        if self.soak.is_over and code != 0:
             return
         tried = json.loads(tally.read_bytes()) if tally.exists() else {}
-        if process.returncode:
+        if code != 0:
             tried[DIVERGENCES] = max(1, tried.get(DIVERGENCES, 0))
         self.soak.tried.setdefault(self.part, Counter()).update(tried)
-        if process.returncode:
-            sys.stdout.write(said)
-            shown = shlex.join([*(f"{n}={v}" for n, v in numbers.items()), *command])
-            message = f"this does not hold: {shown}"
+        if code != 0:
+            sys.stdout.write(log.read_text(encoding="utf-8", errors="replace"))
+            how = f"has not ended in {PATIENCE} s" if code is None else "does not hold"
+            message = f"this {how}: {self.shown}"
             raise DivergedError(message)
         took = time.monotonic() - began
         sys.stdout.write(f"{took:6.0f} s  {_summary(self.part, self.seed, tried)}\n")
         sys.stdout.flush()
+
+    @property
+    def shown(self) -> str:
+        """The command, with what the environment tells it."""
+        numbers = self.part.numbers(self.seed)
+        return shlex.join([*(f"{n}={v}" for n, v in numbers.items()), *self._command])
+
+    @property
+    def _command(self) -> list[str]:
+        return self.part.command(self.folder)
+
+    def _run(self, mark: str, log: Path) -> int | None:
+        """Run the part, with a mark in the environment of all that it starts.
+
+        Returns:
+            Its exit code; None if it did not end in time, or was not to begin.
+        """
+        name, _, tally = mark.partition("=")
+        environment = os.environ | self.part.numbers(self.seed) | {name: tally}
+        with log.open("wb") as said, self.soak.turn:
+            if self.soak.is_over:
+                return None
+            self.soak.running.add(mark)
+            # Of a session of its own: who interrupts a soak does not interrupt a test.
+            process = Popen(
+                self._command,
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            return process.wait(PATIENCE)
+        except TimeoutExpired:
+            return None
+        finally:
+            end_marked(mark)
+            process.wait()
+            with self.soak.turn:
+                self.soak.running.discard(mark)
 
 
 def _summary(part: Part, seed: int, tried: Mapping[str, Any]) -> str:
@@ -242,13 +220,22 @@ def commit() -> str:
 
 
 def main() -> int:
-    """Soak for as many hours as the words say; the exit code is 1 after a divergence."""
+    """Soak for as many hours as the words say.
+
+    Returns:
+        The exit code: 1 after a divergence, 130 if it was interrupted.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     seed = int(os.environ.get("SEED") or f"{datetime.now(UTC):%Y%m%d}")
     try:
         Soak(seed, float(sys.argv[1]), commit()).run()
     except DivergedError as error:
         sys.stderr.write(f"soak: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("soak: interrupted\n")
+        return 130
     return 0
 
 

@@ -6,4 +6,4 @@ from collections.abc import Callable
 
 Tally = Callable[[str, int], None]
 DIVERGENCES = "divergences"
-"""How many simulated histories ended otherwise than they had to; the last of the figures."""
+"""How many simulated histories, or parts of a soak, ended otherwise than they had to; the last."""

@@ -124,7 +124,7 @@ class Trial:
         return expected(v1, fixed) | expected_v2(v2, fixed, with_usage=False)
 
     def assert_shown(self, held: Tables) -> None:
-        """Make sure that a warehouse holds what the API shows, each row once."""
+        """Make sure that a warehouse holds what the API shows."""
         shown = self.shown()
         assert held == shown, _differences(held, shown)
 
