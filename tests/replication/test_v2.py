@@ -124,6 +124,8 @@ def long_history() -> Any:
             sandbox.world.touch_v2(f"slow-{number}", status="COMPLETED")
         for number in range(50):
             put(sandbox, f"new-{number}", number / 200)
+        # The first reply may take seconds, and by so much the API's clock may seem to be behind.
+        sandbox.world.advance(60)
         yield sandbox, state
 
 
