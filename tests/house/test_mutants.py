@@ -137,12 +137,22 @@ def test_fork_that_waits_and_does_nothing_is_ended_before_its_time_is_up(
 
 
 @FORKS
-def test_forks_that_nobody_waits_for_are_ended() -> None:
+def test_forks_that_nobody_waits_for_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    fork = os.fork
+
+    def noted() -> int:
+        begun.append(process := fork())
+        return process
+
+    monkeypatch.setattr(os, "fork", noted)
     found = in_forks([Work("passes", lambda _: 0, 60), Work("hangs", _hangs, 60)], 2)
     assert next(found).name == "passes"
     found.close()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert len(begun) == 2
+    for process in begun:
+        with pytest.raises(ChildProcessError):
+            os.waitpid(process, os.WNOHANG)
 
 
 @pytest.fixture

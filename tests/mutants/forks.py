@@ -113,16 +113,21 @@ def _say(folder: Path, text: str) -> None:
     (folder / "said").write_text(text, encoding="utf-8")
 
 
+def _status(process: int) -> tuple[int, int] | None:
+    """Return a process that has ended, and how; None while it runs."""
+    # By its number, for this process may have other children.
+    number, status = os.waitpid(process, os.WNOHANG)
+    return (number, status) if number else None
+
+
 def _ended(running: dict[int, _Running]) -> Done:
-    while True:
-        process, status = os.waitpid(-1, os.WNOHANG)
-        if process:
-            break
+    while not (found := next(filter(None, map(_status, running)), None)):
         for number, each in running.items():
             if not each.is_late and each.must_end(number):
                 each.is_late = True
                 os.kill(number, signal.SIGKILL)
         time.sleep(0.02)
+    process, status = found
     ended = running.pop(process)
     said = ended.folder / "said"
     text = said.read_text(encoding="utf-8") if said.exists() else ""
