@@ -52,7 +52,7 @@ def usual() -> Iterator[Sandbox]:
 def spark(
     events: Path, usual: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SparkSession]:
-    """Start Spark, in which a task is tried twice, and register the source."""
+    """Start Spark, in which a task is tried as often as by default, and register the source."""
     program("java", "openjdk-17-jre-headless")
     os.environ |= {"LLAMA_CLOUD_API_KEY": usual.key, "LLAMA_CLOUD_BASE_URL": usual.url}
     os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -64,7 +64,8 @@ def spark(
         "spark.eventLog.dir": events.as_uri(),
         "spark.eventLog.compress": "false",
     }
-    builder = SparkSession.builder.master("local[4,2]").appName("tests")
+    # Of workers that are killed, some are idle: Spark may give a task that is tried again to one.
+    builder = SparkSession.builder.master("local[4,4]").appName("tests")
     for name, value in options.items():
         builder = builder.config(name, value)
     session = builder.getOrCreate()
