@@ -137,39 +137,36 @@ class Storage:
 
     def remove_leftovers(self, streams: Collection[str]) -> None:
         """Remove what runs of these streams that were killed have left here, if it is old."""
-        names = "|".join(map(re.escape, sorted(streams)))
-        is_ours = re.compile(
-            rf"\.{re.escape(self._prefix)}({names})-[0-9T.]+Z-[0-9]+\.[a-z.]+{re.escape(_PART)}"
-        ).fullmatch
         before = time.time() - OLD
-        found: list[Path] = []
-        with suppress(OSError):
-            found = [path for path in self._workshop.iterdir() if is_ours(path.name)]
-        for path in found:
-            with suppress(OSError):
-                if path.stat().st_mtime < before:
-                    path.unlink()
-                    _logger.info("Removed %s, which a run that was killed has left", path.name)
+        for path, _ in self._files_of(streams):
+            if path.name.startswith(f".{self._prefix}") and path.name.endswith(_PART):
+                with suppress(OSError):
+                    if path.stat().st_mtime < before:
+                        path.unlink()
+                        _logger.info("Removed %s, which a run that was killed has left", path.name)
 
     def newest(self, streams: Collection[str]) -> datetime | None:
         """Return the latest time in the names of these streams' files, if they are here.
 
         A file that is not finished counts, too.
         """
-        if not self._is_here:
-            return None
-        names = "|".join(map(re.escape, sorted(streams)))
-        time_of = re.compile(
-            rf"\.?{re.escape(self._prefix)}(?:{names})-([0-9T.]+Z)-[0-9]+\..+"
-        ).fullmatch
         times: list[datetime] = []
-        with suppress(OSError):
-            for path in self._workshop.iterdir():
-                if match := time_of(path.name):
-                    # Somebody else's name may look like one of ours.
-                    with suppress(ValueError):
-                        times.append(datetime.strptime(match[1], TIME).replace(tzinfo=UTC))
+        for _, text in self._files_of(streams) if self._is_here else ():
+            # Somebody else's name may look like one of ours.
+            with suppress(ValueError):
+                times.append(datetime.strptime(text, TIME).replace(tzinfo=UTC))
         return max(times, default=None)
+
+    def _files_of(self, streams: Collection[str]) -> list[tuple[Path, str]]:
+        """Return these streams' files on this machine, finished or not, and the time each says."""
+        names = "|".join(map(re.escape, sorted(streams)))
+        ours = re.compile(
+            rf"\.?{re.escape(self._prefix)}(?:{names})-([0-9T.]+Z)-[0-9]+\.[a-z.]+"
+        ).fullmatch
+        paths: list[Path] = []
+        with suppress(OSError):
+            paths = [*self._workshop.iterdir()]
+        return [(path, match[1]) for path in paths if (match := ours(path.name))]
 
     def _unfinished(self, name: str) -> str:
         # Hidden, and with an ending of its own: no pattern that lists files finds it.

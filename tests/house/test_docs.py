@@ -152,13 +152,14 @@ def outcomes_table() -> str:
     )
 
 
-def soaked() -> dict[str, Any]:
-    told: dict[str, Any] = json.loads((ROOT / "docs" / "reliability.json").read_bytes())
+def figures_of(what: str) -> dict[str, Any]:
+    """Return what a command has counted and written into docs/."""
+    told: dict[str, Any] = json.loads((ROOT / "docs" / f"{what}.json").read_bytes())
     return told
 
 
 def reliability() -> str:
-    told = soaked()
+    told = figures_of("reliability")
     rows = ((what, f"{times:,}") for what, times in told["tried"].items())
     rounds = {0: "Part of a round", 1: "1 round"}.get(told["rounds"], f"{told['rounds']} rounds")
     return (
@@ -169,13 +170,13 @@ def reliability() -> str:
 
 
 def conformance() -> str:
-    found = json.loads((ROOT / "docs" / "conformance.json").read_bytes())
+    found = figures_of("conformance")
     rows = ((what, f"{n:,}" if isinstance(n, int) else n) for what, n in found.items())
     return table("| checked | |", rows)
 
 
 def mutants() -> str:
-    found = json.loads((ROOT / "docs" / "mutants.json").read_bytes())
+    found = figures_of("mutants")
     rows = [(f"`{module}.py`", row) for module, row in found["modules"].items()]
     shown = table(
         "| module | mutants | killed | of these, timeouts | |",
@@ -203,9 +204,9 @@ def percent(row: dict[str, Any]) -> str:
 
 
 def figures() -> str:
-    changed = json.loads((ROOT / "docs" / "mutants.json").read_bytes())
-    checked = json.loads((ROOT / "docs" / "conformance.json").read_bytes())
-    tried = soaked()["tried"]
+    changed = figures_of("mutants")
+    checked = figures_of("conformance")
+    tried = figures_of("reliability")["tried"]
     times = {
         what: sum(times for name, times in tried.items() if name.startswith(begin))
         for what, begin in (
@@ -282,12 +283,12 @@ def test_performance_shows_no_bound_that_was_missed() -> None:
 
 
 def test_contract_shows_no_violation_and_no_loss() -> None:
-    checked = json.loads((ROOT / "docs" / "conformance.json").read_bytes())
+    checked = figures_of("conformance")
     assert checked["violations"] == checked["operations with a loss"] == 0
 
 
 def test_reliability_shows_a_commit_in_which_nothing_diverged() -> None:
-    told = soaked()
+    told = figures_of("reliability")
     assert told["rounds"]
     assert told["tried"]["divergences"] == 0
     assert re.fullmatch("[0-9a-f]{12}", told["commit"])

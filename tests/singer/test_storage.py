@@ -248,6 +248,7 @@ def test_leftovers_of_its_own_prefix_are_removed_after_a_day_and_nothing_else(
         unfinished("run-", "somebody_elses"),
         unfinished("run-", "classify_jobs").removesuffix(".part"),
         unfinished("run-", "classify_jobs")[1:].removesuffix(".part"),
+        unfinished("run-", "classify_jobs")[1:],
         ".run-classify_jobs.part",
         "notes.part",
         "notes.txt",

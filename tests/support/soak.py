@@ -36,6 +36,8 @@ FILE = ROOT / "docs" / "reliability.json"
 A_ROUND = 1_000
 """Seeds that a round may use."""
 KILLS = "SIGKILLs"
+TALLY = "RELIABILITY"
+"""The variable of the environment that names the file in which tests count."""
 PATIENCE = 1_800
 """Seconds that a part may take, many times what the longest does; else it hangs."""
 
@@ -150,7 +152,7 @@ class Way:
         """
         tally, log = self.folder.with_suffix(".json"), self.folder.with_suffix(".log")
         began = time.monotonic()
-        code = self._run(f"RELIABILITY={tally}", log)
+        code = self._run(tally, log)
         if self.soak.is_over and code != 0:
             return
         tried = json.loads(tally.read_bytes()) if tally.exists() else {}
@@ -176,14 +178,14 @@ class Way:
     def _command(self) -> list[str]:
         return self.part.command(self.folder)
 
-    def _run(self, mark: str, log: Path) -> int | None:
-        """Run the part, with a mark in the environment of all that it starts.
+    def _run(self, tally: Path, log: Path) -> int | None:
+        """Run the part; where it counts marks the environment of all that it starts.
 
         Returns:
             Its exit code; None if it did not end in time, or was not to begin.
         """
-        name, _, tally = mark.partition("=")
-        environment = os.environ | self.part.numbers(self.seed) | {name: tally}
+        mark = f"{TALLY}={tally}"
+        environment = os.environ | self.part.numbers(self.seed) | {TALLY: str(tally)}
         with log.open("wb") as said, self.soak.turn:
             if self.soak.is_over:
                 return None
@@ -214,11 +216,6 @@ def _summary(part: Part, seed: int, tried: Mapping[str, Any]) -> str:
     return f"{' '.join(part.tests)} from {seed} on: {counted}"
 
 
-def commit() -> str:
-    """Return the checkout's commit, and whether it has been changed since."""
-    return checkout_commit()
-
-
 def main() -> int:
     """Soak for as many hours as the words say.
 
@@ -229,7 +226,7 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     seed = int(os.environ.get("SEED") or f"{datetime.now(UTC):%Y%m%d}")
     try:
-        Soak(seed, float(sys.argv[1]), commit()).run()
+        Soak(seed, float(sys.argv[1]), checkout_commit()).run()
     except DivergedError as error:
         sys.stderr.write(f"soak: {error}\n")
         return 1
